@@ -1,0 +1,159 @@
+// Operations of the policy decision point: rules of a tenant, and the answers they give.
+#pragma once
+#include <map>
+
+#include "base/ids.hpp"
+#include "base/time.hpp"
+#include "contract/operation.hpp"
+
+namespace intra365::policy {
+
+using namespace std::chrono_literals;
+
+enum class RuleEffect { allow, deny };
+BOOST_DESCRIBE_ENUM(RuleEffect, allow, deny)
+
+/// One rule: it applies when subject, resource and action each match a pattern and every condition holds.
+/// Patterns compare by segment (`/`), `*` stands for one whole segment, or at the end for the rest of it.
+struct Rule {
+  RuleEffect effect = RuleEffect::deny;
+  std::vector<std::string> subjects;   ///< `mate:healthcare-ai`, `user:*`
+  std::vector<std::string> resources;  ///< `user:*/health-records`
+  std::vector<std::string> actions;
+  std::map<std::string, boost::json::value> conditions;  ///< attribute path -> value it must equal
+};
+BOOST_DESCRIBE_STRUCT(Rule, (), (effect, subjects, resources, actions, conditions))
+
+/// The mission's policy model.
+struct Policy {
+  std::optional<PolicyId> policy_id;  ///< chosen by the service when absent
+  std::string name;
+  std::string type;  ///< `data-access`, `mate-access` …
+  std::vector<Rule> rules;
+  std::optional<std::int64_t> priority;  ///< 100 when absent; higher tiers decide first
+  std::optional<bool> active;            ///< true when absent
+  std::optional<std::uint64_t> version;  ///< set by the service; on update, the version it must still have
+};
+BOOST_DESCRIBE_STRUCT(Policy, (), (policy_id, name, type, rules, priority, active, version))
+
+struct ChangeReply {
+  PolicyId policy_id;
+  std::uint64_t version = 0;
+  std::uint64_t policy_epoch = 0;  ///< of the tenant's whole set
+};
+BOOST_DESCRIBE_STRUCT(ChangeReply, (), (policy_id, version, policy_epoch))
+
+struct PolicyRequest {
+  PolicyId policy_id;
+};
+BOOST_DESCRIBE_STRUCT(PolicyRequest, (), (policy_id))
+
+struct ListRequest {
+  std::optional<int> limit;
+  std::optional<std::string> cursor;
+};
+BOOST_DESCRIBE_STRUCT(ListRequest, (), (limit, cursor))
+
+struct ListReply {
+  std::vector<Policy> policies;
+  std::optional<std::string> next_cursor;
+};
+BOOST_DESCRIBE_STRUCT(ListReply, (), (policies, next_cursor))
+
+/// Subject, action and resource in short form ("mate:x", "read", "doc:y") or as AuthZEN objects.
+struct EvaluateRequest {
+  boost::json::value subject;
+  boost::json::value action;
+  boost::json::value resource;
+  boost::json::value context;
+};
+BOOST_DESCRIBE_STRUCT(EvaluateRequest, (), (subject, action, resource, context))
+
+enum class Decision { allow, deny };
+BOOST_DESCRIBE_ENUM(Decision, allow, deny)
+
+struct Reason {
+  PolicyId policy_id;
+  std::uint64_t version = 0;
+  std::int64_t rule = 0;              ///< index in the policy's rules
+  RuleEffect effect = RuleEffect::deny;
+  std::optional<std::string> error;   ///< why a condition could not be evaluated
+};
+BOOST_DESCRIBE_STRUCT(Reason, (), (policy_id, version, rule, effect, error))
+
+struct EvaluateReply {
+  Decision decision = Decision::deny;
+  std::vector<Reason> reasons;
+  std::optional<boost::json::value> consent;  ///< the consent attributes that were used
+  std::string decision_id;
+};
+BOOST_DESCRIBE_STRUCT(EvaluateReply, (), (decision, reasons, consent, decision_id))
+
+struct SyncRequest {
+  std::uint64_t policy_epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(SyncRequest, (), (policy_epoch))
+
+/// The tenant's active policies, when its epoch is not the one asked with.
+struct SyncReply {
+  std::uint64_t policy_epoch = 0;
+  bool changed = false;
+  std::vector<Policy> policies;
+};
+BOOST_DESCRIBE_STRUCT(SyncReply, (), (policy_epoch, changed, policies))
+
+inline constexpr auto create = operation<Policy, ChangeReply>({
+    .subject = "intra365.policy.create",
+    .http = {Method::post, "/v1/policies"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Adds a policy; every enforcement point of the tenant follows at once.",
+    .example = R"({"name":"Health records","type":"data-access","rules":[{"effect":"allow","subjects":["mate:healthcare-ai"],"resources":["user:*/health-records"],"actions":["read"],"conditions":{"consent.granted":true}}]})",
+});
+inline constexpr auto update = operation<Policy, ChangeReply>({
+    .subject = "intra365.policy.update",
+    .http = {Method::put, "/v1/policies/{policyId}"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Replaces a policy; the version before stays in its history.",
+    .example = R"({"policyId":"p1","name":"Health records","type":"data-access","rules":[]})",
+});
+inline constexpr auto delete_ = operation<PolicyRequest, ChangeReply>({
+    .subject = "intra365.policy.delete",
+    .http = {Method::delete_, "/v1/policies/{policyId}"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Takes a policy out of force; its versions stay.",
+    .example = R"({"policyId":"p1"})",
+});
+inline constexpr auto list = operation<ListRequest, ListReply>({
+    .subject = "intra365.policy.list",
+    .http = {Method::get, "/v1/policies"},
+    .access = Access::operator_,
+    .summary = "The tenant's policies, page by page.",
+    .example = R"({"limit":50})",
+});
+inline constexpr auto get = operation<PolicyRequest, Policy>({
+    .subject = "intra365.policy.get",
+    .http = {Method::get, "/v1/policies/{policyId}"},
+    .access = Access::operator_,
+    .summary = "One policy as it is in force.",
+    .example = R"({"policyId":"p1"})",
+});
+inline constexpr auto evaluate = operation<EvaluateRequest, EvaluateReply>({
+    .subject = "intra365.policy.evaluate",
+    .http = {Method::post, "/v1/policies/evaluate"},
+    .access = Access::anyone,
+    .deadline = 250ms,
+    .summary = "Is this subject allowed this action on this resource, and which rules say so?",
+    .example = R"({"subject":"mate:assistant","action":"call","resource":"mate:image-analyzer/image-analysis/analyze-image","context":{}})",
+});
+inline constexpr auto sync = operation<SyncRequest, SyncReply>({
+    .subject = "intra365.policy.sync",
+    .access = Access::anyone,
+    .deadline = 500ms,
+    .summary = "The tenant's policy set for an enforcement point; renews its lease.",
+    .example = R"({"policyEpoch":0})",
+});
+
+}  // namespace intra365::policy

@@ -1,0 +1,44 @@
+// Subjects as tenants see them, and as the platform's own account sees them.
+//
+// A tenant's account imports every service of the platform: what a Mate publishes to `intra365.consent.verify`
+// reaches the service as `acct.<account key>.intra365.consent.verify`, the key put there by the server.
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.hpp"
+
+namespace intra365::subjects {
+
+/// The services whose subjects a tenant imports: `intra365.<service>.>`.
+inline constexpr std::array<std::string_view, 8> services{"auth", "registry", "consent", "policy", "audit", "llm", "gateway", "observability"};
+/// What the platform sends into a tenant: `intra365.<feed>.>`.
+inline constexpr std::array<std::string_view, 2> feeds{"events", "guard"};
+/// Stands for the platform itself where a tenant's account key would be.
+inline constexpr std::string_view platform_account = "platform";
+
+/// `acct.<account>.<subject>`
+std::string in_account(std::string_view account, std::string_view subject);
+/// `acct.*.<subject>`
+std::string in_any_account(std::string_view subject);
+
+struct Scoped {
+  std::string_view account;
+  std::string_view subject;  ///< as the tenant sees it
+};
+/// Takes `acct.<account>.<subject>` apart; nullopt for anything else.
+std::optional<Scoped> split_account(std::string_view subject);
+
+/// `intra365.mate.<mate>.<rest>`
+std::string mate(const MateId& mate, std::string_view rest);
+/// `intra365.events.<domain>.<type>`
+std::string event(std::string_view domain, std::string_view type);
+
+/// Pushes to enforcement points: fast, but only a hint; `*.sync` is what makes them certain.
+inline constexpr std::string_view guard_policy = "intra365.guard.policy";
+inline constexpr std::string_view guard_token = "intra365.guard.token";
+std::string guard_consent(const MateId& mate);  ///< `intra365.guard.consent.<mate>`
+
+}  // namespace intra365::subjects
