@@ -19,4 +19,9 @@ inline constexpr ErrorCode tls{ErrorKind::unauthenticated, "nats.tls", "The TLS 
 inline constexpr ErrorCode jetstream{ErrorKind::internal, "jetstream.error", "JetStream refused the request; the message has its text and err_code."};
 inline constexpr ErrorCode wrong_revision{ErrorKind::conflict, "jetstream.wrong_revision", "Somebody wrote in between: the expected revision does not hold any more."};
 inline constexpr ErrorCode not_found{ErrorKind::not_found, "jetstream.not_found", "There is no such stream, consumer, key or message."};
+inline constexpr ErrorCode exists{ErrorKind::conflict, "jetstream.exists", "The name is in use with a different configuration."};
+inline constexpr ErrorCode jetstream_unavailable{ErrorKind::unavailable, "jetstream.unavailable", "JetStream cannot answer at the moment; try again."};
+inline constexpr ErrorCode bad_name{ErrorKind::invalid, "jetstream.bad_name", "Streams, consumers and buckets are named with [A-Za-z0-9_-]{1,128}; keys with [A-Za-z0-9/_=.-]{1,512}, no empty token."};
+inline constexpr ErrorCode bad_batch{ErrorKind::invalid, "jetstream.bad_batch", "An atomic batch holds 1 to 1,000 messages, each with a valid subject and within the server's payload limit."};
+inline constexpr ErrorCode bad_reply{ErrorKind::unavailable, "jetstream.bad_reply", "The answer is not one that JetStream gives."};
 }  // namespace intra365::nats::errors
