@@ -21,16 +21,16 @@ namespace intra365::nats {
 struct Credentials {
   std::string user, pass;
   std::string token;
-  std::string jwt;          ///< user JWT; with `nkey_seed` to sign the server's nonce
-  std::string nkey_seed;    ///< alone: nkey authentication
+  std::string jwt;        ///< user JWT; with `nkey_seed` to sign the server's nonce
+  std::string nkey_seed;  ///< alone: nkey authentication
 };
 
 struct TlsOptions {
   bool required = false;
-  bool first = false;                 ///< handshake before INFO
-  std::string ca_file;                ///< PEM; empty: the system's trust store
+  bool first = false;                      ///< handshake before INFO
+  std::string ca_file;                     ///< PEM; empty: the system's trust store
   std::string certificate_file, key_file;  ///< mutual TLS
-  std::string server_name;            ///< empty: the host of the URL
+  std::string server_name;                 ///< empty: the host of the URL
 };
 
 struct Options {
@@ -47,9 +47,9 @@ struct Options {
   std::chrono::milliseconds reconnect_wait{50};        ///< first pause; doubles with full jitter …
   std::chrono::milliseconds reconnect_wait_max{2000};  ///< … up to this
   bool reconnect = true;
-  std::size_t max_pending_bytes = 8u << 20;     ///< written but not yet taken by the socket
-  std::size_t max_line_bytes = 64u << 10;       ///< longest control line (INFO)
-  std::size_t max_message_bytes = 64u << 20;    ///< largest HMSG/MSG accepted whatever the server says
+  std::size_t max_pending_bytes = 8u << 20;   ///< written but not yet taken by the socket
+  std::size_t max_line_bytes = 64u << 10;     ///< longest control line (INFO)
+  std::size_t max_message_bytes = 64u << 20;  ///< largest HMSG/MSG accepted whatever the server says
   std::size_t max_requests_in_flight = 65536;
   bool no_echo = false;
   /// What happened: connected, disconnected, reconnected, error text of -ERR. For logs and metrics.
@@ -64,7 +64,8 @@ struct Statistics {
 struct ServerInfo {
   std::string server_id, server_name, version, nonce;
   std::size_t max_payload = 1 << 20;
-  bool headers = false, tls_required = false, tls_available = false, auth_required = false, jetstream = false, lame_duck = false;
+  bool headers = false, tls_required = false, tls_available = false, auth_required = false, jetstream = false,
+       lame_duck = false;
   std::uint64_t client_id = 0;
   std::vector<std::string> connect_urls;
 };
@@ -84,13 +85,13 @@ class Subscription {
   Task<> drain();
   /// The server ends it after `count` messages in all.
   void unsubscribe_after(std::uint64_t count);
-  explicit operator bool() const { return connection_ != nullptr; }
+  /// False for an empty handle: never subscribed, moved from, or unsubscribed through it.
+  explicit operator bool() const { return id_ != 0; }
   std::uint64_t id() const { return id_; }
 
  private:
   friend class Connection;
-  std::weak_ptr<void> alive_;
-  Connection* connection_ = nullptr;
+  std::weak_ptr<void> impl_;
   std::uint64_t id_ = 0;
 };
 
@@ -116,16 +117,20 @@ class Connection {
 
   /// `handler` runs on the executor for every message, in order; the view is valid during the call only.
   /// Subscriptions come back by themselves after a reconnect.
-  Result<Subscription> subscribe(std::string_view subject, Handler handler, std::string_view queue_group = {});
+  Result<Subscription> subscribe(std::string_view subject, Handler handler,
+                                 std::string_view queue_group = {});
 
   /// One reply or an error. Requests share one wildcard inbox. A 503 becomes `nats.no_responders`.
-  Task<Message> request(std::string_view subject, std::string_view payload, const HeaderBlock& headers, SteadyTime deadline);
+  Task<Message> request(std::string_view subject, std::string_view payload, const HeaderBlock& headers,
+                        SteadyTime deadline);
   /// The same without a coroutine frame, for the hot path: `done` is called exactly once.
   using ReplyHandler = std::move_only_function<void(Result<MessageView>)>;
-  void async_request(std::string_view subject, std::string_view payload, const HeaderBlock& headers, SteadyTime deadline, ReplyHandler done);
+  void async_request(std::string_view subject, std::string_view payload, const HeaderBlock& headers,
+                     SteadyTime deadline, ReplyHandler done);
   /// Gathers replies until `max` came, none came for `stall`, or `deadline` passed. No responders: empty.
-  Task<std::vector<Message>> request_many(std::string_view subject, std::string_view payload, const HeaderBlock& headers,
-                                          SteadyTime deadline, std::size_t max, std::chrono::milliseconds stall);
+  Task<std::vector<Message>> request_many(std::string_view subject, std::string_view payload,
+                                          const HeaderBlock& headers, SteadyTime deadline, std::size_t max,
+                                          std::chrono::milliseconds stall);
 
   /// Everything published before is at the server when this returns (PING/PONG round trip).
   Task<> flush(SteadyTime deadline);
@@ -142,6 +147,7 @@ class Connection {
 
  private:
   friend class Subscription;
+  friend class MessageQueue;
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

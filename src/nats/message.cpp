@@ -1,0 +1,124 @@
+#include "nats/message.hpp"
+
+#include <algorithm>
+
+namespace intra365::nats {
+namespace {
+
+constexpr std::string_view kVersionLine = "NATS/1.0";
+constexpr std::string_view kLineEnd = "\r\n";
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+    text.remove_suffix(1);
+  return text;
+}
+
+/// Takes the next line off `rest`, without its line end.
+std::string_view take_line(std::string_view& rest) {
+  const auto end = rest.find('\n');
+  auto line = rest.substr(0, end);
+  rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  return line;
+}
+
+/// Calls `visit(name, value)` for each header until it returns false. Lines that are no header are skipped:
+/// another client wrote them, and they must not harm the connection.
+template <class Visit>
+void for_each_header(std::string_view block, Visit visit) {
+  take_line(block);
+  while (!block.empty()) {
+    const auto line = take_line(block);
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) continue;
+    if (!visit(line.substr(0, colon), trim(line.substr(colon + 1)))) return;
+  }
+}
+
+}  // namespace
+
+std::string_view HeaderView::get(std::string_view name) const {
+  std::string_view found;
+  for_each_header(block_, [&](std::string_view key, std::string_view value) {
+    if (!same_name(key, name)) return true;
+    found = value;
+    return false;
+  });
+  return found;
+}
+
+bool HeaderView::contains(std::string_view name) const {
+  bool found = false;
+  for_each_header(block_,
+                  [&](std::string_view key, std::string_view) { return !(found = same_name(key, name)); });
+  return found;
+}
+
+std::vector<std::string_view> HeaderView::get_all(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for_each_header(block_, [&](std::string_view key, std::string_view value) {
+    if (same_name(key, name)) values.push_back(value);
+    return true;
+  });
+  return values;
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> HeaderView::all() const {
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  for_each_header(block_, [&](std::string_view key, std::string_view value) {
+    headers.emplace_back(key, value);
+    return true;
+  });
+  return headers;
+}
+
+int HeaderView::status() const {
+  if (!block_.starts_with(kVersionLine)) return 0;
+  const auto digits = block_.substr(kVersionLine.size());
+  if (digits.size() < 4 || digits[0] != ' ') return 0;
+  int status = 0;
+  for (std::size_t i = 1; i <= 3; ++i) {
+    if (digits[i] < '0' || digits[i] > '9') return 0;
+    status = status * 10 + (digits[i] - '0');
+  }
+  return status;
+}
+
+std::string_view HeaderView::status_text() const {
+  if (status() == 0) return {};
+  auto rest = block_;
+  return trim(take_line(rest).substr(kVersionLine.size() + 4));
+}
+
+bool HeaderBlock::add(std::string_view name, std::string_view value) {
+  const auto name_char = [](char c) { return c > ' ' && c < 127 && c != ':'; };
+  const auto value_char = [](char c) { return static_cast<unsigned char>(c) >= ' ' ? c != 127 : c == '\t'; };
+  if (name.empty() || !std::all_of(name.begin(), name.end(), name_char)) return false;
+  if (!std::all_of(value.begin(), value.end(), value_char)) return false;
+  if (text_.empty()) {
+    text_.append(kVersionLine).append(kLineEnd);
+  } else {
+    text_.resize(text_.size() - kLineEnd.size());  // the empty line that ended the block so far
+  }
+  text_.append(name).append(": ").append(value).append(kLineEnd).append(kLineEnd);
+  return true;
+}
+
+Message::Message(const MessageView& view)
+    : subject_(view.subject.size()), reply_(view.reply.size()), headers_(view.headers.block().size()) {
+  bytes_.reserve(subject_ + reply_ + headers_ + view.payload.size());
+  bytes_.append(view.subject).append(view.reply).append(view.headers.block()).append(view.payload);
+}
+
+}  // namespace intra365::nats

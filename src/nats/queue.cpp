@@ -1,0 +1,88 @@
+#include "nats/queue.hpp"
+
+#include <deque>
+
+#include "nats/impl.hpp"
+
+namespace intra365::nats {
+
+/// Shared with the subscription's handler and with the coroutine that waits: any of them may go first.
+struct MessageQueue::State {
+  State(const asio::any_io_executor& executor, std::size_t limit)
+      : limit(limit), arrived(executor, SteadyTime::max()) {}
+  std::size_t limit, dropped = 0;
+  std::deque<Message> messages;
+  asio::steady_timer arrived;  ///< cancelled when there is something to look at
+  bool stopped = false;
+
+  void stop() {
+    stopped = true;
+    arrived.cancel();
+  }
+};
+
+MessageQueue::MessageQueue(Connection& connection, std::size_t limit)
+    : connection_(&connection), state_(std::make_shared<State>(connection.executor(), limit)) {}
+
+MessageQueue::~MessageQueue() {
+  if (state_) stop();
+}
+
+Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view queue_group) {
+  /// Lives in the handler and so learns when the subscription ends, whoever ended it.
+  struct Filler {
+    Filler(std::shared_ptr<State> state, Connection::Impl* impl) : state(std::move(state)), impl(impl) {}
+    Filler(Filler&&) = default;
+    ~Filler() {
+      if (state) state->stop();
+    }
+    void operator()(const MessageView& message) {
+      if (state->messages.size() >= state->limit) {
+        if (++state->dropped == 1) impl->report("slow_consumer", message.subject);
+        ++impl->statistics_.dropped;
+        return;
+      }
+      state->messages.emplace_back(message);
+      if (state->messages.size() == 1) state->arrived.cancel();
+    }
+    std::shared_ptr<State> state;
+    Connection::Impl* impl;  ///< runs the handler, so it outlives every call
+  };
+  TRY(subscription_, connection_->subscribe(subject, Filler(state_, connection_->impl_.get()), queue_group));
+  return {};
+}
+
+Task<Message> MessageQueue::next(SteadyTime deadline) {
+  return take(state_, deadline);
+}
+
+Task<Message> MessageQueue::take(std::shared_ptr<State> state, SteadyTime deadline) {
+  while (state->messages.empty()) {
+    if (state->stopped) co_return fail(errors::closed);
+    state->arrived.expires_at(deadline);
+    boost::system::error_code error;
+    co_await state->arrived.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    if (!state->messages.empty()) break;
+    if (!error) co_return fail(errors::timeout, "no message arrived in time");
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+      co_return fail(intra365::errors::cancelled);
+  }
+  auto message = std::move(state->messages.front());
+  state->messages.pop_front();
+  co_return message;
+}
+
+void MessageQueue::stop() {
+  subscription_.unsubscribe();
+  state_->stop();
+}
+
+std::size_t MessageQueue::dropped() const {
+  return state_->dropped;
+}
+std::size_t MessageQueue::size() const {
+  return state_->messages.size();
+}
+
+}  // namespace intra365::nats
