@@ -42,6 +42,8 @@ struct OperationSpec {
   Access access = Access::service;
   Effect effect = Effect::reads;
   std::chrono::milliseconds deadline{1000};  ///< for the handler; a caller may ask for less, never for more
+  /// False for the few operations that repeat every second and decide nothing; refusals are always recorded.
+  bool audited = true;
   std::string_view summary;
   std::string_view example;  ///< a request body that is valid JSON for the request type
 

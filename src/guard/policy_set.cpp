@@ -209,8 +209,8 @@ Result<bj::object> attributes_of(const policy::EvaluateRequest& request, const E
   bj::object attributes;
   if (request.context.is_object()) {
     attributes["context"] = request.context;
-    // Facts about the person and their consent may be handed in beside the rest of the context.
-    for (const auto* root : {"user", "mate", "consent"}) {
+    // Facts about the person and the Mate may be handed in; consent never: only the consent service knows it.
+    for (const auto* root : {"user", "mate"}) {
       if (const auto* given = request.context.get_object().if_contains(root)) attributes[root] = *given;
     }
   } else if (request.context.is_null()) {

@@ -62,6 +62,7 @@ inline constexpr auto append = operation<AppendRequest, AppendReply>({
     .subject = "intra365.audit.append",
     .access = Access::mate,
     .deadline = 5000ms,
+    .audited = false,
     .summary = "A Mate's enforcement point records its decisions; the reply says they are durable.",
     .example = R"({"entries":[]})",
 });

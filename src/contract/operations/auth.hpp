@@ -79,12 +79,21 @@ BOOST_DESCRIBE_STRUCT(RevokeReply, (), (revoked, connections_closed, epoch))
 
 /// A token, a subject or a whole tenant whose tokens issued up to a time are dead.
 struct Revocation {
+  std::optional<TenantId> tenant;      ///< named to platform services, who hear of all tenants
   std::optional<std::string> jti;
-  std::optional<std::string> subject;  ///< `mate:<id>` or `user:<id>`
+  std::optional<std::string> subject;  ///< `mate:<id>`, `user:<id>` or `key:<id>`
   Timestamp revoked_at;                ///< for a subject: tokens issued at or before this are dead
   Timestamp expires_at;                ///< after this every token it could concern has expired
 };
-BOOST_DESCRIBE_STRUCT(Revocation, (), (jti, subject, revoked_at, expires_at))
+BOOST_DESCRIBE_STRUCT(Revocation, (), (tenant, jti, subject, revoked_at, expires_at))
+
+/// Pushed on `intra365.guard.token` when something was revoked. Who has `previousEpoch` is current after it.
+struct RevocationPush {
+  std::uint64_t previous_epoch = 0;
+  std::uint64_t epoch = 0;
+  Revocation revocation;
+};
+BOOST_DESCRIBE_STRUCT(RevocationPush, (), (previous_epoch, epoch, revocation))
 
 struct SyncRequest {
   std::uint64_t epoch = 0;  ///< what the caller has; 0: everything
@@ -254,6 +263,7 @@ inline constexpr auto token_revoke = operation<RevokeRequest, RevokeReply>({
 inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .subject = "intra365.auth.sync",
     .access = Access::guest,
+    .audited = false,
     .summary = "Signing keys and revocations since an epoch, for those who check tokens themselves.",
     .example = R"({"epoch":0})",
 });

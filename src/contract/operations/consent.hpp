@@ -185,6 +185,7 @@ inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .subject = "intra365.consent.sync",
     .access = Access::mate,
     .deadline = 500ms,
+    .audited = false,
     .summary = "A Mate's consents since an epoch, for its own enforcement point; renews its lease.",
     .example = R"({"mateId":"image-analyzer","mateEpoch":0})",
 });

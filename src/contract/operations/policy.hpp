@@ -102,6 +102,12 @@ struct SyncReply {
 };
 BOOST_DESCRIBE_STRUCT(SyncReply, (), (policy_epoch, changed, policies))
 
+/// Pushed on `intra365.guard.policy`: the set has changed, sync.
+struct PolicyPush {
+  std::uint64_t policy_epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(PolicyPush, (), (policy_epoch))
+
 inline constexpr auto create = operation<Policy, ChangeReply>({
     .subject = "intra365.policy.create",
     .http = {Method::post, "/v1/policies"},
@@ -152,6 +158,7 @@ inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .subject = "intra365.policy.sync",
     .access = Access::anyone,
     .deadline = 500ms,
+    .audited = false,
     .summary = "The tenant's policy set for an enforcement point; renews its lease.",
     .example = R"({"policyEpoch":0})",
 });

@@ -147,6 +147,7 @@ inline constexpr auto heartbeat = operation<HeartbeatRequest, HeartbeatReply>({
     .http = {Method::post, "/v1/mates/{mateId}/heartbeat"},
     .access = Access::mate,
     .deadline = 500ms,
+    .audited = false,
     .summary = "A Mate says that it is alive and how it is.",
     .example = R"({"status":"active"})",
 });

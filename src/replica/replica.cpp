@@ -1,0 +1,53 @@
+#include "replica/replica.hpp"
+
+namespace intra365::replica {
+namespace {
+
+constexpr auto kSyncTimeout = std::chrono::milliseconds(800);
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Replica::Replica(nats::Connection& connection, TaskGroup& tasks, Source source)
+    : connection_(connection), tasks_(tasks), source_(std::move(source)), wake_(connection.executor()) {}
+
+Task<> Replica::start(SteadyTime deadline) {
+  auto subscription = connection_.subscribe(source_.push_subject, [this](const nats::MessageView& message) {
+    if (source_.on_push(message) != Push::gap) return;
+    ++gaps_;
+    lease_.fall_behind();
+    wake_.cancel();
+  });
+  if (!subscription) co_return fail(std::move(subscription).error());
+  subscription_ = *std::move(subscription);
+  CO_CHECK(co_await refresh(deadline));
+  co_return tasks_.spawn(keep_syncing());
+}
+
+Task<> Replica::refresh(SteadyTime deadline) {
+  const auto asked_at = now();
+  const auto gaps_before = gaps_;
+  CO_CHECK(co_await source_.sync(deadline));
+  if (gaps_before == gaps_) lease_.renew(asked_at);
+  else wake_.cancel();
+  co_return Result<void>{};
+}
+
+Task<> Replica::keep_syncing() {
+  const auto cancelled = co_await asio::this_coro::cancellation_state;
+  while (cancelled.cancelled() == asio::cancellation_type::none) {
+    wake_.expires_after(guard::kSyncPause);
+    boost::system::error_code ignored;
+    co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (cancelled.cancelled() != asio::cancellation_type::none) break;
+    // A failure is no news: the lease runs out by itself, and the next round tries again.
+    co_await refresh(now() + kSyncTimeout);
+    while (cancelled.cancelled() == asio::cancellation_type::none && !alive() && connection_.connected()) {
+      if (!co_await refresh(now() + kSyncTimeout)) break;
+    }
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace intra365::replica

@@ -1,0 +1,50 @@
+// Keeps a copy of some truth fresh: pushes make it fast, periodic syncs make it certain, and a lease says
+// whether it may be used. What the copy is, and how it is synced, is the owner's business.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "async/task_group.hpp"
+#include "guard/lease.hpp"
+#include "nats/connection.hpp"
+
+namespace intra365::replica {
+
+/// What to do with a push.
+enum class Push {
+  applied,  ///< it was the next change, and is in the copy
+  old,      ///< known already
+  gap,      ///< something before it is missing: sync at once
+};
+
+/// Owned by one shard; not thread-safe. Outlives its task group's tasks.
+class Replica {
+ public:
+  struct Source {
+    std::string name;          ///< for error messages
+    std::string push_subject;
+    /// Asks the truth and brings the copy up to date.
+    std::function<Task<>(SteadyTime deadline)> sync;
+    std::function<Push(const nats::MessageView&)> on_push;
+  };
+
+  Replica(nats::Connection& connection, TaskGroup& tasks, Source source);
+  /// Subscribes, syncs once, and keeps on syncing until the task group is cancelled.
+  Task<> start(SteadyTime deadline);
+  bool alive() const { return lease_.alive(std::chrono::steady_clock::now()); }
+  /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
+  Task<> refresh(SteadyTime deadline);
+
+ private:
+  Task<> keep_syncing();
+
+  nats::Connection& connection_;
+  TaskGroup& tasks_;
+  Source source_;
+  guard::Lease lease_;
+  nats::Subscription subscription_;
+  asio::steady_timer wake_;
+  std::uint64_t gaps_ = 0;  ///< counts gaps, so that a sync that began before one does not hide it
+};
+
+}  // namespace intra365::replica
