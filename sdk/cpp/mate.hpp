@@ -1,0 +1,58 @@
+// A Mate in a few lines: say what you can do, give a handler for it, start. Every call that reaches a handler
+// has passed the enforcement point: token, policy, consent (scope, purpose, expiry), each in-process.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "contract/operations/registry.hpp"
+#include "sdk/cpp/client.hpp"
+
+namespace intra365::sdk {
+
+/// A call that was let through.
+struct Call {
+  std::string payload;
+  std::string caller;                   ///< `mate:<id>` or `user:<id>`, proven by its token
+  std::optional<UserId> user_id;        ///< whose data, proven by consent
+  std::optional<ConsentId> consent_id;  ///< the consent that covers it
+  TraceContext trace;
+  SteadyTime deadline;
+};
+
+/// What of people's data an action uses. Without scopes no consent is asked for, only policy.
+struct DataUse {
+  std::vector<Scope> scopes;
+  std::optional<Purpose> purpose;
+};
+
+/// A reply's body, or an error with a stable code.
+using ActionHandler = std::function<Task<std::string>(const Call&)>;
+
+struct Enforcement {
+  std::uint64_t allowed = 0, denied = 0;
+};
+
+class Mate {
+ public:
+  /// `description.mate_id` may be left out: it is the identity of the API key. `nats.subjects` is filled in.
+  Mate(asio::any_io_executor executor, ClientOptions options, registry::Mate description);
+  ~Mate();
+
+  /// Offers `<capability>.<action>` (and, as a short form, `<action>`). Before `start`.
+  void on(Capability capability, std::string action, DataUse use, ActionHandler handler);
+  /// Connects, fills the enforcement point, registers, answers from then on; heartbeats by itself.
+  Task<> start(SteadyTime deadline);
+  /// Deregisters, finishes what is in flight, closes.
+  Task<> stop(SteadyTime deadline);
+
+  Client& client();
+  const Enforcement& enforcement() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace intra365::sdk
