@@ -3,25 +3,57 @@
 #include "base/error.hpp"
 
 namespace intra365::nats::errors {
-inline constexpr ErrorCode disconnected{ErrorKind::unavailable, "nats.disconnected", "There is no connection to NATS just now; it is being re-established."};
-inline constexpr ErrorCode closed{ErrorKind::unavailable, "nats.closed", "The NATS connection was closed or drained."};
-inline constexpr ErrorCode no_responders{ErrorKind::unavailable, "nats.no_responders", "Nobody answers on this subject at the moment."};
-inline constexpr ErrorCode timeout{ErrorKind::deadline, "nats.timeout", "No reply arrived in time; the outcome is unknown."};
-inline constexpr ErrorCode refused{ErrorKind::unauthenticated, "nats.refused", "The NATS server refused the login."};
-inline constexpr ErrorCode permission{ErrorKind::denied, "nats.permission", "The NATS server does not allow this subject to this connection."};
-inline constexpr ErrorCode too_large{ErrorKind::invalid, "nats.too_large", "The message is larger than the server takes."};
-inline constexpr ErrorCode bad_subject{ErrorKind::invalid, "nats.bad_subject", "A subject must be tokens without white space, joined by single dots."};
-inline constexpr ErrorCode buffer_full{ErrorKind::exhausted, "nats.buffer_full", "More is waiting to be sent than the connection may hold."};
-inline constexpr ErrorCode too_many_requests{ErrorKind::exhausted, "nats.too_many_requests", "More requests are in flight than the connection may hold."};
-inline constexpr ErrorCode slow_consumer{ErrorKind::exhausted, "nats.slow_consumer", "Messages were dropped because they were not taken fast enough."};
-inline constexpr ErrorCode protocol{ErrorKind::unavailable, "nats.protocol", "The server sent something that is not the NATS protocol."};
-inline constexpr ErrorCode tls{ErrorKind::unauthenticated, "nats.tls", "The TLS handshake with the NATS server failed."};
-inline constexpr ErrorCode jetstream{ErrorKind::internal, "jetstream.error", "JetStream refused the request; the message has its text and err_code."};
-inline constexpr ErrorCode wrong_revision{ErrorKind::conflict, "jetstream.wrong_revision", "Somebody wrote in between: the expected revision does not hold any more."};
-inline constexpr ErrorCode not_found{ErrorKind::not_found, "jetstream.not_found", "There is no such stream, consumer, key or message."};
-inline constexpr ErrorCode exists{ErrorKind::conflict, "jetstream.exists", "The name is in use with a different configuration."};
-inline constexpr ErrorCode jetstream_unavailable{ErrorKind::unavailable, "jetstream.unavailable", "JetStream cannot answer at the moment; try again."};
-inline constexpr ErrorCode bad_name{ErrorKind::invalid, "jetstream.bad_name", "Streams, consumers and buckets are named with [A-Za-z0-9_-]{1,128}; keys with [A-Za-z0-9/_=.-]{1,512}, no empty token."};
-inline constexpr ErrorCode bad_batch{ErrorKind::invalid, "jetstream.bad_batch", "An atomic batch holds 1 to 1,000 messages, each with a valid subject and within the server's payload limit."};
-inline constexpr ErrorCode bad_reply{ErrorKind::unavailable, "jetstream.bad_reply", "The answer is not one that JetStream gives."};
+inline constexpr ErrorCode disconnected{
+    ErrorKind::unavailable, "nats.disconnected",
+    "There is no connection to NATS just now; it is being re-established."};
+inline constexpr ErrorCode closed{ErrorKind::unavailable, "nats.closed",
+                                  "The NATS connection was closed or drained."};
+inline constexpr ErrorCode no_responders{ErrorKind::unavailable, "nats.no_responders",
+                                         "Nobody answers on this subject at the moment."};
+inline constexpr ErrorCode timeout{ErrorKind::deadline, "nats.timeout",
+                                   "No reply arrived in time; the outcome is unknown."};
+inline constexpr ErrorCode refused{ErrorKind::unauthenticated, "nats.refused",
+                                   "The NATS server refused the login."};
+inline constexpr ErrorCode permission{ErrorKind::denied, "nats.permission",
+                                      "The NATS server does not allow this subject to this connection."};
+inline constexpr ErrorCode too_large{ErrorKind::invalid, "nats.too_large",
+                                     "The message is larger than the server takes."};
+inline constexpr ErrorCode bad_subject{
+    ErrorKind::invalid, "nats.bad_subject",
+    "A subject must be tokens without white space, joined by single dots."};
+inline constexpr ErrorCode buffer_full{ErrorKind::exhausted, "nats.buffer_full",
+                                       "More is waiting to be sent than the connection may hold."};
+inline constexpr ErrorCode too_many_requests{ErrorKind::exhausted, "nats.too_many_requests",
+                                             "More requests are in flight than the connection may hold."};
+inline constexpr ErrorCode slow_consumer{ErrorKind::exhausted, "nats.slow_consumer",
+                                         "Messages were dropped because they were not taken fast enough."};
+inline constexpr ErrorCode busy{
+    ErrorKind::exhausted, "service.busy",
+    "The service answers as many requests as it may already; try again a little later."};
+inline constexpr ErrorCode bad_service{
+    ErrorKind::invalid, "service.malformed",
+    "A service needs a name of [A-Za-z0-9_-], a semantic version and valid endpoints."};
+inline constexpr ErrorCode protocol{ErrorKind::unavailable, "nats.protocol",
+                                    "The server sent something that is not the NATS protocol."};
+inline constexpr ErrorCode tls{ErrorKind::unauthenticated, "nats.tls",
+                               "The TLS handshake with the NATS server failed."};
+inline constexpr ErrorCode jetstream{ErrorKind::internal, "jetstream.error",
+                                     "JetStream refused the request; the message has its text and err_code."};
+inline constexpr ErrorCode wrong_revision{
+    ErrorKind::conflict, "jetstream.wrong_revision",
+    "Somebody wrote in between: the expected revision does not hold any more."};
+inline constexpr ErrorCode not_found{ErrorKind::not_found, "jetstream.not_found",
+                                     "There is no such stream, consumer, key or message."};
+inline constexpr ErrorCode exists{ErrorKind::conflict, "jetstream.exists",
+                                  "The name is in use with a different configuration."};
+inline constexpr ErrorCode jetstream_unavailable{ErrorKind::unavailable, "jetstream.unavailable",
+                                                 "JetStream cannot answer at the moment; try again."};
+inline constexpr ErrorCode bad_name{ErrorKind::invalid, "jetstream.bad_name",
+                                    "Streams, consumers and buckets are named with [A-Za-z0-9_-]{1,128}; "
+                                    "keys with [A-Za-z0-9/_=.-]{1,512}, no empty token."};
+inline constexpr ErrorCode bad_batch{ErrorKind::invalid, "jetstream.bad_batch",
+                                     "An atomic batch holds 1 to 1,000 messages, each with a valid subject "
+                                     "and within the server's payload limit."};
+inline constexpr ErrorCode bad_reply{ErrorKind::unavailable, "jetstream.bad_reply",
+                                     "The answer is not one that JetStream gives."};
 }  // namespace intra365::nats::errors
