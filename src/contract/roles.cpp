@@ -20,6 +20,10 @@ std::string_view to_string(PrincipalKind kind) {
 
 bool roles::is_assignable(std::string_view role) { return role == mate || role == user || role == operator_; }
 
+bool roles::is_reserved_name(std::string_view name) {
+  return name == admin_id || name == gateway_id || name == "guest" || name == "platform" || name == "system";
+}
+
 bool allows(const std::vector<std::string>& held, Access access) {
   switch (access) {
     case Access::guest: return true;

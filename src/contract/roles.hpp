@@ -20,6 +20,10 @@ inline constexpr std::string_view platform_operator = "platform-operator";  ///<
 inline constexpr std::string_view gateway = "gateway";                      ///< a platform service inside a tenant
 /// True for the roles that a tenant's operator may give away.
 bool is_assignable(std::string_view role);
+/// Names that only the platform itself gives: nobody may create a Mate or person called so.
+bool is_reserved_name(std::string_view name);
+inline constexpr std::string_view admin_id = "admin";      ///< the operator's Mate
+inline constexpr std::string_view gateway_id = "gateway";  ///< the gateway inside a tenant
 }  // namespace roles
 
 /// May a principal with these roles call an operation with this access?

@@ -9,7 +9,8 @@ namespace {
 constexpr auto kClockSkew = std::chrono::seconds(60);
 
 Result<PrincipalKind> parse_kind(std::string_view text) {
-  for (const auto kind : {PrincipalKind::mate, PrincipalKind::user, PrincipalKind::service}) {
+  // Services have no tokens: they are known by being inside the platform's own account.
+  for (const auto kind : {PrincipalKind::mate, PrincipalKind::user}) {
     if (text == to_string(kind)) return kind;
   }
   return fail(errors::malformed_token, "unknown kind of principal");
