@@ -461,5 +461,43 @@ TEST(JetStreamDurability, acknowledged_publishes_survive_kill_9_when_every_write
   });
 }
 
+Task<> publish_batches_until_one_fails(JetStream& js, std::shared_ptr<std::uint64_t> acknowledged) {
+  const auto batch = batch_of("crash.a", 50, "x");
+  while (true) {
+    const auto ack = co_await js.publish_batch(batch);
+    if (!ack) break;
+    *acknowledged = ack->sequence;
+  }
+  CO_DONE;
+}
+
+TEST(JetStreamDurability, batches_are_whole_after_kill_9) {
+  intra365::testing::NatsServer server("jetstream { sync_interval: always }\n");
+  Client client(server.url());
+  client.run([&server](JetStream& js) -> Task<> {
+    using namespace asio::experimental::awaitable_operators;
+    CO_CHECK(co_await js.ensure_stream(stream_of("crash")));
+    std::uint64_t before = 0;
+    for (int round = 0; round < 3; ++round) {
+      const auto acknowledged = std::make_shared<std::uint64_t>(0);
+      auto kill_later = [](intra365::testing::NatsServer& server) -> Task<> {
+        co_await sleep_for(200ms);
+        server.kill();
+        CO_DONE;
+      };
+      (void)co_await (publish_batches_until_one_fails(js, acknowledged) && kill_later(server));
+      server.restart();
+      CO_CHECK(co_await js.connection().connect(in(10s)));
+      CO_TRY(const auto state, co_await js.stream_state("crash"));
+      EXPECT_GT(*acknowledged, before);
+      EXPECT_GE(state.last_seq, *acknowledged);
+      EXPECT_EQ(state.last_seq % 50, 0u);
+      EXPECT_EQ(state.messages, state.last_seq);
+      before = state.last_seq;
+    }
+    CO_DONE;
+  });
+}
+
 }  // namespace
 }  // namespace intra365::nats

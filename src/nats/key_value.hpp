@@ -87,7 +87,7 @@ class WatchedBucket {
   std::uint64_t revision() const;
   /// True once the initial data is in; false again while a bucket that was made anew is being loaded.
   bool ready() const;
-  /// True while the mirror follows the server: ready, and heartbeats arrive. False within three seconds of
+  /// True while the mirror follows the server: ready, and heartbeats arrive. False within 1.5 seconds of
   /// losing the server; the mirror then answers from what it last knew.
   bool current() const;
 

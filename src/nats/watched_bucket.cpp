@@ -20,9 +20,9 @@ namespace {
 namespace json = boost::json;
 using Steady = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kHeartbeat{1000};
-constexpr std::chrono::milliseconds kSilence{2500};  ///< two heartbeats missing: the consumer is gone
-constexpr std::chrono::milliseconds kTick{200};
+constexpr std::chrono::milliseconds kHeartbeat{500};
+constexpr std::chrono::milliseconds kSilence{1250};  ///< two heartbeats missing: the consumer is gone
+constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::milliseconds kBackoff{50}, kBackoffMax{1000};
 /// After a longer absence everything is read again: expiry markers may have come and gone meanwhile.
 constexpr std::chrono::seconds kResumeWindow{20};
