@@ -6,7 +6,8 @@
 #include "base/error.hpp"
 
 namespace intra365::errors {
-inline constexpr ErrorCode bad_envelope{ErrorKind::internal, "envelope.broken", "A stored secret cannot be opened with this key for this row."};
+inline constexpr ErrorCode bad_envelope{ErrorKind::internal, "envelope.broken",
+                                        "A stored secret cannot be opened with this key for this row."};
 }  // namespace intra365::errors
 
 namespace intra365::crypto {
