@@ -1,6 +1,7 @@
-# intra365_module(FOLDER LINK libs…): every .cpp of FOLDER becomes one library named after the folder;
-# its *_test.cpp become one test program, its *_bench.cpp one benchmark program, its *_fuzz.cpp (with
-# -DINTRA365_FUZZ=ON and clang) one fuzzer each. A folder without sources yet is skipped.
+# intra365_module(FOLDER [LABEL label] LINK libs…): every .cpp of FOLDER becomes one library named after the
+# folder; its *_test.cpp become one test program, its *_bench.cpp one benchmark program, its *_fuzz.cpp (with
+# -DINTRA365_FUZZ=ON) one fuzzer each. A folder without sources yet is skipped. The label says what a
+# `ctest -L` runs: `quick` (the default) for what belongs to ./dev check, `integration` for the rest.
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
 file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
 add_library(intra365_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cpp)
@@ -8,13 +9,19 @@ target_precompile_headers(intra365_precompiled PRIVATE ${CMAKE_SOURCE_DIR}/cmake
 target_link_libraries(intra365_precompiled PUBLIC intra365_asio)
 
 function(intra365_module folder)
-  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL" "LINK" ${ARGN})
   string(REGEX REPLACE "^src/(services/)?" "" name ${folder})
+  string(REGEX REPLACE "^tests/support$" "test_support" name ${name})
   string(REPLACE "/" "_" name ${name})
+  if(NOT arg_LABEL)
+    set(arg_LABEL quick)
+  endif()
 
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   set(tests ${sources})
   set(benches ${sources})
+  set(fuzzers ${sources})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$")
@@ -34,17 +41,25 @@ function(intra365_module folder)
 
   if(tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE ${name} GTest::gmock GTest::gtest_main)
+    target_link_libraries(${name}_test PRIVATE ${name} test_support GTest::gmock GTest::gtest_main)
     target_precompile_headers(${name}_test REUSE_FROM intra365_precompiled)
     target_link_libraries(${name}_test PRIVATE intra365_precompiled)
     target_compile_definitions(${name}_test PRIVATE INTRA365_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                     INTRA365_BINARY_DIR="${CMAKE_BINARY_DIR}")
     add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS ${arg_LABEL})
   endif()
   if(benches)
     add_executable(${name}_bench ${benches})
     target_link_libraries(${name}_bench PRIVATE ${name} benchmark::benchmark benchmark::benchmark_main)
+  endif()
+  if(INTRA365_FUZZ)
+    foreach(source IN LISTS fuzzers)
+      cmake_path(GET source STEM stem)
+      add_executable(${stem} ${source})
+      target_link_libraries(${stem} PRIVATE ${name} intra365_fuzz_main)
+      set_property(GLOBAL APPEND PROPERTY intra365_fuzzers ${stem})
+    endforeach()
   endif()
 endfunction()
 
