@@ -6,7 +6,7 @@
 file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
 add_library(intra365_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cpp)
 target_precompile_headers(intra365_precompiled PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.hpp)
-target_link_libraries(intra365_precompiled PUBLIC intra365_asio)
+target_link_libraries(intra365_precompiled PUBLIC intra365_asio Boost::json)
 
 function(intra365_module folder)
   cmake_parse_arguments(arg "" "LABEL" "LINK" ${ARGN})

@@ -4,7 +4,7 @@ set(INTRA365_SANITIZE "" CACHE STRING "Sanitizers to build with, as the compiler
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # asserts stay on: a broken invariant must stop, not corrupt
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
 add_compile_options(-Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers
-                    -Wno-dangling-else -fno-omit-frame-pointer)
+                    -Wno-dangling-else -Wno-mismatched-new-delete -fno-omit-frame-pointer)
 
 if(INTRA365_SANITIZE)
   add_compile_options(-fsanitize=${INTRA365_SANITIZE} -fno-sanitize-recover=all)
