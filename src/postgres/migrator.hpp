@@ -13,7 +13,10 @@ struct Migration {
   std::string sql;
 };
 
-struct MigrationReport { std::vector<std::string> applied; std::size_t known = 0; };
+struct MigrationReport {
+  std::vector<std::string> applied;
+  std::size_t known = 0;
+};
 
 /// Applies what is missing, each in a transaction of its own, under an advisory lock so that two programs
 /// starting together do it once. Fails with `postgres.unknown_schema` when the database has a migration that

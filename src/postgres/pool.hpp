@@ -12,19 +12,23 @@
 namespace intra365::postgres {
 
 struct PoolOptions {
-  std::string dsn;                 ///< libpq connection string; secrets stay inside the process
+  std::string dsn;  ///< libpq connection string; secrets stay inside the process
   std::size_t max_connections = 8;
   std::size_t max_waiting = 4096;  ///< beyond it `postgres.pool_full`
   bool prepare = true;             ///< off behind a PgBouncer below 1.21
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds reconnect_wait{50}, reconnect_wait_max{2000};
-  /// Called after every statement: name, duration, error or nullptr.
+  /// Called after every statement: name, duration, error or nullptr. The duration runs from sending (or from
+  /// the result before it in the same pipeline) to the result; for a call that failed, from its start. Must
+  /// not throw nor call the pool.
   std::function<void(std::string_view query, std::chrono::nanoseconds duration, const Error* error)> on_query;
 };
 
 class Pool;
 
-/// An open transaction. Rolled back when it goes without `commit`.
+/// An open transaction, with one connection to itself. Rolled back when it goes without `commit`, also when
+/// the deadline given to `begin` passes inside a statement. One statement or pipeline at a time. After a
+/// failed statement only `rollback` is left.
 class Transaction {
  public:
   Transaction(Transaction&&) noexcept;
@@ -33,6 +37,11 @@ class Transaction {
   Task<Rows> query(Query query, Parameters parameters);
   /// All in one round trip; the first error fails the transaction.
   Task<std::vector<Rows>> pipeline(std::vector<Statement> statements);
+  /// Plain SQL without parameters, possibly several statements. The connection is closed afterwards, because
+  /// a script may leave session settings behind.
+  Task<> execute(std::string sql);
+  /// Fails when an earlier statement did: nothing is stored then. After `postgres.unavailable` or
+  /// `postgres.timeout` the outcome is unknown.
   Task<> commit();
   Task<> rollback();
 
@@ -48,10 +57,16 @@ struct Scope {
   std::string tenant;  ///< empty: no tenant, only tables without one
 };
 
+/// Used on its executor's thread only; destroy it before the io_context. One call has one connection at a
+/// time, callers wait in order of arrival. A call fails with `postgres.unavailable` as soon as it is known
+/// that no connection can be made, and nothing that may have reached the server is sent a second time.
+/// Cancelling a call (asio cancellation) or its deadline cancels the statement in the server.
 class Pool {
  public:
   Pool(asio::any_io_executor executor, PoolOptions options);
   ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   /// One statement in a transaction of its own under `scope`; begin, scope, statement and commit travel in
   /// one round trip. Cancelled in the server when `deadline` passes.
@@ -60,11 +75,13 @@ class Pool {
   Task<std::vector<Rows>> atomically(Scope scope, std::vector<Statement> statements, SteadyTime deadline);
   /// For transactions whose later statements depend on earlier rows.
   Task<Transaction> begin(Scope scope, SteadyTime deadline);
-  /// Plain SQL without parameters, possibly several statements (migrations).
+  /// Plain SQL without parameters, possibly several statements (migrations), as one transaction. The
+  /// connection is closed afterwards, because a script may leave session settings behind.
   Task<> execute(std::string sql, SteadyTime deadline);
 
   /// True when a connection is up, or one can be made now.
   Task<> ping(SteadyTime deadline);
+  /// Fails everything that waits or runs, and closes the connections. Later calls fail.
   void close();
   std::size_t open_connections() const;
 
