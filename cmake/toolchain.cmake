@@ -4,7 +4,7 @@ set(INTRA365_SANITIZE "" CACHE STRING "Sanitizers to build with, as the compiler
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # asserts stay on: a broken invariant must stop, not corrupt
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
 add_compile_options(-Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers
-                    -Wno-dangling-else -Wno-mismatched-new-delete -fno-omit-frame-pointer)
+                    -Wno-dangling-else -Wno-mismatched-new-delete -Wno-array-bounds -fno-omit-frame-pointer)
 
 if(INTRA365_SANITIZE)
   add_compile_options(-fsanitize=${INTRA365_SANITIZE} -fno-sanitize-recover=all)
@@ -17,7 +17,9 @@ if(INTRA365_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
       CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${INTRA365_CCACHE})
-  add_compile_options(-fpch-preprocess)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    add_compile_options(-fpch-preprocess)
+  endif()
 endif()
 find_program(INTRA365_MOLD mold)
 if(INTRA365_MOLD)
