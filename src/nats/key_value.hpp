@@ -83,7 +83,8 @@ class WatchedBucket {
   const Entry* find(std::string_view key) const;
   /// Keys that have a value.
   std::size_t size() const;
-  /// Everything up to this revision is in the mirror. Goes back only when the bucket was made anew.
+  /// Everything up to this revision is in the mirror; moves when nothing more is pending. Goes back only
+  /// when the bucket was made anew.
   std::uint64_t revision() const;
   /// True once the initial data is in; false again while a bucket that was made anew is being loaded.
   bool ready() const;

@@ -7,11 +7,11 @@
 #include <cassert>
 #include <list>
 #include <random>
-#include <unordered_map>
 
 #include "base/ids.hpp"
 #include "nats/jetstream_wire.hpp"
 #include "nats/key_value.hpp"
+#include "nats/key_value_mirror.hpp"
 #include "nats/key_value_wire.hpp"
 
 namespace intra365::nats {
@@ -32,84 +32,19 @@ std::int64_t nanoseconds(std::chrono::nanoseconds duration) {
   return duration.count();
 }
 
-struct Hash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
-
 }  // namespace
 
 struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
-  struct Slot {
-    Entry entry;
-    std::uint64_t load = 0;  ///< which load has last seen it; older ones are swept when a load is complete
-  };
-
   Impl(JetStream& jetstream, std::string bucket, OnChange on_change)
       : jetstream(jetstream),
         executor(jetstream.connection().executor()),
         stream(wire::bucket_stream(bucket)),
         prefix(wire::bucket_prefix(bucket)),
         valid(wire::is_name(bucket)),
-        on_change(std::move(on_change)),
+        mirror(std::move(on_change)),
         wake(executor) {}
 
-  // --- the mirror
-  // -------------------------------------------------------------------------------------------
-
-  void apply(const MessageView& message, std::uint64_t sequence) {
-    if (loading) {
-      load_high = sequence;
-    } else {
-      revision = sequence;
-    }
-    if (!message.subject.starts_with(prefix)) return;
-    const auto key = message.subject.substr(prefix.size());
-    auto found = entries.find(key);
-    if (wire::is_deletion(message.headers)) {
-      if (found != entries.end()) erase(found, sequence);
-      return;
-    }
-    if (found == entries.end()) {
-      found = entries.emplace(key, Slot{}).first;
-      found->second.entry.key = key;
-    } else if (loading && !anew && found->second.entry.revision == sequence) {
-      found->second.load = load;  // read again, unchanged
-      return;
-    }
-    auto& slot = found->second;
-    slot.load = load;
-    slot.entry.value = message.payload;
-    slot.entry.revision = sequence;
-    if (on_change) on_change(slot.entry);
-  }
-
-  using Entries = std::unordered_map<std::string, Slot, Hash, std::equal_to<>>;
-
-  void erase(Entries::iterator at, std::uint64_t sequence) {
-    auto entry = std::move(at->second.entry);
-    entries.erase(at);
-    entry.deleted = true;
-    entry.value.clear();
-    entry.revision = sequence;
-    if (on_change) on_change(entry);
-  }
-
-  void finish_load() {
-    std::vector<std::string> gone;
-    for (const auto& [key, slot] : entries)
-      if (slot.load != load) gone.push_back(key);
-    loading = anew = false;
-    revision = std::max(load_high, load_floor);
-    for (const auto& key : gone) {
-      if (const auto at = entries.find(key); at != entries.end()) erase(at, revision);
-      if (stopped) return;
-    }
-    ready = true;
-  }
-
-  // --- messages of the ordered consumer
-  // ---------------------------------------------------------------------
+  // Messages of the ordered consumer.
 
   void on_message(const MessageView& message) {
     if (stopped || lost) return;
@@ -126,12 +61,15 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
   void on_delivery(const MessageView& message, const wire::Delivery& delivery) {
     if (delivery.consumer_sequence != next_consumer_sequence) return lose("A message is missing.");
     ++next_consumer_sequence;
-    ++received;
-    apply(message, delivery.stream_sequence);
+    const auto key =
+        message.subject.starts_with(prefix) ? message.subject.substr(prefix.size()) : std::string_view();
+    mirror.apply(key, message, delivery.stream_sequence);
     if (stopped) return;
-    // The count matters where writers are so busy that nothing pending is never seen.
-    if (delivery.pending == 0 || (verified && received >= initial_pending)) catch_up();
-    notify();
+    if (delivery.pending == 0) {
+      catch_up();
+    } else if (!verified) {
+      caught_up = false;
+    }
   }
 
   void on_control(const MessageView& message) {
@@ -142,16 +80,19 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
       (void)connection.publish(message.reply, "");
       return;
     }
-    if (const auto stalled = message.headers.get("Nats-Consumer-Stalled"); !stalled.empty())
-      (void)connection.publish(stalled, "");
+    const auto stalled = message.headers.get("Nats-Consumer-Stalled");
+    if (!stalled.empty()) (void)connection.publish(stalled, "");
     const auto last = message.headers.get("Nats-Last-Consumer");
     if (!last.empty() && last != std::to_string(next_consumer_sequence - 1))
-      lose("The last messages are missing.");
+      return lose("The last messages are missing.");
+    if (stalled.empty()) catch_up();  // the server is idle: what was pending may have been purged
   }
 
   void catch_up() {
     caught_up = true;
-    if (verified && loading) finish_load();
+    if (mirror.loading() && !verified) return;  // whose content it is has not been checked yet
+    mirror.complete();
+    notify();
   }
 
   bool silent() const { return Steady::now() - std::max(last_heard, attached_at) > kSilence; }
@@ -162,8 +103,7 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
     wake.cancel();
   }
 
-  // --- the supervisor
-  // ---------------------------------------------------------------------------------------
+  // The supervisor.
 
   static asio::awaitable<void> run(std::shared_ptr<Impl> self) {
     std::minstd_rand jitter{std::random_device{}()};
@@ -190,13 +130,14 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
   Task<> attach() {
     reconnects = jetstream.connection().statistics().reconnects;
     CO_TRY(const auto before, co_await info());
-    const bool known = created == before.created && before.last_seq >= revision;
-    const bool resume = !loading && known && Steady::now() - last_heard < kResumeWindow;
-    if (!resume) begin_load(before, known);
+    const bool known = created == before.created && before.last_seq >= mirror.last_sequence();
+    const bool resume = !mirror.loading() && known && Steady::now() - last_heard < kResumeWindow;
+    if (!resume)
+      mirror.begin_load(before.last_seq, known ? BucketMirror::Load::again : BucketMirror::Load::anew);
+    created = before.created;
 
     caught_up = verified = lost = false;
     next_consumer_sequence = 1;
-    received = 0;
     attached_at = Steady::now();
     consumer = "watch-" + random_token(20);
     inbox = jetstream.connection().new_inbox();
@@ -212,26 +153,13 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
     if (after.created != before.created)
       co_return fail(errors::not_found, "The bucket was made anew meanwhile.");
 
-    const auto* delivered = wire::child(made, "delivered");
-    initial_pending =
-        wire::number(made, "num_pending") + (delivered ? wire::number(*delivered, "consumer_seq") : 0);
     verified = true;
-    if (caught_up || received >= initial_pending) catch_up();
-    notify();
+    // Where something was delivered before the answer, its last message says the same.
+    const auto* delivered = wire::child(made, "delivered");
+    const bool nothing = wire::number(made, "num_pending") == 0 &&
+                         (!delivered || wire::number(*delivered, "consumer_seq") == 0);
+    if (caught_up || nothing) catch_up();
     co_return Result<void>();
-  }
-
-  void begin_load(const StreamState& state, bool known) {
-    ++load;
-    loading = true;
-    load_floor = state.last_seq;
-    load_high = 0;
-    if (!known) {
-      anew = true;
-      ready = false;
-      revision = 0;
-      created = state.created;
-    }
   }
 
   std::string request(bool resume) const {
@@ -239,7 +167,7 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
     config["name"] = consumer;
     config["deliver_subject"] = inbox;
     config["deliver_policy"] = resume ? "by_start_sequence" : "last_per_subject";
-    if (resume) config["opt_start_seq"] = revision + 1;
+    if (resume) config["opt_start_seq"] = mirror.last_sequence() + 1;
     config["filter_subject"] = prefix + ">";
     config["ack_policy"] = "none";
     config["max_deliver"] = 1;
@@ -311,8 +239,7 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
     co_await wake.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
 
-  // --- those who wait
-  // ---------------------------------------------------------------------------------------
+  // Those who wait.
 
   template <class Condition>
   static Task<> wait_until(std::shared_ptr<Impl> self, SteadyTime deadline, Condition condition) {
@@ -336,6 +263,7 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
   void stop() {
     if (stopped) return;
     stopped = true;
+    mirror.mute();
     if (started) {
       // From inside the handler the subscription must not destroy what is just running.
       if (in_handler) asio::post(executor, [leaving = std::move(subscription)]() mutable { leaving = {}; });
@@ -349,19 +277,13 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
   asio::any_io_executor executor;
   std::string stream, prefix;
   bool valid;
-  OnChange on_change;
 
-  Entries entries;
-  std::uint64_t revision = 0;
+  BucketMirror mirror;
   std::string created;  ///< identity of the stream that the mirror shows
-  bool ready = false;
-  bool loading = true;  ///< the next complete delivery replaces what is here
-  bool anew = false;    ///< revisions of the mirror belong to a stream that is gone
-  std::uint64_t load = 0, load_floor = 0, load_high = 0;
 
   std::string consumer, inbox;
   Subscription subscription;
-  std::uint64_t next_consumer_sequence = 1, received = 0, initial_pending = 0, reconnects = 0;
+  std::uint64_t next_consumer_sequence = 1, reconnects = 0;
   bool verified = false, caught_up = false, lost = false, in_handler = false;
   SteadyTime last_heard{}, attached_at{};
 
@@ -387,7 +309,8 @@ Task<> WatchedBucket::start(SteadyTime deadline) {
   impl->started = true;
   // Detached on purpose: it owns what it works on, and `stop` ends it at its next step.
   asio::co_spawn(impl->executor, Impl::run(impl), asio::detached);
-  auto outcome = co_await Impl::wait_until(impl, deadline, [](const Impl& state) { return state.ready; });
+  auto outcome =
+      co_await Impl::wait_until(impl, deadline, [](const Impl& state) { return state.mirror.ready(); });
   if (outcome) co_return outcome;
   const bool was_stopped = impl->stopped;
   impl->stop();
@@ -400,28 +323,27 @@ void WatchedBucket::stop() {
 }
 
 Task<> WatchedBucket::wait_for(std::uint64_t revision, SteadyTime deadline) {
-  return Impl::wait_until(
-      impl_, deadline, [revision](const Impl& state) { return state.ready && state.revision >= revision; });
+  return Impl::wait_until(impl_, deadline, [revision](const Impl& state) {
+    return state.mirror.ready() && state.mirror.revision() >= revision;
+  });
 }
 
 const Entry* WatchedBucket::find(std::string_view key) const {
-  const auto found = impl_->entries.find(key);
-  return found == impl_->entries.end() ? nullptr : &found->second.entry;
+  return impl_->mirror.find(key);
 }
-
 std::size_t WatchedBucket::size() const {
-  return impl_->entries.size();
+  return impl_->mirror.size();
 }
 std::uint64_t WatchedBucket::revision() const {
-  return impl_->revision;
+  return impl_->mirror.revision();
 }
 bool WatchedBucket::ready() const {
-  return impl_->ready;
+  return impl_->mirror.ready();
 }
 
 bool WatchedBucket::current() const {
   const auto& state = *impl_;
-  return state.ready && state.verified && state.caught_up && !state.lost && !state.stopped &&
+  return state.mirror.ready() && state.verified && state.caught_up && !state.lost && !state.stopped &&
          !state.silent() && state.jetstream.connection().connected();
 }
 
