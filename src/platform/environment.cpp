@@ -28,7 +28,8 @@ Task<> EventPublisher::start() {
   stream.subjects = {subjects::in_any_account("intra365.events.>")};
   stream.description = "What happened in each tenant";
   stream.max_age = std::chrono::hours(24 * 30);
-  co_return (co_await jetstream_.ensure_stream(stream)) ? Result<void>{} : fail(nats::errors::jetstream, "the EVENTS stream cannot be made");
+  CO_CHECK(co_await jetstream_.ensure_stream(stream));
+  co_return Result<void>{};
 }
 
 Task<> EventPublisher::publish(TenantId tenant, std::string domain, std::string type, std::string data, TraceContext trace) {

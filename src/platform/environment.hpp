@@ -2,6 +2,7 @@
 #pragma once
 #include "async/task_group.hpp"
 #include "base/time.hpp"
+#include "contract/errors.hpp"
 #include "nats/jetstream.hpp"
 #include "platform/audit_trail.hpp"
 #include "platform/caller.hpp"
@@ -12,6 +13,10 @@
 
 namespace intra365::guard {
 class TokenVerifier;
+}
+
+namespace intra365::platform::errors {
+using namespace intra365::errors;  // the contract's codes and the platform's own read alike
 }
 
 namespace intra365::platform {

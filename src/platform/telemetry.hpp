@@ -22,7 +22,18 @@ class Registry;
 namespace intra365::platform {
 
 enum class LogLevel { debug, info, warning, error };
-using LogField = std::pair<std::string_view, boost::json::value>;
+
+/// A name and a value of any kind JSON has.
+struct LogField {
+  std::string_view name;
+  boost::json::value value;
+
+  template <class T>
+  LogField(std::string_view name, const T& content) : name(name) {
+    if constexpr (std::is_convertible_v<const T&, std::string_view>) value = std::string_view(content);
+    else value = content;
+  }
+};
 
 /// One JSON line: time, level, message, then the fields. Thread-safe. Never give it secrets or payloads.
 class Log {
