@@ -122,7 +122,8 @@ TEST_F(NatsJwtReading, headers_other_than_version_2_are_refused) {
         R"({"typ":"JWS","alg":"ed25519-nkey"})", R"({"typ":"JWT","alg":"none","alg":"ed25519-nkey"})",
         R"({"typ":"JWT","alg":"ed25519-nkey","crit":["x"]})", R"([])", R"()",
         R"({"typ":"JWT","alg":"ed25519-nkey"} x)"})
-    EXPECT_TRUE(read_nats_jwt(sign_text(account, payload, std::string(header))).error().is(errors::bad_nats_jwt))
+    EXPECT_TRUE(
+        read_nats_jwt(sign_text(account, payload, std::string(header))).error().is(errors::bad_nats_jwt))
         << header;
 }
 
