@@ -1,0 +1,196 @@
+#include "services/policy/service.hpp"
+
+#include "contract/errors.hpp"
+#include "contract/operations/consent.hpp"
+#include "contract/subjects.hpp"
+#include "guard/policy_set.hpp"
+#include "services/policy/store.hpp"
+
+namespace intra365::migrations {
+std::vector<postgres::Migration> policy();
+}
+
+namespace intra365::services::policy {
+namespace {
+
+namespace wire = intra365::policy;
+using platform::Caller;
+
+struct PolicyEvent {
+  PolicyId policy_id;
+  std::uint64_t version = 0, policy_epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(PolicyEvent, (), (policy_id, version, policy_epoch))
+
+/// The `user:<id>` a resource belongs to, if it belongs to a person.
+std::optional<UserId> owner_of(std::string_view resource) {
+  if (!resource.starts_with("user:")) return std::nullopt;
+  resource.remove_prefix(5);
+  const auto id = UserId::parse(resource.substr(0, resource.find('/')));
+  return id ? std::optional(*id) : std::nullopt;
+}
+
+/// Owned by one shard; not thread-safe.
+class Policies final : public platform::Service {
+ public:
+  explicit Policies(platform::Environment& environment) : environment_(environment), store_(environment), services_(environment.nats, "policy") {}
+
+  std::vector<platform::BoundOperation> operations() override {
+    using platform::bind;
+    return {bind(wire::create, *this, &Policies::create), bind(wire::update, *this, &Policies::update), bind(wire::delete_, *this, &Policies::remove),
+            bind(wire::list, *this, &Policies::list),     bind(wire::get, *this, &Policies::get),       bind(wire::evaluate, *this, &Policies::evaluate),
+            bind(wire::sync, *this, &Policies::sync)};
+  }
+
+ private:
+  Task<wire::ChangeReply> create(const Caller& caller, const wire::Policy& request) {
+    auto policy = request;
+    policy.version = std::nullopt;
+    if (!policy.policy_id) policy.policy_id = PolicyId::trusted(new_uuid());
+    CO_CHECK(guard::validate(policy));
+    CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
+    CO_TRY(auto reply, co_await store_.create(caller.tenant, std::move(policy), caller.subject(), caller.deadline));
+    co_await tell(caller, reply, "created");
+    co_return reply;
+  }
+
+  Task<wire::ChangeReply> update(const Caller& caller, const wire::Policy& request) {
+    if (!request.policy_id) co_return fail(intra365::errors::missing_field, "'policyId' is missing");
+    CO_CHECK(guard::validate(request));
+    CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
+    CO_TRY(auto reply, co_await store_.update(caller.tenant, request, caller.subject(), caller.deadline));
+    co_await tell(caller, reply, "updated");
+    co_return reply;
+  }
+
+  Task<wire::ChangeReply> remove(const Caller& caller, const wire::PolicyRequest& request) {
+    CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
+    CO_TRY(auto reply, co_await store_.remove(caller.tenant, request.policy_id, caller.subject(), caller.deadline));
+    co_await tell(caller, reply, "deleted");
+    co_return reply;
+  }
+
+  Task<wire::ListReply> list(const Caller& caller, const wire::ListRequest& request) {
+    const int limit = request.limit.value_or(50);
+    if (limit < 1 || limit > 200) co_return fail(intra365::errors::bad_value, "limit: 1 to 200");
+    if (request.cursor && !is_token(*request.cursor)) co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
+    CO_TRY(auto policies, co_await store_.list(caller.tenant, std::nullopt, request.cursor.value_or(""), limit, caller.deadline));
+    std::optional<std::string> cursor;
+    if (policies.size() == static_cast<std::size_t>(limit)) cursor = policies.back().policy_id->str();
+    co_return wire::ListReply{std::move(policies), std::move(cursor)};
+  }
+
+  Task<wire::Policy> get(const Caller& caller, const wire::PolicyRequest& request) {
+    CO_TRY(auto found, co_await store_.list(caller.tenant, request.policy_id, "", 1, caller.deadline));
+    if (found.empty()) co_return fail(errors::unknown_policy);
+    co_return std::move(found.front());
+  }
+
+  Task<wire::EvaluateReply> evaluate(const Caller& caller, const wire::EvaluateRequest& request) {
+    CO_TRY(const auto subject, guard::read_entity(request.subject, "subject"));
+    CO_TRY(const auto action, guard::read_action(request.action));
+    CO_TRY(const auto resource, guard::read_entity(request.resource, "resource"));
+    CO_TRY(auto attributes, guard::attributes_of(request, subject, resource));
+    if (const auto owner = owner_of(resource.text)) {
+      CO_CHECK(co_await add_person(caller, *owner, subject.text, attributes));
+    }
+    CO_TRY(const auto set, co_await compiled(caller.tenant, caller.deadline));
+    guard::PolicyRequest question{subject.text, action, resource.text, &attributes};
+    const auto decision = set->evaluate(question);
+
+    wire::EvaluateReply reply;
+    reply.decision = decision.decision;
+    reply.reasons = decision.reasons;
+    if (const auto* consent = attributes.if_contains("consent")) reply.consent = *consent;
+    reply.decision_id = new_uuid();
+    caller.note->resource = resource.text.substr(0, 256);
+    if (!decision.allowed()) caller.note->refusal = intra365::errors::policy_denied.code;
+    CO_CHECK(co_await store_.record(caller.tenant, known_.at(caller.tenant).epoch, json::encode(request), json::encode(reply), reply.decision_id, caller.deadline));
+    co_return reply;
+  }
+
+  Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
+    wire::SyncReply reply;
+    CO_TRY(reply.policy_epoch, co_await store_.epoch(caller.tenant, caller.deadline));
+    if (reply.policy_epoch != 0 && reply.policy_epoch == request.policy_epoch) co_return reply;
+    CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
+    CO_TRY(auto set, co_await store_.active_set(caller.tenant, caller.deadline));
+    reply.policy_epoch = set.epoch;
+    reply.changed = true;
+    reply.policies = std::move(set.policies);
+    co_return reply;
+  }
+
+  /// What is known of the person: their country from the users table, their consent from the consent
+  /// service. Neither can be handed in by whoever asks.
+  Task<> add_person(const Caller& caller, UserId owner, std::string subject, boost::json::object& attributes) {
+    CO_TRY(const auto facts, co_await store_.user(caller.tenant, owner, caller.deadline));
+    if (facts) {
+      auto& user = attributes["user"].is_object() ? attributes["user"].get_object() : attributes["user"].emplace_object();
+      user["id"] = owner.str();
+      if (facts->country) user["country"] = *facts->country;
+    }
+    if (!subject.starts_with("mate:")) co_return Result<void>{};
+    CO_TRY(const auto mate, MateId::parse(std::string_view(subject).substr(5)));
+    consent::QueryRequest question;
+    question.user_id = owner;
+    question.mate_id = mate;
+    question.active = true;
+    question.limit = 200;
+    CO_TRY(const auto held, co_await services_.call(consent::query, caller.tenant, question, caller.trace, caller.deadline));
+    boost::json::array purposes, scopes;
+    for (const auto& record : held.consents) {
+      for (const auto& purpose : record.purposes) purposes.emplace_back(purpose.str());
+      for (const auto& scope : record.scopes) scopes.emplace_back(scope.str());
+    }
+    attributes["consent"] = {{"granted", !held.consents.empty()}, {"purpose", std::move(purposes)}, {"scope", std::move(scopes)}};
+    co_return Result<void>{};
+  }
+
+  /// The tenant's compiled set; compiled again only when its epoch has moved.
+  Task<std::shared_ptr<const guard::PolicySet>> compiled(TenantId tenant, SteadyTime deadline) {
+    CO_TRY(const auto epoch, co_await store_.epoch(tenant, deadline));
+    if (const auto known = known_.find(tenant); epoch != 0 && known != known_.end() && known->second.epoch == epoch) co_return known->second.set;
+    CO_CHECK(co_await store_.add_defaults(tenant, deadline));
+    CO_TRY(const auto stored, co_await store_.active_set(tenant, deadline));
+    CO_TRY(auto set, guard::PolicySet::compile(stored.policies));
+    known_.insert_or_assign(tenant, Known{stored.epoch, set});
+    co_return set;
+  }
+
+  asio::awaitable<void> tell(const Caller& caller, wire::ChangeReply change, std::string type) {
+    caller.note->resource = "policy:" + change.policy_id.str();
+    if (const auto account = co_await environment_.tenants.account_of(caller.tenant, caller.deadline)) {
+      const wire::PolicyPush push{change.policy_epoch};
+      // A hint: enforcement points that miss it find out with their next sync.
+      static_cast<void>(environment_.nats.publish(subjects::in_account(*account, subjects::guard_policy), json::encode(push)));
+    }
+    const PolicyEvent content{change.policy_id, change.version, change.policy_epoch};
+    const auto published = co_await environment_.events.publish(caller.tenant, "policy", type, json::encode(content), caller.trace);
+    if (!published) environment_.telemetry.log.write(platform::LogLevel::warning, "policy change was not announced", {{"traceId", caller.trace.trace_id}});
+  }
+
+  struct Known {
+    std::uint64_t epoch = 0;
+    std::shared_ptr<const guard::PolicySet> set;
+  };
+
+  platform::Environment& environment_;
+  Store store_;
+  platform::ServiceClient services_;
+  std::unordered_map<TenantId, Known> known_;
+};
+
+}  // namespace
+
+platform::ServiceModule module() {
+  return {
+      .name = "policy",
+      .description = "Policy decision point: a tenant's rules and the answers they give",
+      .migrations = migrations::policy(),
+      .make = [](platform::Environment& environment) { return std::make_unique<Policies>(environment); },
+  };
+}
+
+}  // namespace intra365::services::policy

@@ -1,0 +1,174 @@
+#include "services/policy/store.hpp"
+
+#include "services/policy/defaults.hpp"
+
+namespace intra365::services::policy {
+namespace {
+
+namespace wire = intra365::policy;
+using postgres::bind;
+using postgres::Query;
+using postgres::Statement;
+
+constexpr Query policy_insert{"policy_insert",
+  "insert into intra365.policies (tenant_id, policy_id, name, type, rules, priority, active, version, updated_by)"
+  " values ($1, $2, $3, $4, $5::jsonb, $6, $7,"
+  "  (select coalesce(max(version), 0) + 1 from intra365.policy_versions where tenant_id = $1 and policy_id = $2), $8) returning version"};
+constexpr Query policy_update{"policy_update",
+  "update intra365.policies set name = $3, type = $4, rules = $5::jsonb, priority = $6, active = $7, version = version + 1, updated_at = now(), updated_by = $8"
+  " where tenant_id = $1 and policy_id = $2 and ($9::bigint is null or version = $9) returning version"};
+constexpr Query policy_delete{"policy_delete", "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
+constexpr Query version_insert{"policy_version_insert",
+  "insert into intra365.policy_versions (tenant_id, policy_id, version, change, document, changed_by) values ($1, $2, $3, $4, $5::jsonb, $6)"};
+constexpr Query epoch_bump{"policy_epoch_bump",
+  "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do update set epoch = intra365.policy_epochs.epoch + 1 returning epoch as version"};
+constexpr Query epoch_start{"policy_epoch_start", "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do nothing returning epoch as version"};
+constexpr Query epoch_get{"policy_epoch", "select epoch as version from intra365.policy_epochs where tenant_id = $1"};
+constexpr Query policy_list{"policy_list",
+  "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = $1"
+  " and ($2::text is null or policy_id = $2) and policy_id > $3 order by policy_id limit $4"};
+constexpr Query policy_active{"policy_active",
+  "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = $1 and active order by policy_id"};
+constexpr Query user_facts{"policy_user_facts", "select country, profile from intra365.users where tenant_id = $1 and user_id = $2"};
+constexpr Query evaluation_insert{"policy_evaluation_insert",
+  "insert into intra365.policy_evaluations (tenant_id, decision_id, policy_epoch, request, reply) values ($1, $2, $3, $4::jsonb, $5::jsonb)"};
+
+struct VersionRow { std::uint64_t version = 0; };
+BOOST_DESCRIBE_STRUCT(VersionRow, (), (version))
+
+struct PolicyRow {
+  PolicyId policy_id;
+  std::string name, type;
+  boost::json::value rules;
+  std::int64_t priority = 0;
+  bool active = false;
+  std::uint64_t version = 0;
+};
+BOOST_DESCRIBE_STRUCT(PolicyRow, (), (policy_id, name, type, rules, priority, active, version))
+
+struct RulesHolder { std::vector<wire::Rule> rules; };
+BOOST_DESCRIBE_STRUCT(RulesHolder, (), (rules))
+
+boost::json::value rules_json(const wire::Policy& policy) {
+  return json::to_value(RulesHolder{policy.rules}).at("rules");
+}
+
+Result<std::vector<wire::Policy>> policies_of(const postgres::Rows& rows) {
+  TRY(auto listed, rows.as<PolicyRow>());
+  std::vector<wire::Policy> policies;
+  for (auto& row : listed) {
+    TRY(auto holder, json::from_value<RulesHolder>(boost::json::object{{"rules", row.rules}}));
+    policies.push_back({row.policy_id, row.name, row.type, std::move(holder.rules), row.priority, row.active, row.version});
+  }
+  return policies;
+}
+
+Result<std::uint64_t> version_of(const postgres::Rows& rows) {
+  TRY(const auto row, rows.as_optional<VersionRow>());
+  return row ? row->version : 0;
+}
+
+postgres::Parameters insert_parameters(const TenantId& tenant, const wire::Policy& policy, const std::string& actor) {
+  return bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true), actor);
+}
+
+/// The version's document and the tenant's new epoch, in the transaction that changed the policy.
+Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy, std::string change, std::string actor) {
+  auto versioned = bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
+  CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
+  CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, bind(tenant)));
+  CO_TRY(const auto epoch, version_of(bumped));
+  CO_CHECK(co_await transaction.commit());
+  co_return wire::ChangeReply{*policy.policy_id, *policy.version, epoch};
+}
+
+}  // namespace
+
+Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std::string actor, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
+  const auto inserted = co_await transaction.query(policy_insert, insert_parameters(tenant, policy, actor));
+  if (!inserted && inserted.error().is(postgres::errors::unique_violation)) co_return fail(errors::policy_exists);
+  if (!inserted) co_return fail(inserted.error());
+  CO_TRY(policy.version, version_of(*inserted));
+  co_return co_await finish(transaction, tenant, std::move(policy), "created", std::move(actor));
+}
+
+Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std::string actor, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
+  auto parameters = bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true),
+                         actor, policy.version);
+  CO_TRY(const auto updated, co_await transaction.query(policy_update, std::move(parameters)));
+  if (updated.empty()) {
+    CO_CHECK(co_await transaction.rollback());
+    CO_TRY(const auto there, co_await list(tenant, policy.policy_id, "", 1, deadline));
+    co_return fail(there.empty() ? errors::unknown_policy : errors::version_conflict);
+  }
+  CO_TRY(policy.version, version_of(updated));
+  co_return co_await finish(transaction, tenant, std::move(policy), "updated", std::move(actor));
+}
+
+Task<wire::ChangeReply> Store::remove(TenantId tenant, PolicyId id, std::string actor, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto before, co_await list(tenant, id, "", 1, deadline));
+  if (before.empty()) co_return fail(errors::unknown_policy);
+  CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
+  CO_TRY(const auto deleted, co_await transaction.query(policy_delete, bind(tenant, id)));
+  if (deleted.empty()) co_return fail(errors::unknown_policy);
+  auto policy = before.front();
+  CO_TRY(policy.version, version_of(deleted));
+  co_return co_await finish(transaction, tenant, std::move(policy), "deleted", std::move(actor));
+}
+
+Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
+  CO_TRY(const auto started, co_await transaction.query(epoch_start, bind(tenant)));
+  if (started.empty()) co_return Result<void>{};  // the set has a history: what it is now is the operator's will
+  for (auto& policy : default_policies()) {
+    CO_TRY(const auto inserted, co_await transaction.query(policy_insert, insert_parameters(tenant, policy, "system")));
+    CO_TRY(policy.version, version_of(inserted));
+    auto versioned = bind(tenant, *policy.policy_id, *policy.version, std::string("created"), json::to_value(policy), std::string("system"));
+    CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
+  }
+  co_return co_await transaction.commit();
+}
+
+Task<Store::Set> Store::active_set(TenantId tenant, SteadyTime deadline) {
+  std::vector<Statement> statements;
+  statements.push_back({epoch_get, bind(tenant)});
+  statements.push_back({policy_active, bind(tenant)});
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  Set set;
+  CO_TRY(set.epoch, version_of(results.at(0)));
+  CO_TRY(set.policies, policies_of(results.at(1)));
+  co_return set;
+}
+
+Task<std::uint64_t> Store::epoch(TenantId tenant, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows, co_await database_.query(scope, epoch_get, bind(tenant), deadline));
+  co_return version_of(rows);
+}
+
+Task<std::vector<wire::Policy>> Store::list(TenantId tenant, std::optional<PolicyId> only, std::string after, int limit, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows, co_await database_.query(scope, policy_list, bind(tenant, only, after, limit), deadline));
+  co_return policies_of(rows);
+}
+
+Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows, co_await database_.query(scope, user_facts, bind(tenant, user), deadline));
+  co_return rows.as_optional<UserFacts>();
+}
+
+Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply, std::string decision_id, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_CHECK(co_await database_.query(scope, evaluation_insert, bind(tenant, decision_id, epoch, request, reply), deadline));
+  co_return Result<void>{};
+}
+
+}  // namespace intra365::services::policy

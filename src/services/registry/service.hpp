@@ -1,0 +1,9 @@
+// The registry service as the platform hosts it.
+#pragma once
+#include "platform/service.hpp"
+
+namespace intra365::services::registry {
+
+platform::ServiceModule module();
+
+}  // namespace intra365::services::registry
