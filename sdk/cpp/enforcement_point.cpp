@@ -1,0 +1,211 @@
+#include "sdk/cpp/enforcement_point.hpp"
+
+#include <charconv>
+
+#include "contract/errors.hpp"
+#include "contract/headers.hpp"
+#include "contract/operations/policy.hpp"
+#include "contract/subjects.hpp"
+
+namespace intra365::sdk {
+namespace {
+
+constexpr auto kRecordPause = std::chrono::milliseconds(20);
+constexpr std::size_t kMaxPerAppend = 500;
+constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
+constexpr auto kMaxCallTime = std::chrono::minutes(5);
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+SteadyTime deadline_of(std::string_view left_ms) {
+  std::int64_t left = 0;
+  const auto [end, error] = std::from_chars(left_ms.data(), left_ms.data() + left_ms.size(), left);
+  if (error != std::errc{} || left_ms.empty() || left < 0) return now() + kDefaultCallTime;
+  return now() + std::min<std::chrono::milliseconds>(std::chrono::milliseconds(left), kMaxCallTime);
+}
+
+CallOptions within(SteadyTime deadline) {
+  CallOptions options;
+  options.timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now()), std::chrono::milliseconds(1));
+  return options;
+}
+
+}  // namespace
+
+EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
+    : client_(client), tasks_(tasks), self_(MateId::trusted(client.id())), verifier_(system_clock()),
+      tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(), std::string(subjects::guard_token),
+              [this](auth::SyncRequest request, SteadyTime deadline) { return client_.call(auth::sync, request, within(deadline)); }) {
+  policy_replica_.emplace(client.connection(), tasks,
+                          replica::Replica::Source{"policies", std::string(subjects::guard_policy), [this](SteadyTime deadline) { return sync_policies(deadline); },
+                                                   [](const nats::MessageView&) { return replica::Push::gap; }});
+  consent_replica_.emplace(client.connection(), tasks,
+                           replica::Replica::Source{"consents", subjects::guard_consent(self_), [this](SteadyTime deadline) { return sync_consents(deadline); },
+                                                    [this](const nats::MessageView& message) { return on_consent(message); }});
+}
+
+Task<> EnforcementPoint::start(SteadyTime deadline) {
+  CO_CHECK(co_await tokens_.start(deadline));
+  CO_CHECK(co_await policy_replica_->start(deadline));
+  CO_CHECK(co_await consent_replica_->start(deadline));
+  co_return tasks_.spawn(keep_recording());
+}
+
+Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
+  audit::Entry entry;
+  entry.at = system_clock().now();
+  entry.actor = "guest";
+  entry.action = "call";
+  entry.resource = action.resource;
+  // Where decisions cannot be recorded any more, none is made.
+  auto call = entries_.size() < kMaxEntries ? decide(action, message, entry) : fail(errors::rate_limited, "the audit trail is behind");
+  entry.outcome = call ? "allowed" : "denied";
+  if (!call) entry.code = call.error().code;
+  ++(call ? counters_.allowed : counters_.denied);
+  record(std::move(entry));
+  return call;
+}
+
+Result<Call> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message, audit::Entry& entry) {
+  Call call;
+  call.trace = TraceContext::parse_or_new(message.headers.get(headers::traceparent)).child();
+  call.deadline = deadline_of(message.headers.get(headers::deadline_ms));
+  entry.trace_id = call.trace.trace_id;
+  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive()) return fail(errors::lease_expired);
+
+  TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
+  if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
+  call.caller = identity->subject();
+  entry.actor = call.caller;
+
+  entry.purpose = action.use.purpose;
+  entry.scopes = action.use.scopes;
+  if (const auto user = message.headers.get(headers::user_id); !user.empty()) {
+    TRY(call.user_id, UserId::parse(user));
+    entry.user_id = call.user_id;
+  }
+  TRY(const auto* consent, check_consent(action, message, call));
+  if (consent != nullptr) entry.consent_id = consent->consent_id;
+  if (!policy_allows(action, *identity, call, consent)) return fail(errors::policy_denied);
+  return call;
+}
+
+Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action, const nats::MessageView& message, Call& call) {
+  if (action.use.scopes.empty() || !action.use.purpose) return nullptr;
+  if (!call.user_id) return fail(errors::user_required);
+  const auto decision = consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, system_clock().now());
+  if (!decision.allowed()) return fail(guard::error_of(decision.code));
+  // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
+  if (const auto named = message.headers.get(headers::consent_id); !named.empty() && named != decision.consent->consent_id.str()) {
+    const auto id = ConsentId::parse(named);
+    const auto* other = id ? consents_.find(*id) : nullptr;
+    const bool holds = other != nullptr && other->user_id == *call.user_id && other->mate_id == self_ &&
+                       guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose, system_clock().now()).allowed();
+    if (!holds) return fail(errors::consent_mismatch);
+    call.consent_id = other->consent_id;
+    return other;
+  }
+  call.consent_id = decision.consent->consent_id;
+  return decision.consent;
+}
+
+bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call, const consent::Consent* consent) {
+  // One policy set gives one answer to one question: what was decided once is remembered until the set changes.
+  auto question = call.caller + "|" + action.resource + (consent != nullptr ? "|consent" : "|");
+  if (const auto known = policy_answers_.find(question); known != policy_answers_.end()) return known->second;
+
+  boost::json::array held;
+  for (const auto& role : caller.roles) held.emplace_back(role);
+  boost::json::object attributes{{"context", boost::json::object()}, {"subject", {{"type", to_string(caller.kind)}, {"id", caller.id}, {"roles", held}}}};
+  attributes[to_string(caller.kind)] = attributes["subject"];
+  attributes["resource"] = {{"type", "mate"}, {"id", self_.str()}};
+  boost::json::object consented{{"granted", consent != nullptr}};
+  if (action.use.purpose && consent != nullptr) consented["purpose"] = action.use.purpose->str();
+  attributes["consent"] = std::move(consented);
+  const bool allowed = policies_->evaluate({call.caller, "call", action.resource, &attributes}).allowed();
+  if (policy_answers_.size() >= 10'000) policy_answers_.clear();
+  policy_answers_.emplace(std::move(question), allowed);
+  return allowed;
+}
+
+Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
+  policy::SyncRequest request;
+  request.policy_epoch = policy_epoch_;
+  CO_TRY(const auto reply, co_await client_.call(policy::sync, request, within(deadline)));
+  if (!reply.changed && policies_) co_return Result<void>{};
+  CO_TRY(policies_, guard::PolicySet::compile(reply.policies));
+  policy_answers_.clear();
+  policy_epoch_ = reply.policy_epoch;
+  co_return Result<void>{};
+}
+
+Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
+  for (bool more = true; more;) {
+    consent::SyncRequest request;
+    request.mate_id = self_;
+    request.mate_epoch = mate_epoch_;
+    CO_TRY(auto reply, co_await client_.call(consent::sync, request, within(deadline)));
+    more = reply.more;
+    // Within a page the epoch moves with the records; with the last one it is what the platform says.
+    for (auto& record : reply.consents) {
+      mate_epoch_ = std::max(mate_epoch_, record.mate_epoch);
+      consents_.apply(std::move(record));
+    }
+    if (!more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
+  }
+  consents_.prune(system_clock().now() - std::chrono::hours(24));
+  co_return Result<void>{};
+}
+
+replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
+  auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
+  if (!record) return replica::Push::gap;
+  const auto epoch = record->mate_epoch;
+  // A record replaces only an older one of itself, so it may be applied before those it overtook.
+  if (record->mate_id == self_) consents_.apply(*std::move(record));
+  if (epoch <= mate_epoch_) return replica::Push::old;
+  if (epoch > mate_epoch_ + 1) return replica::Push::gap;
+  mate_epoch_ = epoch;
+  return replica::Push::applied;
+}
+
+void EnforcementPoint::record(audit::Entry entry) {
+  // Alike decisions of one moment become one entry with a count: at full speed a Mate decides far more often
+  // than anybody could read. The trace kept is the first one's.
+  std::string likeness = entry.actor + "|" + entry.resource + "|" + entry.outcome + "|" + entry.code.value_or("");
+  if (entry.user_id) likeness.append("|").append(entry.user_id->str());
+  if (entry.consent_id) likeness.append("|").append(entry.consent_id->str());
+  const auto [known, is_new] = alike_.try_emplace(std::move(likeness), entries_.size());
+  if (!is_new) {
+    ++entries_[known->second].count;
+    return;
+  }
+  entry.entry_id = new_uuid();
+  entries_.push_back(std::move(entry));
+}
+
+Task<> EnforcementPoint::keep_recording() {
+  const auto cancelled = co_await asio::this_coro::cancellation_state;
+  while (cancelled.cancelled() == asio::cancellation_type::none) {
+    co_await sleep_for(kRecordPause);
+    co_await send_entries(now() + std::chrono::seconds(5));
+  }
+  co_return Result<void>{};
+}
+
+Task<> EnforcementPoint::send_entries(SteadyTime deadline) {
+  while (!entries_.empty()) {
+    alike_.clear();  // what is under way must not grow any more
+    audit::AppendRequest request;
+    const auto count = std::min(entries_.size(), kMaxPerAppend);
+    request.entries.assign(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
+    CO_CHECK(co_await client_.call(audit::append, std::move(request), within(deadline)));
+    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
+    alike_.clear();  // positions have moved
+  }
+  co_return Result<void>{};
+}
+
+Task<> EnforcementPoint::flush(SteadyTime deadline) { co_return co_await send_entries(deadline); }
+
+}  // namespace intra365::sdk

@@ -1,0 +1,60 @@
+// The receiving side's checks, in-process: who calls (token), may they (policy), and does the person agree
+// (consent: scope, purpose, expiry). Fed by pushes and syncs, honest by leases; every decision is recorded.
+#pragma once
+#include "contract/operations/audit.hpp"
+#include "guard/consent_index.hpp"
+#include "guard/policy_set.hpp"
+#include "replica/token_replica.hpp"
+#include "sdk/cpp/mate.hpp"
+
+namespace intra365::sdk {
+
+/// What an action is, for the decision.
+struct GuardedAction {
+  std::string resource;  ///< `mate:<id>/<capability>/<action>`
+  DataUse use;
+};
+
+/// Owned by one thread's executor; not thread-safe.
+class EnforcementPoint {
+ public:
+  EnforcementPoint(Client& client, TaskGroup& tasks);
+  /// Fills the copies of keys, policies and this Mate's consents; they are kept fresh from then on.
+  Task<> start(SteadyTime deadline);
+
+  /// Lets a message through as a Call (without its payload), or says why not. Never waits.
+  Result<Call> check(const GuardedAction& action, const nats::MessageView& message);
+
+  /// Writes what is recorded and not yet durable.
+  Task<> flush(SteadyTime deadline);
+  const Enforcement& counters() const { return counters_; }
+
+ private:
+  Result<Call> decide(const GuardedAction& action, const nats::MessageView& message, audit::Entry& entry);
+  Result<const consent::Consent*> check_consent(const GuardedAction& action, const nats::MessageView& message, Call& call);
+  bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call, const consent::Consent* consent);
+  void record(audit::Entry entry);
+  Task<> sync_policies(SteadyTime deadline);
+  Task<> sync_consents(SteadyTime deadline);
+  replica::Push on_consent(const nats::MessageView& message);
+  Task<> keep_recording();
+  Task<> send_entries(SteadyTime deadline);
+
+  static constexpr std::size_t kMaxEntries = 20'000;
+
+  Client& client_;
+  TaskGroup& tasks_;
+  MateId self_;
+  guard::TokenVerifier verifier_;
+  guard::ConsentIndex consents_;
+  std::uint64_t mate_epoch_ = 0, policy_epoch_ = 0;
+  std::shared_ptr<const guard::PolicySet> policies_;
+  std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it
+  replica::TokenReplica tokens_;
+  std::optional<replica::Replica> policy_replica_, consent_replica_;
+  std::vector<audit::Entry> entries_;
+  std::unordered_map<std::string, std::size_t> alike_;  ///< entries of this round that differ in time and trace only
+  Enforcement counters_;
+};
+
+}  // namespace intra365::sdk
