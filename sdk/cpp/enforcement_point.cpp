@@ -111,7 +111,7 @@ Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAct
 
 bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call, const consent::Consent* consent) {
   // One policy set gives one answer to one question: what was decided once is remembered until the set changes.
-  auto question = call.caller + "|" + action.resource + (consent != nullptr ? "|consent" : "|");
+  auto question = caller.token_id + "|" + action.resource + (consent != nullptr ? "|consent" : "|");
   if (const auto known = policy_answers_.find(question); known != policy_answers_.end()) return known->second;
 
   boost::json::array held;
@@ -194,6 +194,14 @@ Task<> EnforcementPoint::keep_recording() {
 }
 
 Task<> EnforcementPoint::send_entries(SteadyTime deadline) {
+  if (sending_) co_return Result<void>{};  // the other one takes ours along
+  sending_ = true;
+  const auto done = co_await send_all(deadline);
+  sending_ = false;
+  co_return done;
+}
+
+Task<> EnforcementPoint::send_all(SteadyTime deadline) {
   while (!entries_.empty()) {
     alike_.clear();  // what is under way must not grow any more
     audit::AppendRequest request;
@@ -206,6 +214,13 @@ Task<> EnforcementPoint::send_entries(SteadyTime deadline) {
   co_return Result<void>{};
 }
 
-Task<> EnforcementPoint::flush(SteadyTime deadline) { co_return co_await send_entries(deadline); }
+Task<> EnforcementPoint::flush(SteadyTime deadline) {
+  while (!entries_.empty()) {
+    if (now() >= deadline) co_return fail(errors::deadline, "audit entries are not recorded yet");
+    co_await send_entries(deadline);
+    if (!entries_.empty()) co_await sleep_for(std::chrono::milliseconds(5));
+  }
+  co_return Result<void>{};
+}
 
 }  // namespace intra365::sdk

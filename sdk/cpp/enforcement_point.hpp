@@ -39,6 +39,7 @@ class EnforcementPoint {
   replica::Push on_consent(const nats::MessageView& message);
   Task<> keep_recording();
   Task<> send_entries(SteadyTime deadline);
+  Task<> send_all(SteadyTime deadline);
 
   static constexpr std::size_t kMaxEntries = 20'000;
 
@@ -54,6 +55,7 @@ class EnforcementPoint {
   std::optional<replica::Replica> policy_replica_, consent_replica_;
   std::vector<audit::Entry> entries_;
   std::unordered_map<std::string, std::size_t> alike_;  ///< entries of this round that differ in time and trace only
+  bool sending_ = false;
   Enforcement counters_;
 };
 

@@ -39,6 +39,15 @@ Result<Nkey> Nkey::from_seed(std::string_view seed) {
   return key;
 }
 
+Nkey Nkey::from_raw(KeyKind kind, std::string_view bytes) {
+  assert(bytes.size() == 32 && kind != KeyKind::curve);
+  Nkey key;
+  key.kind_ = kind;
+  std::ranges::copy(bytes, key.seed_.begin());
+  key.complete();
+  return key;
+}
+
 Nkey::Nkey(Nkey&& other) noexcept {
   *this = std::move(other);
 }

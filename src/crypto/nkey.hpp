@@ -38,6 +38,8 @@ class Nkey {
  public:
   static Nkey generate(KeyKind kind);
   static Result<Nkey> from_seed(std::string_view seed);
+  /// From 32 bytes of key material, for keys that are derived rather than stored.
+  static Nkey from_raw(KeyKind kind, std::string_view bytes);
   Nkey(Nkey&&) noexcept;
   Nkey& operator=(Nkey&&) noexcept;
   Nkey(const Nkey&) = default;
