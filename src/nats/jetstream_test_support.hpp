@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "nats/jetstream.hpp"
 #include "tests/support/servers.hpp"
@@ -68,5 +69,24 @@ class Client {
     co_return co_await body(jetstream);
   }
 };
+
+/// Takes `name.>`, and batches.
+inline StreamConfig stream_of(std::string name) {
+  StreamConfig config;
+  config.subjects.push_back(name + ".>");
+  config.name = std::move(name);
+  config.allow_atomic = true;
+  return config;
+}
+
+/// Message i goes to `subject.i` and says `mark:i`.
+inline std::vector<Outgoing> batch_of(std::string_view subject, std::size_t count, std::string_view mark) {
+  std::vector<Outgoing> batch(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    batch[i].subject = std::string(subject) + "." + std::to_string(i);
+    batch[i].payload = std::string(mark) + ":" + std::to_string(i);
+  }
+  return batch;
+}
 
 }  // namespace intra365::nats::testing
