@@ -48,6 +48,7 @@ Reader document(Config& config) {
                                          {"maxConnections", into(postgres.max_connections)},
                                          {"prepare", into(postgres.prepare)}})},
       {"keys", section("keys.", {{"operatorSigningSeedFile", into(keys.operator_signing_seed_file)},
+                                 {"authAccount", into(keys.auth_account)},
                                  {"authAccountSeedFile", into(keys.auth_account_seed_file)},
                                  {"calloutXkeySeedFile", into(keys.callout_xkey_seed_file)},
                                  {"platformAccount", into(keys.platform_account)},

@@ -29,7 +29,8 @@ struct Config {
 
   struct Keys {
     std::string operator_signing_seed_file;  ///< signs tenants' accounts (STS only)
-    std::string auth_account_seed_file;      ///< signs answers of the auth callout (STS only)
+    std::string auth_account;                ///< public key of the account that answers the auth callout
+    std::string auth_account_seed_file;      ///< its signing key: signs those answers (STS only)
     std::string callout_xkey_seed_file;      ///< opens sealed callout requests (STS only)
     std::string platform_account;            ///< public key
     std::string key_encryption_key_file;     ///< 32 bytes; wraps secrets in the database (STS only)

@@ -69,6 +69,7 @@ Task<> Callout::answer(nats::Message message) {
   crypto::AuthorizationResponse response;
   response.user_nkey = request.user_nkey;
   response.server_id = request.server_id;
+  response.issuer_account = environment_.config.keys.auth_account;
   if (user_jwt) response.user_jwt = *user_jwt;
   else response.error = user_jwt.error().code;  // reaches the server's log only, never the client
   auto reply = crypto::mint(response, auth_account_, environment_.clock.now());
