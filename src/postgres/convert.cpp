@@ -1,11 +1,10 @@
 // PostgreSQL's text forms that need more than a line: timestamptz, bytea, jsonb, arrays.
 #include "postgres/convert.hpp"
 
-#include <fmt/format.h>
-
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
+#include <cstdio>
 
 namespace intra365::postgres::detail {
 namespace {
@@ -95,10 +94,12 @@ std::string write_timestamp(Timestamp value) {
   const year_month_day date(day);
   const hh_mm_ss time(value - day);
   const int year = static_cast<int>(date.year());
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00{}", year > 0 ? year : 1 - year,
-                     unsigned(date.month()), unsigned(date.day()), time.hours().count(),
-                     time.minutes().count(), time.seconds().count(), time.subseconds().count(),
-                     year > 0 ? "" : " BC");
+  std::array<char, 64> text;
+  const int size = std::snprintf(
+      text.data(), text.size(), "%04d-%02u-%02u %02d:%02d:%02d.%06d+00%s", year > 0 ? year : 1 - year,
+      unsigned(date.month()), unsigned(date.day()), int(time.hours().count()), int(time.minutes().count()),
+      int(time.seconds().count()), int(time.subseconds().count()), year > 0 ? "" : " BC");
+  return std::string(text.data(), static_cast<std::size_t>(size));
 }
 
 bool read_timestamp(std::string_view text, Timestamp& value) {
@@ -219,12 +220,12 @@ bool read_array(std::string_view text, std::vector<std::optional<std::string>>& 
 }
 
 Failure missing_column(std::string_view name) {
-  return fail(errors::bad_row, fmt::format("the column '{}' is missing", name));
+  return fail(errors::bad_row, "the column '" + std::string(name) + "' is missing");
 }
 
 Failure bad_value(std::string_view column, std::size_t row, bool null) {
-  return fail(errors::bad_row, fmt::format("the column '{}' of row {} {}", column, row,
-                                           null ? "is NULL" : "does not have the expected type"));
+  return fail(errors::bad_row, "the column '" + std::string(column) + "' of row " + std::to_string(row) +
+                                   (null ? " is NULL" : " does not have the expected type"));
 }
 
 std::size_t find_column(const Rows& rows, std::string_view name) {

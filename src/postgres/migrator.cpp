@@ -19,7 +19,7 @@ select coalesce(known.id, applied.id) as id,
        applied.checksum as actual
   from unnest($1::text[], $2::text[]) as known (id, sql)
   full join intra365.schema_migrations applied on applied.id = known.id
- order by 1 collate "C")"};
+ order by coalesce(known.id, applied.id) collate "C")"};
 constexpr Query kFind{"migration_find", "select checksum from intra365.schema_migrations where id = $1"};
 constexpr Query kRecord{"migration_record", R"(
 insert into intra365.schema_migrations (id, checksum)

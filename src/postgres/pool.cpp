@@ -1,9 +1,7 @@
 #include "postgres/pool.hpp"
 
 #include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
-#include <cassert>
 
 #include "postgres/pool_impl.hpp"
 #include "postgres/sqlstate.hpp"
@@ -54,7 +52,10 @@ Task<std::vector<Rows>> wait_for(std::shared_ptr<Job> job, asio::any_io_executor
 }  // namespace
 
 Pool::Impl::Impl(asio::any_io_executor executor, PoolOptions options)
-    : executor_(std::move(executor)), options_(std::move(options)), back_off_timer_(executor_) {
+    : executor_(std::move(executor)),
+      options_(std::move(options)),
+      back_off_timer_(executor_),
+      canceller_(executor_) {
   options_.max_connections = std::max<std::size_t>(options_.max_connections, 1);
 }
 
@@ -293,17 +294,10 @@ void Pool::Impl::fail_waiting(const Error& error) {
   }
 }
 
-/// PQcancel blocks for a connection's time, so it has a thread of its own. What it needs is in the handle.
 void Pool::Impl::send_cancel(CancelHandle cancel, std::weak_ptr<Session> session) {
-  if (!canceller_) canceller_ = std::make_unique<asio::thread_pool>(1);
-  asio::post(*canceller_,
-             [cancel = std::move(cancel), session = std::move(session), executor = executor_]() mutable {
-               char ignored[256];
-               PQcancel(cancel.get(), ignored, sizeof ignored);
-               asio::post(executor, [session = std::move(session)] {
-                 if (const auto alive = session.lock()) alive->cancel_sent();
-               });
-             });
+  canceller_.send(std::move(cancel), [session = std::move(session)] {
+    if (const auto alive = session.lock()) alive->cancel_sent();
+  });
 }
 
 void Pool::Impl::close() {

@@ -31,6 +31,8 @@ class Pool;
 /// failed statement only `rollback` is left.
 class Transaction {
  public:
+  /// One that has ended already, only as a place to assign to.
+  Transaction();
   Transaction(Transaction&&) noexcept;
   Transaction& operator=(Transaction&&) noexcept;
   ~Transaction();
@@ -54,6 +56,9 @@ class Transaction {
 
 /// Who a statement acts for: sets `intra365.tenant` for row-level security, for this transaction only.
 struct Scope {
+  // Constructors, because g++ 12 destroys aggregate temporaries twice in a co_await expression.
+  Scope() = default;
+  explicit Scope(std::string tenant) : tenant(std::move(tenant)) {}
   std::string tenant;  ///< empty: no tenant, only tables without one
 };
 

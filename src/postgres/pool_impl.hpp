@@ -1,6 +1,5 @@
 // The pool behind pool.hpp; for this folder only.
 #pragma once
-#include <boost/asio/thread_pool.hpp>
 #include <random>
 
 #include "postgres/session.hpp"
@@ -57,7 +56,7 @@ struct Pool::Impl final : SessionOwner, std::enable_shared_from_this<Pool::Impl>
   Error last_error_;
   asio::steady_timer back_off_timer_;
   std::minstd_rand random_{std::random_device{}()};
-  std::unique_ptr<asio::thread_pool> canceller_;  ///< one thread, made when the first query is cancelled
+  Canceller canceller_;
 };
 
 }  // namespace intra365::postgres

@@ -1,7 +1,5 @@
 #include "postgres/session.hpp"
 
-#include <fmt/format.h>
-
 #include "postgres/rows_builder.hpp"
 #include "postgres/sqlstate.hpp"
 
@@ -123,7 +121,7 @@ std::optional<const char*> Session::prepare(const Query& query) {
       return sending_name_.c_str();
     }
   }
-  auto name = fmt::format("{}_{}", query.name.substr(0, 40), ++prepared_count_);
+  auto name = std::string(query.name.substr(0, 40)) + '_' + std::to_string(++prepared_count_);
   const auto& step =
       steps_.emplace_back(Step{Step::Kind::prepare, query.name, std::move(name), std::string(query.sql)});
   if (!PQsendPrepare(connection_.get(), step.prepared_name.c_str(), step.prepared_sql.c_str(), 0, nullptr)) {
@@ -254,6 +252,11 @@ void Session::refused(const PGresult* result) {
   if (job_) job_->failed_query = name;
 }
 
+void Session::report_failure(std::string_view query, const Error& error) const {
+  if (!owner_->options().on_query) return;
+  owner_->options().on_query(query, std::chrono::steady_clock::now() - last_result_, &error);
+}
+
 // ---- ends ----
 
 /// The statement's plan or name is stale in this connection. The whole implicit transaction was rolled back,
@@ -292,6 +295,7 @@ void Session::end_of_job() {
     error->kind = errors::serialization.kind;
     error->code = errors::serialization.code;
   }
+  if (error) report_failure(job->failed_query, *error);
   if (!leased_) settle();
   if (error) {
     job->finish(fail(std::move(*error)));
@@ -368,12 +372,14 @@ void Session::lose(std::string_view reason) {
 void Session::close(std::string_view reason) {
   if (closed_) return;
   auto job = std::move(job_);
-  auto error = std::move(error_);
+  // An error the server had reported before is the better answer, and it means that nothing was committed.
+  auto error = error_ ? std::move(*error_) : connection_lost(job ? job->name() : "none", reason);
+  if (job)
+    report_failure(job->failed_query.empty() ? job->name() : std::string_view(job->failed_query), error);
   shut();
   if (!job) return;
   job->session.reset();
-  // An error the server had reported before is the better answer, and it means that nothing was committed.
-  job->finish(fail(error ? std::move(*error) : connection_lost(job->name(), reason)));
+  job->finish(fail(std::move(error)));
 }
 
 void Session::shut() {

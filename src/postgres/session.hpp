@@ -5,16 +5,12 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <unordered_map>
 
+#include "postgres/canceller.hpp"
 #include "postgres/conninfo.hpp"
 #include "postgres/job.hpp"
 #include "postgres/pool.hpp"
 
 namespace intra365::postgres {
-
-struct CancelDeleter {
-  void operator()(PGcancel* cancel) const { PQfreeCancel(cancel); }
-};
-using CancelHandle = std::unique_ptr<PGcancel, CancelDeleter>;
 
 /// What a session tells the pool that owns it.
 class SessionOwner {
@@ -22,7 +18,7 @@ class SessionOwner {
   /// Idle, outside any transaction, without an owner: the next job may start at once.
   virtual void session_ready(Session& session) = 0;
   virtual void session_closed(Session& session) = 0;
-  /// Sends the cancel request, which blocks in libpq, away from the loop; calls `session.cancel_sent()`.
+  /// Sends the cancel request away from the loop; calls `session.cancel_sent()` when it has ended.
   virtual void send_cancel(CancelHandle cancel, std::weak_ptr<Session> session) = 0;
   virtual const PoolOptions& options() const = 0;
 
@@ -93,6 +89,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void take_results();
   void take_result(ResultPtr result);
   void refused(const PGresult* result);
+  void report_failure(std::string_view query, const Error& error) const;
   bool should_retry(const Job& job) const;
   void end_of_job();
   void settle();

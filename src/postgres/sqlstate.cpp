@@ -1,7 +1,5 @@
 #include "postgres/sqlstate.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 
@@ -38,6 +36,10 @@ bool message_is_harmless(std::string_view sqlstate) {
          sqlstate.starts_with("26") || sqlstate.starts_with("0A") || sqlstate.starts_with("53");
 }
 
+std::string about(std::string_view query) {
+  return "query " + std::string(query) + ": ";
+}
+
 }  // namespace
 
 const ErrorCode& error_code(std::string_view sqlstate) {
@@ -47,14 +49,14 @@ const ErrorCode& error_code(std::string_view sqlstate) {
 }
 
 Error server_error(std::string_view query, const ServerError& error) {
-  std::string detail = fmt::format("query {}: SQLSTATE {}", query, error.sqlstate);
-  if (!error.constraint.empty()) detail += fmt::format(", constraint {}", error.constraint);
-  if (message_is_harmless(error.sqlstate)) detail += fmt::format(", {}", one_line(error.message));
+  std::string detail = about(query) + "SQLSTATE " + std::string(error.sqlstate);
+  if (!error.constraint.empty()) detail += ", constraint " + std::string(error.constraint);
+  if (message_is_harmless(error.sqlstate)) detail += ", " + one_line(error.message);
   return Error(error_code(error.sqlstate), std::move(detail));
 }
 
 Error connection_lost(std::string_view query, std::string_view reason) {
-  return Error(errors::unavailable, fmt::format("query {}: {}", query, reason));
+  return Error(errors::unavailable, about(query) + std::string(reason));
 }
 
 std::string one_line(std::string_view text) {

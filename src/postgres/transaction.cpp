@@ -5,7 +5,11 @@ namespace intra365::postgres {
 
 namespace {
 constexpr Query kCommit{"commit", "commit"};
+
+Failure ended() {
+  return fail(errors::query_failed, "the transaction has ended already");
 }
+}  // namespace
 
 struct Transaction::Impl {
   std::shared_ptr<Pool::Impl> pool;
@@ -17,7 +21,7 @@ struct Transaction::Impl {
 
   std::shared_ptr<Job> job(Job::Kind kind) const { return pool->job(kind, deadline); }
   Result<void> usable() const {
-    if (!lease.session()) return fail(errors::query_failed, "the transaction has ended already");
+    if (!lease.session()) return ended();
     if (failed) return fail(errors::query_failed, "an earlier statement failed the transaction");
     return {};
   }
@@ -35,6 +39,7 @@ struct Transaction::Impl {
 };
 
 Transaction::Transaction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Transaction::Transaction() = default;
 Transaction::Transaction(Transaction&&) noexcept = default;
 Transaction& Transaction::operator=(Transaction&&) noexcept = default;
 Transaction::~Transaction() = default;  // the lease rolls back what is open
@@ -52,6 +57,7 @@ Task<Transaction> Pool::begin(Scope scope, SteadyTime deadline) {
 }
 
 Task<Rows> Transaction::query(Query query, Parameters parameters) {
+  if (!impl_) co_return ended();
   auto job = impl_->job(Job::Kind::pipeline);
   job->statements.push_back({query, std::move(parameters)});
   CO_TRY(auto rows, co_await impl_->run(std::move(job)));
@@ -59,6 +65,7 @@ Task<Rows> Transaction::query(Query query, Parameters parameters) {
 }
 
 Task<std::vector<Rows>> Transaction::pipeline(std::vector<Statement> statements) {
+  if (!impl_) co_return ended();
   if (statements.empty()) co_return std::vector<Rows>{};
   auto job = impl_->job(Job::Kind::pipeline);
   job->statements = std::move(statements);
@@ -66,6 +73,7 @@ Task<std::vector<Rows>> Transaction::pipeline(std::vector<Statement> statements)
 }
 
 Task<> Transaction::execute(std::string sql) {
+  if (!impl_) co_return ended();
   if (!impl_->begun) {
     auto opening = impl_->job(Job::Kind::pipeline);
     CO_CHECK(co_await impl_->run(std::move(opening)));
@@ -81,6 +89,7 @@ Task<> Transaction::execute(std::string sql) {
 }
 
 Task<> Transaction::commit() {
+  if (!impl_) co_return ended();
   CO_CHECK(impl_->usable());
   if (impl_->begun) {
     auto job = impl_->job(Job::Kind::pipeline);
@@ -92,7 +101,7 @@ Task<> Transaction::commit() {
 }
 
 Task<> Transaction::rollback() {
-  impl_->lease.release();
+  if (impl_) impl_->lease.release();
   co_return Result<void>{};
 }
 
