@@ -4,7 +4,6 @@ namespace intra365::services::consent {
 namespace {
 
 namespace wire = intra365::consent;
-using postgres::bind;
 using postgres::Query;
 
 #define CONSENT_COLUMNS \
@@ -46,7 +45,7 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
 
 Task<wire::Consent> Store::grant(TenantId tenant, ConsentId id, wire::GrantRequest request, Author author, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, id, request.user_id, request.mate_id, request.purposes, request.scopes, request.expires_at, request.metadata,
+  auto parameters = postgres::bind(tenant, id, request.user_id, request.mate_id, request.purposes, request.scopes, request.expires_at, request.metadata,
                          author.actor, author.trace_id);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_grant, std::move(parameters), deadline));
   CO_TRY(auto granted, rows.as<wire::Consent>());
@@ -56,7 +55,7 @@ Task<wire::Consent> Store::grant(TenantId tenant, ConsentId id, wire::GrantReque
 
 Task<std::vector<wire::Consent>> Store::revoke(TenantId tenant, UserId user, wire::RevokeRequest request, Author author, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, request.consent_id, user, request.mate_id, author.actor, author.trace_id);
+  auto parameters = postgres::bind(tenant, request.consent_id, user, request.mate_id, author.actor, author.trace_id);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_revoke, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
 }
@@ -64,8 +63,8 @@ Task<std::vector<wire::Consent>> Store::revoke(TenantId tenant, UserId user, wir
 Task<Store::Pair> Store::find(TenantId tenant, UserId user, MateId mate, SteadyTime deadline) {
   // The epoch is read first: the records are then at least as new as it says.
   std::vector<postgres::Statement> statements;
-  statements.push_back({consent_user_epoch, bind(tenant, std::string("user"), user)});
-  statements.push_back({consent_find, bind(tenant, user, mate)});
+  statements.push_back({consent_user_epoch, postgres::bind(tenant, std::string("user"), user)});
+  statements.push_back({consent_find, postgres::bind(tenant, user, mate)});
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
   Pair pair;
@@ -76,35 +75,35 @@ Task<Store::Pair> Store::find(TenantId tenant, UserId user, MateId mate, SteadyT
 
 Task<std::vector<wire::Consent>> Store::query(TenantId tenant, View view, std::optional<bool> active, Page page, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, view.user_id, view.mate_id, active, page.after, page.limit);
+  auto parameters = postgres::bind(tenant, view.user_id, view.mate_id, active, page.after, page.limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_query, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
 }
 
 Task<std::vector<wire::HistoryEntry>> Store::history(TenantId tenant, View view, std::optional<ConsentId> consent, Page page, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, view.user_id, view.mate_id, consent, page.after.empty() ? std::string("0") : page.after, page.limit);
+  auto parameters = postgres::bind(tenant, view.user_id, view.mate_id, consent, page.after.empty() ? std::string("0") : page.after, page.limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_history, std::move(parameters), deadline));
   co_return rows.as<wire::HistoryEntry>();
 }
 
 Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, std::string("mate"), mate);
+  auto parameters = postgres::bind(tenant, std::string("mate"), mate);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_user_epoch, std::move(parameters), deadline));
   co_return epoch_of(rows);
 }
 
 Task<std::vector<wire::Consent>> Store::changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, mate, mate_epoch, limit);
+  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changed, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
 }
 
 Task<std::vector<Expired>> Store::tell_expired(int limit, SteadyTime deadline) {
   postgres::Scope platform_wide;
-  CO_TRY(const auto rows, co_await database_.query(platform_wide, consent_tell_expired, bind(limit), deadline));
+  CO_TRY(const auto rows, co_await database_.query(platform_wide, consent_tell_expired, postgres::bind(limit), deadline));
   co_return rows.as<Expired>();
 }
 

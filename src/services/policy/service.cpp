@@ -95,6 +95,10 @@ class Policies final : public platform::Service {
     if (const auto owner = owner_of(resource.text)) {
       CO_CHECK(co_await add_person(caller, *owner, subject.text, attributes));
     }
+    // A platform service that has asked the consent service itself may say what it heard.
+    if (caller.is_service() && request.context.is_object()) {
+      if (const auto* heard = request.context.get_object().if_contains("consent")) attributes["consent"] = *heard;
+    }
     CO_TRY(const auto set, co_await compiled(caller.tenant, caller.deadline));
     guard::PolicyRequest question{subject.text, action, resource.text, &attributes};
     const auto decision = set->evaluate(question);

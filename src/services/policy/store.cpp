@@ -6,7 +6,6 @@ namespace intra365::services::policy {
 namespace {
 
 namespace wire = intra365::policy;
-using postgres::bind;
 using postgres::Query;
 using postgres::Statement;
 
@@ -69,14 +68,14 @@ Result<std::uint64_t> version_of(const postgres::Rows& rows) {
 }
 
 postgres::Parameters insert_parameters(const TenantId& tenant, const wire::Policy& policy, const std::string& actor) {
-  return bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true), actor);
+  return postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true), actor);
 }
 
 /// The version's document and the tenant's new epoch, in the transaction that changed the policy.
 Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy, std::string change, std::string actor) {
-  auto versioned = bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
+  auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
   CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
-  CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, bind(tenant)));
+  CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, postgres::bind(tenant)));
   CO_TRY(const auto epoch, version_of(bumped));
   CO_CHECK(co_await transaction.commit());
   co_return wire::ChangeReply{*policy.policy_id, *policy.version, epoch};
@@ -97,7 +96,7 @@ Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std:
 Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std::string actor, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  auto parameters = bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true),
+  auto parameters = postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true),
                          actor, policy.version);
   CO_TRY(const auto updated, co_await transaction.query(policy_update, std::move(parameters)));
   if (updated.empty()) {
@@ -114,7 +113,7 @@ Task<wire::ChangeReply> Store::remove(TenantId tenant, PolicyId id, std::string 
   CO_TRY(const auto before, co_await list(tenant, id, "", 1, deadline));
   if (before.empty()) co_return fail(errors::unknown_policy);
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  CO_TRY(const auto deleted, co_await transaction.query(policy_delete, bind(tenant, id)));
+  CO_TRY(const auto deleted, co_await transaction.query(policy_delete, postgres::bind(tenant, id)));
   if (deleted.empty()) co_return fail(errors::unknown_policy);
   auto policy = before.front();
   CO_TRY(policy.version, version_of(deleted));
@@ -124,12 +123,12 @@ Task<wire::ChangeReply> Store::remove(TenantId tenant, PolicyId id, std::string 
 Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  CO_TRY(const auto started, co_await transaction.query(epoch_start, bind(tenant)));
+  CO_TRY(const auto started, co_await transaction.query(epoch_start, postgres::bind(tenant)));
   if (started.empty()) co_return Result<void>{};  // the set has a history: what it is now is the operator's will
   for (auto& policy : default_policies()) {
     CO_TRY(const auto inserted, co_await transaction.query(policy_insert, insert_parameters(tenant, policy, "system")));
     CO_TRY(policy.version, version_of(inserted));
-    auto versioned = bind(tenant, *policy.policy_id, *policy.version, std::string("created"), json::to_value(policy), std::string("system"));
+    auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"), json::to_value(policy), std::string("system"));
     CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   }
   co_return co_await transaction.commit();
@@ -137,8 +136,8 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
 
 Task<Store::Set> Store::active_set(TenantId tenant, SteadyTime deadline) {
   std::vector<Statement> statements;
-  statements.push_back({epoch_get, bind(tenant)});
-  statements.push_back({policy_active, bind(tenant)});
+  statements.push_back({epoch_get, postgres::bind(tenant)});
+  statements.push_back({policy_active, postgres::bind(tenant)});
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
   Set set;
@@ -149,25 +148,25 @@ Task<Store::Set> Store::active_set(TenantId tenant, SteadyTime deadline) {
 
 Task<std::uint64_t> Store::epoch(TenantId tenant, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, epoch_get, bind(tenant), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, epoch_get, postgres::bind(tenant), deadline));
   co_return version_of(rows);
 }
 
 Task<std::vector<wire::Policy>> Store::list(TenantId tenant, std::optional<PolicyId> only, std::string after, int limit, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, policy_list, bind(tenant, only, after, limit), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, policy_list, postgres::bind(tenant, only, after, limit), deadline));
   co_return policies_of(rows);
 }
 
 Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, user_facts, bind(tenant, user), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, user_facts, postgres::bind(tenant, user), deadline));
   co_return rows.as_optional<UserFacts>();
 }
 
 Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply, std::string decision_id, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_CHECK(co_await database_.query(scope, evaluation_insert, bind(tenant, decision_id, epoch, request, reply), deadline));
+  CO_CHECK(co_await database_.query(scope, evaluation_insert, postgres::bind(tenant, decision_id, epoch, request, reply), deadline));
   co_return Result<void>{};
 }
 

@@ -6,7 +6,6 @@ namespace intra365::services::registry {
 namespace {
 
 namespace wire = intra365::registry;
-using postgres::bind;
 using postgres::Query;
 
 constexpr Query mate_upsert{"registry_mate_upsert",
@@ -115,13 +114,13 @@ Task<wire::RegisterReply> Store::register_mate(TenantId tenant, MateId id, wire:
   const auto scopes = mate.data_access ? mate.data_access->required_scopes : std::vector<Scope>();
   const auto endpoints = mate.endpoints.is_null() ? boost::json::value(boost::json::object()) : mate.endpoints;
   std::vector<postgres::Statement> statements;
-  statements.push_back({mate_upsert, bind(tenant, id, mate.name, mate.type, mate.version, endpoints, json_of(mate.authentication), json_of(mate.data_access),
+  statements.push_back({mate_upsert, postgres::bind(tenant, id, mate.name, mate.type, mate.version, endpoints, json_of(mate.authentication), json_of(mate.data_access),
                                           scopes, mate.status.value_or("active"), mate.description, mate.tags, mate.metadata)});
-  statements.push_back({capabilities_clear, bind(tenant, id)});
-  statements.push_back({capabilities_add, bind(tenant, id, mate.capabilities)});
-  statements.push_back({dependencies_clear, bind(tenant, id)});
-  statements.push_back({dependencies_add, bind(tenant, id, mate.dependencies)});
-  statements.push_back({version_seen, bind(tenant, id, mate.version)});
+  statements.push_back({capabilities_clear, postgres::bind(tenant, id)});
+  statements.push_back({capabilities_add, postgres::bind(tenant, id, mate.capabilities)});
+  statements.push_back({dependencies_clear, postgres::bind(tenant, id)});
+  statements.push_back({dependencies_add, postgres::bind(tenant, id, mate.dependencies)});
+  statements.push_back({version_seen, postgres::bind(tenant, id, mate.version)});
   postgres::Scope scope{tenant.str()};
   const auto results = co_await database_.atomically(scope, std::move(statements), deadline);
   if (!results && results.error().is(postgres::errors::foreign_key_violation)) co_return fail(errors::unknown_identity);
@@ -133,14 +132,14 @@ Task<wire::RegisterReply> Store::register_mate(TenantId tenant, MateId id, wire:
 
 Task<std::optional<std::uint64_t>> Store::deregister(TenantId tenant, MateId id, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, mate_delete, bind(tenant, id), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, mate_delete, postgres::bind(tenant, id), deadline));
   CO_TRY(const auto deleted, rows.as_optional<RevisionRow>());
   co_return deleted ? std::optional(deleted->revision) : std::nullopt;
 }
 
 Task<std::vector<Found>> Store::discover(TenantId tenant, std::optional<MateId> id, wire::DiscoverRequest request, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = bind(tenant, id, request.capability, request.query, request.version, request.tags, request.scopes, request.limit.value_or(50));
+  auto parameters = postgres::bind(tenant, id, request.capability, request.query, request.version, request.tags, request.scopes, request.limit.value_or(50));
   CO_TRY(const auto rows, co_await database_.query(scope, mate_discover, std::move(parameters), deadline));
   CO_TRY(auto listed, rows.as<MateRow>());
   std::vector<Found> found;
@@ -153,7 +152,7 @@ Task<std::vector<Found>> Store::discover(TenantId tenant, std::optional<MateId> 
 
 Task<bool> Store::seen(TenantId tenant, MateId id, std::optional<std::string> status, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, mate_seen, bind(tenant, id, status), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, mate_seen, postgres::bind(tenant, id, status), deadline));
   co_return rows.affected() > 0;
 }
 

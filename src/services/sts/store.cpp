@@ -6,7 +6,6 @@
 namespace intra365::services::sts {
 namespace {
 
-using postgres::bind;
 using postgres::Query;
 using postgres::Statement;
 
@@ -104,16 +103,16 @@ BOOST_DESCRIBE_STRUCT(RevokedRow, (), (tenant_id, jti, subject, revoked_at, expi
 PrincipalKind kind_of(std::string_view text) { return text == "user" ? PrincipalKind::user : PrincipalKind::mate; }
 
 Statement insert_key(const TenantId& tenant, const std::string& principal, const ApiKeyText& key, const NewKey& details) {
-  return {key_insert, bind(key.id, tenant, principal, details.name, postgres::Bytes{key.hash()}, details.scopes, details.nkey, details.expires_at)};
+  return {key_insert, postgres::bind(key.id, tenant, principal, details.name, postgres::Bytes{key.hash()}, details.scopes, details.nkey, details.expires_at)};
 }
 
 Statement insert_token(const guard::AccessTokenClaims& claims) {
-  return {token_insert, bind(claims.jti, claims.tenant, claims.sub, claims.key_id, from_unix_seconds(claims.iat), from_unix_seconds(claims.exp))};
+  return {token_insert, postgres::bind(claims.jti, claims.tenant, claims.sub, claims.key_id, from_unix_seconds(claims.iat), from_unix_seconds(claims.exp))};
 }
 
 Statement insert_refresh(const std::string& hash, const std::string& tenant, const std::string& family, const std::string& principal,
                          const std::optional<std::string>& key_id, const std::vector<Scope>& scopes, Timestamp expires_at) {
-  return {refresh_insert, bind(postgres::Bytes{hash}, tenant, family, principal, key_id, scopes, expires_at)};
+  return {refresh_insert, postgres::bind(postgres::Bytes{hash}, tenant, family, principal, key_id, scopes, expires_at)};
 }
 
 std::optional<std::string> not_empty(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
@@ -130,9 +129,9 @@ Result<Page> read_page(const auth::ListRequest& request) {
 
 Task<> Store::create_principal(NewPrincipal principal, ApiKeyText key, NewKey details, SteadyTime deadline) {
   std::vector<Statement> statements;
-  statements.push_back({principal_insert, bind(principal.tenant, principal.id, std::string(to_string(principal.kind)), principal.roles)});
+  statements.push_back({principal_insert, postgres::bind(principal.tenant, principal.id, std::string(to_string(principal.kind)), principal.roles)});
   if (principal.kind == PrincipalKind::user) {
-    statements.push_back({user_insert, bind(principal.tenant, principal.id, principal.display_name, principal.country)});
+    statements.push_back({user_insert, postgres::bind(principal.tenant, principal.id, principal.display_name, principal.country)});
   }
   statements.push_back(insert_key(principal.tenant, principal.id, key, details));
   postgres::Scope scope{principal.tenant.str()};
@@ -153,14 +152,14 @@ Task<> Store::create_key(TenantId tenant, std::string principal, ApiKeyText key,
 
 Task<bool> Store::has_principal(TenantId tenant, std::string id, PrincipalKind kind, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, principal_exists, bind(tenant, id, std::string(to_string(kind))), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, principal_exists, postgres::bind(tenant, id, std::string(to_string(kind))), deadline));
   CO_TRY(const auto counted, rows.as<CountRow>());
   co_return !counted.empty() && counted.front().count > 0;
 }
 
 Task<Principal> Store::find_by_key(ApiKeyText key, Timestamp now, SteadyTime deadline) {
   postgres::Scope anywhere;
-  CO_TRY(const auto rows, co_await database_.query(anywhere, key_find, bind(key.id), deadline));
+  CO_TRY(const auto rows, co_await database_.query(anywhere, key_find, postgres::bind(key.id), deadline));
   CO_TRY(const auto found, rows.as_optional<KeyRow>());
   const bool good = found && crypto::equal_constant_time(found->secret_hash.value, key.hash()) && !found->revoked_at &&
                     (!found->expires_at || *found->expires_at > now);
@@ -168,25 +167,25 @@ Task<Principal> Store::find_by_key(ApiKeyText key, Timestamp now, SteadyTime dea
   Principal principal{TenantId::trusted(found->tenant_id), found->account, kind_of(found->kind), found->principal_id, found->roles,
                       found->scopes, found->key_id, found->nkey.value_or(""), found->expires_at};
   postgres::Scope scope{found->tenant_id};
-  co_await database_.query(scope, key_used, bind(key.id), deadline);  // a statistic: not worth refusing a login for
+  co_await database_.query(scope, key_used, postgres::bind(key.id), deadline);  // a statistic: not worth refusing a login for
   co_return principal;
 }
 
 Task<bool> Store::revoke_key(TenantId tenant, ApiKeyId key, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, key_revoke, bind(tenant, key), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, key_revoke, postgres::bind(tenant, key), deadline));
   co_return rows.affected() > 0;
 }
 
 Task<std::vector<auth::User>> Store::users(TenantId tenant, Page page, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, user_list, bind(tenant, page.after, page.limit), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, user_list, postgres::bind(tenant, page.after, page.limit), deadline));
   co_return rows.as<auth::User>();
 }
 
 Task<std::vector<auth::ApiKey>> Store::keys(TenantId tenant, Page page, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, key_list, bind(tenant, page.after, page.limit), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, key_list, postgres::bind(tenant, page.after, page.limit), deadline));
   CO_TRY(const auto listed, rows.as<KeyListRow>());
   std::vector<auth::ApiKey> keys;
   for (const auto& row : listed) {
@@ -216,7 +215,7 @@ Task<> Store::add_tokens(guard::AccessTokenClaims claims, std::string refresh_ha
 
 Task<std::optional<RefreshRow>> Store::find_refresh_token(std::string hash, SteadyTime deadline) {
   postgres::Scope anywhere;
-  auto parameters = bind(postgres::Bytes{hash});
+  auto parameters = postgres::bind(postgres::Bytes{hash});
   CO_TRY(const auto rows, co_await database_.query(anywhere, refresh_find, std::move(parameters), deadline));
   CO_TRY(auto found, rows.as_optional<RefreshTokenRow>());
   if (!found) co_return std::optional<RefreshRow>{};
@@ -236,7 +235,7 @@ Task<bool> Store::rotate(Principal principal, std::string hash, std::string succ
                          Timestamp successor_expires_at, SteadyTime deadline) {
   postgres::Scope scope{principal.tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  auto parameters = bind(principal.tenant, postgres::Bytes{hash}, postgres::Bytes{successor_sealed});
+  auto parameters = postgres::bind(principal.tenant, postgres::Bytes{hash}, postgres::Bytes{successor_sealed});
   CO_TRY(const auto used, co_await transaction.query(refresh_use, std::move(parameters)));
   if (used.affected() == 0) co_return false;
   auto successor = insert_refresh(successor_hash, principal.tenant.str(), family_id, principal.id, not_empty(principal.key_id), principal.scopes, successor_expires_at);
@@ -247,20 +246,20 @@ Task<bool> Store::rotate(Principal principal, std::string hash, std::string succ
 
 Task<> Store::revoke_family(TenantId tenant, std::string family_id, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_CHECK(co_await database_.query(scope, family_revoke, bind(tenant, family_id), deadline));
+  CO_CHECK(co_await database_.query(scope, family_revoke, postgres::bind(tenant, family_id), deadline));
   co_return Result<void>{};
 }
 
 Task<> Store::revoke_refresh_tokens_of(TenantId tenant, std::string principal, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_CHECK(co_await database_.query(scope, principal_refresh_revoke, bind(tenant, principal), deadline));
+  CO_CHECK(co_await database_.query(scope, principal_refresh_revoke, postgres::bind(tenant, principal), deadline));
   co_return Result<void>{};
 }
 
 Task<WrittenRevocation> Store::add_revocation(auth::Revocation revocation, std::string actor, SteadyTime deadline) {
   const auto tenant = revocation.tenant.value_or(TenantId());
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, revocation_add, bind(tenant, revocation.jti, revocation.subject, revocation.expires_at, actor), deadline));
+  CO_TRY(const auto rows, co_await database_.query(scope, revocation_add, postgres::bind(tenant, revocation.jti, revocation.subject, revocation.expires_at, actor), deadline));
   CO_TRY(const auto written, rows.as<RevocationRow>());
   if (written.size() != 1) co_return fail(postgres::errors::bad_row);
   revocation.revoked_at = written.front().revoked_at;
@@ -271,7 +270,7 @@ Task<WrittenRevocation> Store::add_revocation(auth::Revocation revocation, std::
 Task<std::vector<auth::Revocation>> Store::revocations_since(std::optional<TenantId> tenant, std::uint64_t epoch, SteadyTime deadline) {
   postgres::Scope scope{tenant ? tenant->str() : std::string()};
   const auto& query = tenant ? revocations_of_tenant : revocations_of_all;
-  auto parameters = tenant ? bind(*tenant, epoch) : bind(epoch);
+  auto parameters = tenant ? postgres::bind(*tenant, epoch) : postgres::bind(epoch);
   CO_TRY(const auto rows, co_await database_.query(scope, query, std::move(parameters), deadline));
   CO_TRY(const auto listed, rows.as<RevokedRow>());
   std::vector<auth::Revocation> revocations;
@@ -282,7 +281,7 @@ Task<std::vector<auth::Revocation>> Store::revocations_since(std::optional<Tenan
 Task<std::uint64_t> Store::revocation_epoch(std::optional<TenantId> tenant, SteadyTime deadline) {
   postgres::Scope scope{tenant ? tenant->str() : std::string()};
   const auto& query = tenant ? epoch_of_tenant : epoch_of_all;
-  auto parameters = tenant ? bind(*tenant) : bind();
+  auto parameters = tenant ? postgres::bind(*tenant) : postgres::bind();
   CO_TRY(const auto rows, co_await database_.query(scope, query, std::move(parameters), deadline));
   CO_TRY(const auto counted, rows.as<CountRow>());
   co_return counted.empty() ? 0 : static_cast<std::uint64_t>(counted.front().count);

@@ -1,0 +1,64 @@
+// HTTP for people and programs that do not speak NATS: the REST routes made from the operations, the call to
+// a Mate, the documents, and what operators watch.
+#pragma once
+#include "http/router.hpp"
+#include "http/server.hpp"
+#include "platform/service.hpp"
+#include "services/gateway/tenant_doors.hpp"
+
+namespace intra365::services::gateway {
+
+/// Owned by one shard; not thread-safe.
+class Gateway final : public platform::Service {
+ public:
+  explicit Gateway(platform::Environment& environment);
+  ~Gateway() override;
+
+  std::vector<platform::BoundOperation> operations() override { return {}; }
+  Task<> start() override;
+  Task<> stop() override;
+
+ private:
+  /// What one request carries through the handlers.
+  struct Exchange {
+    http::Request request;
+    http::Router::Match match;
+    TraceContext trace;
+    SteadyTime deadline;
+  };
+  using Page = Task<http::Response> (Gateway::*)(const Exchange&);
+  struct Route {
+    const OperationInfo* operation = nullptr;  ///< a REST route …
+    Page page = nullptr;                       ///< … or a page of our own
+  };
+
+  void add(std::string_view method, std::string_view path, Route route);
+  asio::awaitable<http::Response> answer(http::Request request);
+  Task<http::Response> run_operation(const OperationInfo& operation, const Exchange& exchange);
+  Task<http::Response> call_mate(const Exchange& exchange);
+  /// Consent and policy for a call; the id of the consent that covers it.
+  Task<std::optional<std::string>> permit(const Exchange& exchange, TenantId tenant, std::string caller, MateId mate);
+
+  Task<http::Response> healthz(const Exchange& exchange);
+  Task<http::Response> readyz(const Exchange& exchange);
+  Task<http::Response> metrics(const Exchange& exchange);
+  Task<http::Response> openapi_document(const Exchange& exchange);
+  Task<http::Response> asyncapi_document(const Exchange& exchange);
+  Task<http::Response> docs(const Exchange& exchange);
+  Task<http::Response> docs_asset(const Exchange& exchange);
+  Task<http::Response> discovery(const Exchange& exchange);
+  Task<http::Response> jwks(const Exchange& exchange);
+
+  platform::Environment& environment_;
+  platform::ServiceClient services_;
+  TenantDoors doors_;
+  http::Router router_;
+  std::vector<Route> routes_;
+  std::optional<http::Server> server_;
+};
+
+/// Where the gateway of this process listens, once it does; 0 before. The embedded platform asks with
+/// port 0 and needs to know.
+std::uint16_t listening_port();
+
+}  // namespace intra365::services::gateway
