@@ -109,7 +109,7 @@ class Audit final : public platform::Service {
   Task<> feed() {
     const auto cancelled = co_await asio::this_coro::cancellation_state;
     while (cancelled.cancelled() == asio::cancellation_type::none) {
-      const auto fetched = co_await environment_.jetstream.fetch(platform::audit_stream, kConsumer, kMessagesPerFetch, kFetchWait);
+      const auto fetched = co_await environment_.jetstream.fetch(platform::audit_stream, kConsumer, kMessagesPerFetch, kFetchWait, nats::FetchUntil::available);
       if (!fetched) {
         co_await sleep_for(kRetry);
         continue;
