@@ -1,0 +1,270 @@
+#include "cli/commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "contract/catalog.hpp"
+#include "contract/errors.hpp"
+#include "contract/operations/audit.hpp"
+#include "contract/operations/auth.hpp"
+#include "contract/operations/consent.hpp"
+#include "contract/operations/policy.hpp"
+#include "contract/operations/registry.hpp"
+
+namespace intra365::cli {
+namespace {
+
+/// What the options of the commands are read into; one command runs per program.
+struct Arguments {
+  std::string name, role, country, capability, query, user, mate, consent, scopes, purposes, expires, trace, operation, body, action, file;
+};
+
+void print(const Target& target, const boost::json::value& value, const std::string& text) {
+  if (target.json) std::cout << boost::json::serialize(value) << std::endl;
+  else std::cout << text << std::endl;
+}
+
+template <class T>
+void print(const Target& target, const T& reply, const std::string& text) {
+  print(target, json::to_value(reply), text);
+}
+
+template <class T>
+Result<std::vector<T>> names(const std::string& comma_separated) {
+  std::vector<T> list;
+  std::istringstream stream(comma_separated);
+  for (std::string item; std::getline(stream, item, ',');) {
+    TRY(auto name, T::parse(item));
+    list.push_back(std::move(name));
+  }
+  return list;
+}
+
+std::optional<std::string> given(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
+
+template <class Id>
+Result<std::optional<Id>> given_id(const std::string& text) {
+  if (text.empty()) return std::optional<Id>();
+  TRY(auto id, Id::parse(text));
+  return std::optional<Id>(std::move(id));
+}
+
+Result<std::string> read_input(const std::string& file) {
+  std::ostringstream text;
+  if (file == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) return fail(errors::bad_value, "cannot read " + file);
+    text << stream.rdbuf();
+  }
+  return text.str();
+}
+
+Task<> create_user(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  auth::UserCreateRequest request;
+  CO_TRY(request.name, UserId::parse(arguments.name));
+  request.role = given(arguments.role);
+  request.country = given(arguments.country);
+  CO_TRY(const auto reply, co_await client.call(auth::user_create, std::move(request)));
+  print(target, reply, "user " + reply.user_id.str() + "\nAPI key (shown this once): " + reply.api_key);
+  co_return Result<void>{};
+}
+
+Task<> create_mate(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  auth::MateCreateRequest request;
+  CO_TRY(request.name, MateId::parse(arguments.name));
+  request.role = given(arguments.role);
+  CO_TRY(const auto reply, co_await client.call(auth::mate_create, std::move(request)));
+  print(target, reply, "mate " + reply.mate_id.str() + "\nAPI key (shown this once): " + reply.api_key);
+  co_return Result<void>{};
+}
+
+Task<> create_tenant(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  auth::TenantCreateRequest request;
+  CO_TRY(request.name, TenantId::parse(arguments.name));
+  CO_TRY(const auto reply, co_await client.call(auth::tenant_create, std::move(request)));
+  print(target, reply, "tenant " + reply.tenant_id.str() + "\nAPI key of its operator (shown this once): " + reply.api_key);
+  co_return Result<void>{};
+}
+
+Task<> list_mates(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  registry::DiscoverRequest request;
+  CO_TRY(request.capability, given_id<Capability>(arguments.capability));
+  request.query = given(arguments.query);
+  CO_TRY(const auto reply, co_await client.call(registry::discover, std::move(request)));
+  std::string text = reply.mates.empty() ? "no Mates" : "";
+  for (const auto& mate : reply.mates) {
+    text += (text.empty() ? "" : "\n") + mate.mate_id.str() + "  " + mate.version + "  " + mate.status + "  ";
+    for (const auto& capability : mate.capabilities) text += capability.str() + " ";
+  }
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
+Task<> grant_consent(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::GrantRequest request;
+  CO_TRY(request.user_id, UserId::parse(client.id()));
+  CO_TRY(request.mate_id, MateId::parse(arguments.mate));
+  CO_TRY(request.scopes, names<Scope>(arguments.scopes));
+  CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
+  if (!arguments.expires.empty()) {
+    CO_TRY(request.expires_at, parse_rfc3339(arguments.expires));
+  }
+  CO_TRY(const auto reply, co_await client.call(consent::grant, std::move(request)));
+  print(target, reply, "consent " + reply.consent_id.str() + " granted, epoch " + std::to_string(reply.epoch));
+  co_return Result<void>{};
+}
+
+Task<> revoke_consent(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::RevokeRequest request;
+  CO_TRY(request.consent_id, given_id<ConsentId>(arguments.consent));
+  CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
+  CO_TRY(const auto reply, co_await client.call(consent::revoke, std::move(request)));
+  print(target, reply, std::to_string(reply.consents.size()) + " consent(s) revoked, epoch " + std::to_string(reply.epoch));
+  co_return Result<void>{};
+}
+
+Task<> list_consents(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::QueryRequest request;
+  CO_TRY(request.user_id, given_id<UserId>(arguments.user));
+  CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
+  CO_TRY(const auto reply, co_await client.call(consent::query, std::move(request)));
+  std::string text = reply.consents.empty() ? "no consents" : "";
+  for (const auto& one : reply.consents) {
+    text += (text.empty() ? "" : "\n") + one.consent_id.str() + "  " + one.user_id.str() + " -> " + one.mate_id.str() + "  " + (one.granted ? "granted" : "revoked");
+    if (one.expires_at) text += "  until " + format_rfc3339(*one.expires_at);
+  }
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
+Task<> list_audit(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  audit::QueryRequest request;
+  request.trace_id = given(arguments.trace);
+  CO_TRY(const auto reply, co_await client.call(audit::query, std::move(request)));
+  std::string text = reply.entries.empty() ? "no entries" : "";
+  for (const auto& entry : reply.entries) {
+    text += (text.empty() ? "" : "\n") + format_rfc3339(entry.at) + "  " + entry.outcome + "  " + entry.actor + "  " + entry.action + "  " + entry.resource +
+            (entry.code ? "  " + *entry.code : "") + "  " + entry.trace_id.value_or("-");
+  }
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
+Task<> print_token(sdk::Client& client, const Target& target) {
+  const boost::json::object reply{{"token", client.access_token()}};
+  print(target, boost::json::value(reply), client.access_token());
+  co_return Result<void>{};
+}
+
+Task<> call_operation(sdk::Client& client, const Arguments& arguments) {
+  const auto* operation = find_operation("intra365." + arguments.operation);
+  if (operation == nullptr) co_return fail(errors::unknown_operation, "there is no operation '" + arguments.operation + "'; 'intra365 call --list' shows all");
+  auto body = arguments.body;
+  if (body == "-") {
+    CO_TRY(body, read_input("-"));
+  }
+  CO_TRY(const auto reply, co_await client.request_json(std::string(operation->spec->subject), std::move(body), {}));
+  std::cout << reply << std::endl;
+  co_return Result<void>{};
+}
+
+Task<> call_mate(sdk::Client& client, const Arguments& arguments) {
+  CO_TRY(const auto mate, MateId::parse(arguments.mate));
+  sdk::CallOptions options;
+  CO_TRY(options.user_id, given_id<UserId>(arguments.user));
+  CO_TRY(options.consent_id, given_id<ConsentId>(arguments.consent));
+  auto payload = arguments.body;
+  if (!arguments.file.empty()) {
+    CO_TRY(payload, read_input(arguments.file));
+  }
+  CO_TRY(const auto reply, co_await client.call_mate(mate, arguments.capability, arguments.action, std::move(payload), std::move(options)));
+  std::cout << reply << std::endl;
+  co_return Result<void>{};
+}
+
+void list_operations() {
+  for (const auto& operation : catalog()) {
+    if (operation.spec->access == Access::service) continue;
+    std::cout << operation.spec->name() << "\n    " << operation.spec->summary << "\n    " << operation.spec->example << "\n";
+  }
+}
+
+}  // namespace
+
+void add_commands(CLI::App& app, Target& target, int& exit_code) {
+  const auto arguments = std::make_shared<Arguments>();
+  using Body = Task<> (*)(sdk::Client&, const Target&, const Arguments&);
+  const auto runs = [&target, &exit_code, arguments](Body body) {
+    return [&target, &exit_code, arguments, body] {
+      exit_code = with_client(target, [&target, arguments, body](sdk::Client& client) { return body(client, target, *arguments); });
+    };
+  };
+  const auto noun = [&app](const std::string& name, const std::string& description) {
+    auto* command = app.add_subcommand(name, description);
+    command->require_subcommand(1);
+    return command;
+  };
+  const auto verb = [&target, runs](CLI::App* of, const std::string& name, const std::string& description, Body body) {
+    auto* command = of->add_subcommand(name, description);
+    command->add_flag("--json", target.json, "machine-readable output");
+    command->callback(runs(body));
+    return command;
+  };
+
+  auto* user = noun("user", "People");
+  auto* user_create = verb(user, "create", "Create a person who logs in with an API key", create_user);
+  user_create->add_option("name", arguments->name, "name, which becomes the id")->required();
+  user_create->add_option("--role", arguments->role, "user (default) or operator");
+  user_create->add_option("--country", arguments->country, "two letters, for policies");
+
+  auto* mate = noun("mate", "Mates: agents, apps, services, devices");
+  auto* mate_create = verb(mate, "create", "Create the identity of a Mate", create_mate);
+  mate_create->add_option("name", arguments->name, "name, which becomes the id")->required();
+  mate_create->add_option("--role", arguments->role, "mate (default) or operator");
+  auto* mate_list = verb(mate, "list", "Find registered Mates", list_mates);
+  mate_list->add_option("--capability", arguments->capability);
+  mate_list->add_option("--query", arguments->query, "words in name, description and tags");
+  auto* mate_call = verb(mate, "call", "Call a Mate", [](sdk::Client& client, const Target&, const Arguments& given) { return call_mate(client, given); });
+  mate_call->add_option("mate", arguments->mate)->required();
+  mate_call->add_option("capability", arguments->capability)->required();
+  mate_call->add_option("action", arguments->action)->required();
+  mate_call->add_option("body", arguments->body, "payload");
+  mate_call->add_option("--file", arguments->file, "payload from a file, '-' for standard input");
+  mate_call->add_option("--user", arguments->user, "whose data is used");
+  mate_call->add_option("--consent", arguments->consent, "by which consent");
+
+  auto* tenant = noun("tenant", "Tenants");
+  verb(tenant, "create", "Create a tenant with a NATS account of its own", create_tenant)->add_option("name", arguments->name)->required();
+
+  auto* consent = noun("consent", "Consents; grant and revoke as the person (INTRA365_API_KEY_FILE)");
+  auto* grant = verb(consent, "grant", "Allow a Mate to use your data", grant_consent);
+  grant->add_option("--mate", arguments->mate)->required();
+  grant->add_option("--scopes", arguments->scopes, "comma-separated")->required();
+  grant->add_option("--purposes", arguments->purposes, "comma-separated")->required();
+  grant->add_option("--expires", arguments->expires, "RFC 3339");
+  auto* revoke = verb(consent, "revoke", "Take a consent back", revoke_consent);
+  revoke->add_option("--consent", arguments->consent, "one consent");
+  revoke->add_option("--mate", arguments->mate, "everything granted to a Mate");
+  auto* consents = verb(consent, "list", "Consents you may see", list_consents);
+  consents->add_option("--user", arguments->user);
+  consents->add_option("--mate", arguments->mate);
+
+  auto* audit = noun("audit", "The audit trail");
+  verb(audit, "list", "Entries you may see, newest first", list_audit)->add_option("--trace", arguments->trace, "trace id");
+
+  auto* token = noun("token", "Access tokens");
+  verb(token, "show", "Log in and print an access token", [](sdk::Client& client, const Target& of, const Arguments&) { return print_token(client, of); });
+
+  auto* call = app.add_subcommand("call", "Call any operation with a JSON body");
+  call->add_flag_callback("--list", [] { list_operations(); throw CLI::Success(); }, "show the operations");
+  call->add_option("operation", arguments->operation, "such as registry.discover")->required();
+  call->add_option("body", arguments->body, "JSON, '-' for standard input")->default_val("{}");
+  call->callback(runs([](sdk::Client& client, const Target&, const Arguments& of) { return call_operation(client, of); }));
+}
+
+}  // namespace intra365::cli
