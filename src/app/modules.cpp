@@ -1,0 +1,37 @@
+#include "app/modules.hpp"
+
+#include <algorithm>
+
+#include "services/audit/service.hpp"
+#include "services/consent/service.hpp"
+#include "services/gateway/service.hpp"
+#include "services/policy/service.hpp"
+#include "services/registry/service.hpp"
+#include "services/sts/service.hpp"
+
+namespace intra365::app {
+namespace {
+
+std::vector<platform::ServiceModule> all() {
+  std::vector<platform::ServiceModule> list;
+  list.push_back(services::sts::module());
+  list.push_back(services::audit::module());
+  list.push_back(services::registry::module());
+  list.push_back(services::consent::module());
+  list.push_back(services::policy::module());
+  list.push_back(services::gateway::module());
+  return list;
+}
+
+}  // namespace
+
+Result<std::vector<platform::ServiceModule>> modules(const std::vector<std::string>& roles) {
+  auto list = all();
+  for (const auto& role : roles) {
+    if (std::ranges::none_of(list, [&](const auto& module) { return module.name == role; })) return fail(platform::errors::bad_config, "there is no role '" + role + "'");
+  }
+  if (!roles.empty()) std::erase_if(list, [&](const auto& module) { return std::ranges::find(roles, module.name) == roles.end(); });
+  return list;
+}
+
+}  // namespace intra365::app
