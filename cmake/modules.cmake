@@ -5,7 +5,9 @@
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
 file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
 add_library(intra365_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cpp)
-target_precompile_headers(intra365_precompiled PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.hpp)
+# The quoted form keeps the folder's path out of the header, so that ccache shares it between clones.
+target_precompile_headers(intra365_precompiled PRIVATE [["cmake/precompiled.hpp"]])
+target_include_directories(intra365_precompiled PRIVATE ${CMAKE_SOURCE_DIR})
 target_link_libraries(intra365_precompiled PUBLIC intra365_asio Boost::json)
 
 function(intra365_module folder)

@@ -3,6 +3,8 @@ set(INTRA365_SANITIZE "" CACHE STRING "Sanitizers to build with, as the compiler
 
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")  # asserts stay on: a broken invariant must stop, not corrupt
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+# Paths of this machine stay out of what is built, so ccache shares it between clones and build folders.
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=build)
 add_compile_options(-Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers
                     -Wno-dangling-else -Wno-mismatched-new-delete -Wno-array-bounds -fno-omit-frame-pointer)
 

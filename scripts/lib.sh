@@ -82,3 +82,12 @@ node_script() {
     npm run --silent --if-present "$name"
   )
 }
+
+# clang_format_14: the program's name. Versions disagree about details, so one of them decides.
+clang_format_14() {
+  local program
+  for program in clang-format-14 clang-format; do
+    have "$program" && [[ $("$program" --version) == *"version 14."* ]] && echo "$program" && return
+  done
+  return 1
+}
