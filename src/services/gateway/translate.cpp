@@ -57,8 +57,8 @@ Result<std::string> request_body(const OperationInfo& operation, const http::Rou
   const auto& properties = schema.at("properties").get_object();
   for (const auto& [name, value] : request.query) CHECK(add_parameter(body, properties, name, value));
   for (const auto& [name, value] : match.parameters) {
-    if (const auto* given = body.if_contains(name); given != nullptr && *given != value) return bad_parameter(name, "the same in path and body");
-    body[name] = value;
+    if (const auto* given = body.if_contains(name); given != nullptr && *given != bj::value(value)) return bad_parameter(name, "the same in path and body");
+    body[name] = bj::value(value);
   }
   return bj::serialize(body);
 }
