@@ -13,7 +13,7 @@ pkg_check_modules(pq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(spdlog REQUIRED IMPORTED_TARGET spdlog)
 
 # Asio is compiled once, here, instead of in every source file that uses it.
-file(WRITE ${CMAKE_BINARY_DIR}/asio_impl.cpp "#include <boost/asio/impl/src.hpp>\n#include <boost/asio/ssl/impl/src.hpp>\n")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/asio_impl.cpp CONTENT "#include <boost/asio/impl/src.hpp>\n#include <boost/asio/ssl/impl/src.hpp>\n")
 add_library(intra365_asio STATIC ${CMAKE_BINARY_DIR}/asio_impl.cpp)
 target_compile_definitions(intra365_asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
 target_link_libraries(intra365_asio PUBLIC Boost::headers OpenSSL::SSL Threads::Threads)

@@ -3,7 +3,7 @@
 # -DINTRA365_FUZZ=ON) one fuzzer each. A folder without sources yet is skipped. The label says what a
 # `ctest -L` runs: `quick` (the default) for what belongs to ./dev check, `integration` for the rest.
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
-file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "")  # unlike WRITE, keeps an equal file
 add_library(intra365_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cpp)
 # The quoted form keeps the folder's path out of the header, so that ccache shares it between clones.
 target_precompile_headers(intra365_precompiled PRIVATE [["cmake/precompiled.hpp"]])
