@@ -12,6 +12,8 @@ namespace {
 using namespace std::chrono;
 
 constexpr std::size_t kMaxArrayElements = 1'000'000;
+/// What std::chrono's calendar holds; PostgreSQL's own ends at 4713 BC and AD 294276.
+constexpr Timestamp kEarliest = sys_days(year(-32'000) / 1 / 1), kLatest = sys_days(year(32'000) / 1 / 1);
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -86,10 +88,10 @@ bool read_double(std::string_view text, double& value) {
   return parsed.ec == std::errc{} && parsed.ptr == end;
 }
 
-// The ends of Timestamp's range stand for PostgreSQL's 'infinity', which has no other C++ counterpart.
+// Times outside the calendar stand for PostgreSQL's 'infinity', which has no other C++ counterpart.
 std::string write_timestamp(Timestamp value) {
-  if (value == Timestamp::max()) return "infinity";
-  if (value == Timestamp::min()) return "-infinity";
+  if (value >= kLatest) return "infinity";
+  if (value < kEarliest) return "-infinity";
   const auto day = floor<days>(value);
   const year_month_day date(day);
   const hh_mm_ss time(value - day);
@@ -123,12 +125,11 @@ bool read_timestamp(std::string_view text, Timestamp& value) {
     y = 1 - y;
     text = {};
   }
-  // Within the years that std::chrono and the microseconds of Timestamp can hold.
   if (!text.empty() || y > 32'000 || y < -32'000) return false;
   const year_month_day date{year(y), month(unsigned(m)), day(unsigned(d))};
   if (!date.ok()) return false;
   value = Timestamp(sys_days(date)) + time - offset;
-  return true;
+  return value >= kEarliest && value < kLatest;
 }
 
 std::string write_bytes(std::string_view value) {
