@@ -25,6 +25,8 @@ struct ClientOptions {
 
 /// What travels beside a request.
 struct CallOptions {
+  /// Not an aggregate: g++ 12 destroys aggregate temporaries of a co_await expression twice.
+  CallOptions() {}
   std::chrono::milliseconds timeout{5000};
   TraceContext trace = TraceContext::create();
   std::optional<UserId> user_id;        ///< whose data is used
