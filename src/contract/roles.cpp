@@ -42,7 +42,8 @@ SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id, 
     if (allows(held, operation.spec->access)) permissions.publish.emplace_back(operation.spec->subject);
   }
   permissions.publish.emplace_back("intra365.mate.>");
-  permissions.publish.emplace_back("$SRV.>");
+  // ADR-32 statistics are of everybody: for those who run the tenant.
+  if (has(held, roles::operator_)) permissions.publish.emplace_back("$SRV.>");
   permissions.subscribe.push_back("_INBOX_" + std::string(id) + ".>");
   if (kind == PrincipalKind::mate) {
     permissions.subscribe.push_back("intra365.mate." + std::string(id) + ".>");

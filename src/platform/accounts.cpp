@@ -7,6 +7,8 @@ namespace {
 
 /// Place of the tenant's key in `acct.<key>.…`.
 constexpr unsigned kKeyPosition = 2;
+/// ADR-32: where services tell who they are and how they do.
+constexpr std::string_view kDiscovery = "$SRV.>";
 
 std::string all_of(std::string_view service) {
   return "intra365." + std::string(service) + ".>";
@@ -43,6 +45,11 @@ crypto::AccountClaims platform_account(const std::string& public_key, const std:
     exported.account_token_position = kKeyPosition;
     claims.service_exports.push_back(std::move(exported));
   }
+  crypto::ServiceExport discovery;
+  discovery.name = "discovery";
+  discovery.subject = kDiscovery;
+  discovery.many_replies = true;  // every service answers a PING
+  claims.service_exports.push_back(std::move(discovery));
   for (const auto feed : subjects::feeds) {
     crypto::StreamExport exported;
     exported.name = feed;
@@ -66,6 +73,14 @@ crypto::AccountClaims tenant_account(const std::string& name, const std::string&
     claims.imports.push_back(std::move(import));
   }
   return claims;
+}
+
+crypto::Import discovery_import(const std::string& platform_key) {
+  crypto::Import import;
+  import.name = "discovery";
+  import.account = platform_key;
+  import.subject = kDiscovery;
+  return import;
 }
 
 crypto::AccountClaims guest_account(const std::string& name, const std::string& public_key,

@@ -20,6 +20,11 @@ crypto::AccountClaims platform_account(const std::string& public_key, const std:
 crypto::AccountClaims tenant_account(const std::string& name, const std::string& public_key,
                                      const std::string& signing_key, const std::string& platform_key);
 
+/// What the `default` tenant takes besides: ADR-32 discovery of the platform's own services, so that the
+/// standard NATS tools of the platform's operator list and measure them. Not for other tenants: the
+/// statistics are of everybody.
+crypto::Import discovery_import(const std::string& platform_key);
+
 /// Where connections without credentials live: imports `intra365.auth.token.request` and nothing else.
 crypto::AccountClaims guest_account(const std::string& name, const std::string& public_key,
                                     const std::string& signing_key, const std::string& platform_key);

@@ -32,6 +32,12 @@ std::string row_context(const TenantId& tenant, std::string_view column) { retur
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
+crypto::AccountClaims claims_of(const TenantId& tenant, const std::string& account, const std::string& signing_key, const std::string& platform_key) {
+  auto claims = platform::tenant_account(tenant.str(), account, signing_key, platform_key);
+  if (tenant.str() == "default") claims.imports.push_back(platform::discovery_import(platform_key));
+  return claims;
+}
+
 struct UpdateStatus { std::int64_t code = 0; };
 BOOST_DESCRIBE_STRUCT(UpdateStatus, (), (code))
 struct UpdateReply { UpdateStatus data; };
@@ -51,7 +57,7 @@ Task<> Accounts::start(SteadyTime deadline) {
     const auto tenant = TenantId::trusted(row.tenant_id);
     CO_TRY(const auto seed, envelope_.open(row.signing_seed.value, row_context(tenant, "signing_seed")));
     CO_TRY(auto signing_key, crypto::Nkey::from_seed(seed));
-    const auto claims = platform::tenant_account(row.tenant_id, row.account, signing_key.public_key(), environment_.config.keys.platform_account);
+    const auto claims = claims_of(tenant, row.account, signing_key.public_key(), environment_.config.keys.platform_account);
     CO_CHECK(co_await push(crypto::mint(claims, operator_key_, environment_.clock.now()), deadline));
     environment_.tenants.add(tenant, row.account);
     known_.insert_or_assign(tenant, TenantAccount{tenant, row.account, std::move(signing_key)});
@@ -70,7 +76,7 @@ Task<TenantAccount> Accounts::create(TenantId tenant, SteadyTime deadline) {
   if (!inserted && inserted.error().is(postgres::errors::unique_violation)) co_return fail(errors::name_taken, "'" + tenant.str() + "' is taken");
   if (!inserted) co_return fail(inserted.error());
 
-  const auto claims = platform::tenant_account(tenant.str(), account.public_key(), signing_key.public_key(), environment_.config.keys.platform_account);
+  const auto claims = claims_of(tenant, account.public_key(), signing_key.public_key(), environment_.config.keys.platform_account);
   CO_CHECK(co_await push(crypto::mint(claims, operator_key_, environment_.clock.now()), deadline));
   environment_.tenants.add(tenant, account.public_key());
   TenantAccount made{tenant, account.public_key(), std::move(signing_key)};
