@@ -52,42 +52,28 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
 }
 
 Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
-  audit::Entry entry;
-  entry.at = system_clock().now();
-  entry.actor = "guest";
-  entry.action = "call";
-  entry.resource = action.resource;
-  // Where decisions cannot be recorded any more, none is made.
-  auto call = entries_.size() < kMaxEntries ? decide(action, message, entry) : fail(errors::rate_limited, "the audit trail is behind");
-  entry.outcome = call ? "allowed" : "denied";
-  if (!call) entry.code = call.error().code;
-  ++(call ? counters_.allowed : counters_.denied);
-  record(std::move(entry));
-  return call;
-}
-
-Result<Call> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message, audit::Entry& entry) {
   Call call;
   call.trace = TraceContext::parse_or_new(message.headers.get(headers::traceparent)).child();
   call.deadline = deadline_of(message.headers.get(headers::deadline_ms));
-  entry.trace_id = call.trace.trace_id;
-  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive()) return fail(errors::lease_expired);
+  // Where decisions cannot be recorded any more, none is made.
+  const auto decided = entries_.size() < kMaxEntries ? decide(action, message, call) : fail(errors::rate_limited, "the audit trail is behind");
+  ++(decided ? counters_.allowed : counters_.denied);
+  record(action, call, decided ? nullptr : &decided.error());
+  if (!decided) return fail(decided.error());
+  return call;
+}
 
+Result<void> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message, Call& call) {
+  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive()) return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
   call.caller = identity->subject();
-  entry.actor = call.caller;
-
-  entry.purpose = action.use.purpose;
-  entry.scopes = action.use.scopes;
   if (const auto user = message.headers.get(headers::user_id); !user.empty()) {
     TRY(call.user_id, UserId::parse(user));
-    entry.user_id = call.user_id;
   }
   TRY(const auto* consent, check_consent(action, message, call));
-  if (consent != nullptr) entry.consent_id = consent->consent_id;
   if (!policy_allows(action, *identity, call, consent)) return fail(errors::policy_denied);
-  return call;
+  return {};
 }
 
 Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action, const nats::MessageView& message, Call& call) {
@@ -169,18 +155,31 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   return replica::Push::applied;
 }
 
-void EnforcementPoint::record(audit::Entry entry) {
+void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Error* error) {
   // Alike decisions of one moment become one entry with a count: at full speed a Mate decides far more often
   // than anybody could read. The trace kept is the first one's.
-  std::string likeness = entry.actor + "|" + entry.resource + "|" + entry.outcome + "|" + entry.code.value_or("");
-  if (entry.user_id) likeness.append("|").append(entry.user_id->str());
-  if (entry.consent_id) likeness.append("|").append(entry.consent_id->str());
-  const auto [known, is_new] = alike_.try_emplace(std::move(likeness), entries_.size());
+  likeness_.assign(call.caller).append("|").append(action.resource).append("|");
+  if (error != nullptr) likeness_.append(error->code);
+  if (call.user_id) likeness_.append("|").append(call.user_id->str());
+  if (call.consent_id) likeness_.append("|").append(call.consent_id->str());
+  const auto [known, is_new] = alike_.try_emplace(likeness_, entries_.size());
   if (!is_new) {
     ++entries_[known->second].count;
     return;
   }
+  audit::Entry entry;
   entry.entry_id = new_uuid();
+  entry.at = system_clock().now();
+  entry.actor = call.caller.empty() ? "guest" : call.caller;
+  entry.action = "call";
+  entry.resource = action.resource;
+  entry.outcome = error == nullptr ? "allowed" : "denied";
+  if (error != nullptr) entry.code = error->code;
+  entry.user_id = call.user_id;
+  entry.consent_id = call.consent_id;
+  entry.purpose = action.use.purpose;
+  entry.scopes = action.use.scopes;
+  entry.trace_id = call.trace.trace_id;
   entries_.push_back(std::move(entry));
 }
 

@@ -37,7 +37,9 @@ struct Mate::Impl {
     auto call = guard->check(action.guarded, request.message.view());
     if (!call) co_return reply_of(fail(std::move(call).error()), {});
     call->payload = request.message.payload();
-    auto outcome = co_await with_deadline(call->deadline, action.handler(*call));
+    // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer for
+    // each call would cost more than all the checks. A handler that waits for others passes `deadline` on.
+    auto outcome = co_await contain(action.handler(*call));
     co_return reply_of(std::move(outcome), call->trace.trace_id);
   }
 
