@@ -10,13 +10,13 @@
 namespace intra365::nats {
 
 std::optional<RequestTable::Token> Connection::Impl::call(std::string_view subject, std::string_view payload,
-                                                          const HeaderBlock& headers, SteadyTime deadline,
+                                                          std::string_view headers, SteadyTime deadline,
                                                           ReplyHandler done) {
   const auto refuse = [&](Error error) {
     fail_call(std::move(done), std::move(error));
     return std::nullopt;
   };
-  if (auto ready = check_publish(subject, {}, headers.text(), payload); !ready)
+  if (auto ready = check_publish(subject, {}, headers, payload); !ready)
     return refuse(std::move(ready).error());
   if (inbox_denied_)
     return refuse(Error(errors::permission, "the server does not allow the inbox for replies"));
@@ -31,9 +31,9 @@ std::optional<RequestTable::Token> Connection::Impl::call(std::string_view subje
   const auto token = requests_.add(subject, deadline, done);
   if (!token) return refuse(Error(errors::too_many_requests));
   RequestTable::write_token(*token, inbox_.data() + inbox_prefix_size_);
-  protocol::append_publish(link_->pending, subject, inbox_, headers.text(), payload);
+  protocol::append_publish(link_->pending, subject, inbox_, headers, payload);
   ++statistics_.out_messages;
-  statistics_.out_bytes += headers.text().size() + payload.size();
+  statistics_.out_bytes += headers.size() + payload.size();
   if (deadline != SteadyTime::max()) arm_deadlines(requests_.due_time(deadline));
   schedule_flush();
   return token;
@@ -83,7 +83,7 @@ void Connection::Impl::fail_calls(std::vector<ReplyHandler> calls, const Error& 
 
 void Connection::async_request(std::string_view subject, std::string_view payload, const HeaderBlock& headers,
                                SteadyTime deadline, ReplyHandler done) {
-  impl_->call(subject, payload, headers, deadline, std::move(done));
+  impl_->call(subject, payload, headers.text(), deadline, std::move(done));
 }
 
 namespace {
@@ -111,9 +111,9 @@ struct Completion {
 Task<Message> Connection::request(std::string_view subject, std::string_view payload,
                                   const HeaderBlock& headers, SteadyTime deadline) {
   const auto initiate = [](auto handler, std::shared_ptr<Impl> impl, std::string_view subject,
-                           std::string_view payload, const HeaderBlock* headers, SteadyTime deadline) {
+                           std::string_view payload, std::string_view headers, SteadyTime deadline) {
     auto slot = asio::get_associated_cancellation_slot(handler);
-    const auto token = impl->call(subject, payload, *headers, deadline,
+    const auto token = impl->call(subject, payload, headers, deadline,
                                   Completion<decltype(handler)>{std::move(handler), impl->executor_});
     if (!token || !slot.is_connected()) return;
     slot.assign([weak = std::weak_ptr(impl), token = *token](asio::cancellation_type) {
@@ -121,21 +121,27 @@ Task<Message> Connection::request(std::string_view subject, std::string_view pay
     });
   };
   return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<Message>)>(
-      initiate, asio::use_awaitable, impl_, subject, payload, &headers, deadline);
+      initiate, asio::use_awaitable, impl_, subject, payload, headers.text(), deadline);
 }
 
 Task<std::vector<Message>> Connection::request_many(std::string_view subject, std::string_view payload,
                                                     const HeaderBlock& headers, SteadyTime deadline,
                                                     std::size_t max, std::chrono::milliseconds stall) {
+  return Impl::gather(impl_, new_inbox(), std::string(subject), std::string(payload), headers,
+                      {deadline, max, stall});
+}
+
+Task<std::vector<Message>> Connection::Impl::gather(std::shared_ptr<Impl> self, std::string inbox,
+                                                    std::string subject, std::string payload,
+                                                    HeaderBlock headers, GatherLimits limits) {
   struct Gathering {
     explicit Gathering(const asio::any_io_executor& executor) : timer(executor) {}
     asio::steady_timer timer;
     std::vector<Message> replies;
     bool complete = false;
   };
-  const auto impl = impl_;
-  const auto gathering = std::make_shared<Gathering>(impl->executor_);
-  auto handler = [gathering, max](const MessageView& message) {
+  const auto gathering = std::make_shared<Gathering>(self->executor_);
+  auto handler = [gathering, max = limits.max](const MessageView& message) {
     if (gathering->complete) return;
     if (message.payload.empty() && message.headers.status() == 503) {
       gathering->complete = true;
@@ -145,24 +151,26 @@ Task<std::vector<Message>> Connection::request_many(std::string_view subject, st
     }
     gathering->timer.cancel();
   };
-  const auto inbox = new_inbox();
-  CO_TRY(const auto subscription, subscribe(inbox, std::move(handler)));
-  CO_CHECK(publish(subject, payload, headers, inbox));
+  CO_TRY(const auto id, self->add_subscription(inbox, {}, std::move(handler)));
+  struct Unsubscribe {
+    Impl& impl;
+    std::uint64_t id;
+    ~Unsubscribe() { impl.remove_subscription(id); }
+  } const at_end{*self, id};
+  CO_CHECK(self->publish(subject, inbox, headers.text(), payload));
   while (!gathering->complete) {
     const auto now = std::chrono::steady_clock::now();
-    if (now >= deadline) break;
+    if (now >= limits.deadline) break;
     // The stall counts from the last reply; before the first one only the deadline does.
-    const bool waits_for_first = gathering->replies.empty();
-    const auto stall_end =
-        waits_for_first || stall.count() <= 0 || deadline - now <= stall ? deadline : now + stall;
     const auto had = gathering->replies.size();
-    gathering->timer.expires_at(stall_end);
+    const bool stalls = had != 0 && limits.stall.count() > 0 && limits.deadline - now > limits.stall;
+    gathering->timer.expires_at(stalls ? now + limits.stall : limits.deadline);
     boost::system::error_code error;
     co_await gathering->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-    if (!error && gathering->replies.size() == had) break;
-    if (impl->state_ == Impl::State::closed) co_return fail(errors::closed);
-    if (error && !gathering->complete && gathering->replies.size() == had)
-      co_return fail(intra365::errors::cancelled);
+    if (self->state_ == State::closed) co_return fail(errors::closed);
+    if (gathering->replies.size() != had || gathering->complete) continue;
+    if (error) co_return fail(intra365::errors::cancelled);
+    break;
   }
   co_return std::move(gathering->replies);
 }

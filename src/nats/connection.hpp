@@ -120,7 +120,9 @@ class Connection {
   Result<Subscription> subscribe(std::string_view subject, Handler handler,
                                  std::string_view queue_group = {});
 
-  /// One reply or an error. Requests share one wildcard inbox. A 503 becomes `nats.no_responders`.
+  /// One reply or an error. Requests share one wildcard inbox. A 503 becomes `nats.no_responders`; other
+  /// errors are those of `publish`, timeout, permission, too_many_requests and cancelled. The request is
+  /// sent when the task is awaited or spawned: until then the texts and headers must live.
   Task<Message> request(std::string_view subject, std::string_view payload, const HeaderBlock& headers,
                         SteadyTime deadline);
   /// The same without a coroutine frame, for the hot path: `done` is called exactly once.

@@ -34,7 +34,12 @@ void Connection::Impl::on_read(const std::shared_ptr<Link>& link, boost::system:
   if (error) return disconnect(link, Error(errors::disconnected, error.message()));
   link->in.commit(count);
   link->heard = true;
-  reading_ = true;
+  struct Reading {
+    explicit Reading(bool& flag) : flag(flag) { flag = true; }
+    ~Reading() { flag = false; }
+    bool& flag;
+  };
+  std::optional<Reading> reading(reading_);
   protocol::Event event;
   std::size_t used = 0;
   auto step = Step::more;
@@ -43,7 +48,7 @@ void Connection::Impl::on_read(const std::shared_ptr<Link>& link, boost::system:
     on_event(link, event);
     link->in.consume(used);
   }
-  reading_ = false;
+  reading.reset();
   if (link != link_) return;
   if (step == Step::failed) return disconnect(link, link->parser.error());
   link->in.rewind();
@@ -106,8 +111,8 @@ void Connection::Impl::on_message(const MessageView& message) {
 void Connection::Impl::on_server_error(std::string_view text) {
   if (text.starts_with("Permissions Violation for Publish")) {
     const auto subject = quoted_part(text);
-    auto done =
-        text.find("Reply") == std::string_view::npos ? requests_.take_by_subject(subject) : ReplyHandler{};
+    auto done = text.starts_with("Permissions Violation for Publish to") ? requests_.take_by_subject(subject)
+                                                                         : ReplyHandler{};
     if (subject.size() == inbox_.size() &&
         subject.starts_with(std::string_view(inbox_).substr(0, inbox_prefix_size_))) {
       if (const auto token = RequestTable::read_token(std::string_view(subject).substr(inbox_prefix_size_)))

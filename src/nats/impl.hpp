@@ -96,7 +96,14 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
 
   // calls.cpp
   std::optional<RequestTable::Token> call(std::string_view subject, std::string_view payload,
-                                          const HeaderBlock& headers, SteadyTime deadline, ReplyHandler done);
+                                          std::string_view headers, SteadyTime deadline, ReplyHandler done);
+  struct GatherLimits {
+    SteadyTime deadline;
+    std::size_t max;
+    std::chrono::milliseconds stall;
+  };
+  static Task<std::vector<Message>> gather(std::shared_ptr<Impl> self, std::string inbox, std::string subject,
+                                           std::string payload, HeaderBlock headers, GatherLimits limits);
   void cancel_call(RequestTable::Token token);
   void on_reply(const MessageView& message);
   void arm_deadlines(SteadyTime due);

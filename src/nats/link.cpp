@@ -1,7 +1,7 @@
 #include "nats/link.hpp"
 
-#include <openssl/err.h>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
 
@@ -34,6 +34,12 @@ Result<void> load_certificates(asio::ssl::context& context, const TlsOptions& op
   CHECK(load("the certificate file", options.certificate_file, error));
   context.use_private_key_file(options.key_file, asio::ssl::context::pem, error);
   return load("the key file", options.key_file, error);
+}
+
+/// With TLS 1.3 a server refuses our certificate only after the handshake, by an alert to the first read.
+Error login_failure(const error_code& error) {
+  const bool by_tls = error.category() == asio::error::get_ssl_category();
+  return Error(by_tls ? errors::tls : errors::disconnected, "while logging in: " + error.message());
 }
 
 }  // namespace
@@ -125,7 +131,7 @@ Task<Link::Line> Link::next_line() {
     } else {
       count = co_await socket.async_read_some(buffer, token);
     }
-    if (error) co_return fail(errors::disconnected, "while logging in: " + error.message());
+    if (error) co_return fail(login_failure(error));
     in.commit(count);
   }
 }
@@ -138,7 +144,7 @@ Task<> Link::send(std::string_view text) {
   } else {
     co_await asio::async_write(socket, asio::buffer(text), token);
   }
-  if (error) co_return fail(errors::disconnected, "while logging in: " + error.message());
+  if (error) co_return fail(login_failure(error));
   co_return Result<void>{};
 }
 

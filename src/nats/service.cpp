@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -214,8 +215,11 @@ struct Service::Impl : std::enable_shared_from_this<Service::Impl> {
     (void)connection.publish(to, reply.payload, headers);
   }
 
+  /// From inside the loop only, see the same in session.cpp.
   void cancel() {
-    for (const auto& signal : signals) signal->emit(asio::cancellation_type::terminal);
+    asio::dispatch(connection.executor(), [self = shared_from_this()] {
+      for (const auto& signal : self->signals) signal->emit(asio::cancellation_type::terminal);
+    });
   }
 
   Task<> wait_idle(SteadyTime deadline) {

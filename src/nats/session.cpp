@@ -1,6 +1,7 @@
 // Connecting and staying connected: one coroutine that tries, logs in, waits for the loss and tries again.
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -57,14 +58,21 @@ void Connection::Impl::start() {
   last_error_.reset();
   stop_ = std::make_shared<asio::cancellation_signal>();
   asio::co_spawn(executor_, run(shared_from_this(), stop_),
-                 asio::bind_cancellation_slot(stop_->slot(), [stop = stop_](std::exception_ptr) {}));
+                 asio::bind_cancellation_slot(
+                     stop_->slot(), [self = shared_from_this(), stop = stop_](std::exception_ptr thrown) {
+                       // Only a defect ends the session while it is wanted; then nobody may wait for it in
+                       // vain.
+                       if (thrown && self->stop_ == stop) self->close();
+                     }));
 }
 
 void Connection::Impl::abandon() {
   state_ = State::idle;
   down_.cancel();
-  const auto stop = std::exchange(stop_, nullptr);
-  if (stop) stop->emit(asio::cancellation_type::terminal);
+  // From inside the loop only, and with its own hold on the signal: emitted from outside, Asio would pass on
+  // a bare pointer to it, which the end of the coroutine may overtake.
+  if (auto stop = std::exchange(stop_, nullptr))
+    asio::dispatch(executor_, [stop = std::move(stop)] { stop->emit(asio::cancellation_type::terminal); });
 }
 
 std::vector<std::string> Connection::Impl::candidates() const {
@@ -106,6 +114,7 @@ asio::awaitable<void> Connection::Impl::run(std::shared_ptr<Impl> self,
         self->close();
         co_return;
       }
+      turn = ~std::size_t{0};  // what is configured comes first again
     } else {
       self->last_error_ = outcome.error();
       self->report("failed", outcome.error().detail);

@@ -56,6 +56,7 @@ void Connection::Impl::flush_now() {
     const auto count = link->socket.write_some(asio::buffer(bytes), error);
     if (!error) link->out.consume(count);
     if (error && error != asio::error::would_block && error != asio::error::try_again) {
+      link->writing = true;
       // Not reported from here, because the caller may be in the middle of something.
       asio::post(executor_, [self = shared_from_this(), link, error] { self->on_written(link, error, 0); });
       return;

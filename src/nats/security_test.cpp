@@ -1,0 +1,223 @@
+// Who may connect and do what: passwords, nkeys, user JWTs, TLS, permissions, against a real nats-server.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "crypto/nkey.hpp"
+#include "nats/test_loop.hpp"
+#include "tests/support/servers.hpp"
+
+namespace intra365::nats {
+namespace {
+
+using namespace testing;
+using intra365::testing::NatsServer;
+
+Credentials user_and_password(std::string user, std::string pass) {
+  Credentials credentials;
+  credentials.user = std::move(user);
+  credentials.pass = std::move(pass);
+  return credentials;
+}
+
+Credentials seed(std::string nkey_seed) {
+  Credentials credentials;
+  credentials.nkey_seed = std::move(nkey_seed);
+  return credentials;
+}
+
+/// The error code of a first connection with these options; empty when it succeeds.
+std::string connect_code(Loop& loop, const std::string& url,
+                         const std::function<void(Options&)>& change = {}) {
+  const auto connection = loop.make(url, change);
+  const auto connected = loop.run(connection->connect(in(10s)));
+  return connected ? "" : connected.error().code;
+}
+
+TEST(Login, right_password_is_let_in_and_a_wrong_one_refused_at_once) {
+  NatsServer server("authorization { user: ada, password: \"s3cret\" }\n");
+  Loop loop;
+  const auto with = [&](Credentials credentials) {
+    return connect_code(loop, server.url(),
+                        [&](Options& options) { options.credentials = give(credentials); });
+  };
+  EXPECT_EQ(with(user_and_password("ada", "s3cret")), "");
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(with(user_and_password("ada", "wrong")), "nats.refused");
+  EXPECT_EQ(with({}), "nats.refused");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 8s);
+  for (const auto& event : loop.events)
+    EXPECT_EQ(event.find("wrong"), std::string::npos) << "no secret in what is logged";
+}
+
+TEST(Login, token_is_let_in) {
+  NatsServer server("authorization { token: \"t0ken\" }\n");
+  Loop loop;
+  Credentials credentials;
+  credentials.token = "t0ken";
+  EXPECT_EQ(
+      connect_code(loop, server.url(), [&](Options& options) { options.credentials = give(credentials); }),
+      "");
+}
+
+TEST(Login, nkey_signs_the_nonce_and_another_key_is_refused) {
+  const auto key = crypto::Nkey::generate(crypto::KeyKind::user);
+  const auto stranger = crypto::Nkey::generate(crypto::KeyKind::user);
+  NatsServer server("authorization { users: [ { nkey: " + key.public_key() + " } ] }\n");
+  Loop loop;
+  const auto with = [&](Credentials credentials) {
+    return connect_code(loop, server.url(),
+                        [&](Options& options) { options.credentials = give(credentials); });
+  };
+  EXPECT_EQ(with(seed(key.seed())), "");
+  EXPECT_EQ(with(seed(stranger.seed())), "nats.refused");
+  EXPECT_EQ(with(seed("SUnonsense")), "key.malformed");
+}
+
+constexpr std::string_view kRestricted = R"(
+authorization { users: [
+  { user: ada, password: x, permissions: { publish: { allow: ["ok.>"] }, subscribe: { allow: ["_INBOX.>", "ok.>"] } } }
+  { user: bob, password: x, permissions: { publish: { allow: ["ok.>"] }, subscribe: { allow: ["_INBOX_bob.>"] } } }
+] }
+)";
+
+TEST(Permission, denied_request_fails_as_denied_and_not_as_a_timeout) {
+  NatsServer server(kRestricted);
+  Loop loop;
+  const auto client = loop.connect(
+      server.url(), [](Options& options) { options.credentials = give(user_and_password("ada", "x")); });
+  EXPECT_EQ(loop.run(client->request("secret.thing", "", {}, in(30s))).error().code, "nats.permission");
+  EXPECT_EQ(loop.run(client->request("ok.thing", "", {}, in(30s))).error().code, "nats.no_responders");
+  const auto denied = client->subscribe("secret.>", [](const MessageView&) {});
+  ASSERT_TRUE(loop.until([&] { return loop.saw("Permissions Violation for Subscription to \"secret.>\""); }));
+  EXPECT_TRUE(client->connected());
+}
+
+TEST(Permission, only_the_own_inbox_can_be_read) {
+  NatsServer server(kRestricted);
+  Loop loop;
+  const auto wrong = loop.connect(
+      server.url(), [](Options& options) { options.credentials = give(user_and_password("bob", "x")); });
+  EXPECT_EQ(loop.run(wrong->request("ok.thing", "", {}, in(30s))).error().code, "nats.permission")
+      << "not a timeout after 30 s";
+  EXPECT_EQ(loop.run(wrong->request("ok.thing", "", {}, in(30s))).error().code, "nats.permission");
+  const auto right = loop.connect(server.url(), [](Options& options) {
+    options.credentials = give(user_and_password("bob", "x"));
+    options.inbox_prefix = "_INBOX_bob";
+  });
+  const auto service = loop.connect(
+      server.url(), [](Options& options) { options.credentials = give(user_and_password("ada", "x")); });
+  EXPECT_EQ(loop.run(right->request("ok.thing", "", {}, in(30s))).error().code, "nats.no_responders");
+}
+
+/// A certificate authority and a server certificate for 127.0.0.1 and localhost, made with the command line.
+class TlsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir = std::filesystem::temp_directory_path() / ("nats_tls_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(dir);
+    std::ofstream(dir / "san.cnf") << "subjectAltName=IP:127.0.0.1,DNS:localhost\n";
+    const std::string key =
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 ";
+    run(key + "-subj /CN=ca -keyout ca.key -out ca.pem");
+    run(key + "-subj /CN=other -keyout other.key -out other.pem");
+    run("openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout "
+        "server.key -out server.csr");
+    run("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san.cnf "
+        "-out server.pem");
+  }
+  static void TearDownTestSuite() { std::filesystem::remove_all(dir); }
+  static void run(const std::string& command) {
+    ASSERT_EQ(std::system(("cd " + dir.string() + " && " + command + " >/dev/null 2>&1").c_str()), 0)
+        << command;
+  }
+  static std::string file(const char* name) { return (dir / name).string(); }
+  static std::string config(const std::string& more = "") {
+    return "tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") +
+           "\", ca_file: \"" + file("ca.pem") + "\" " + more + " }\n";
+  }
+  static inline std::filesystem::path dir;
+  Loop loop;
+};
+
+TEST_F(TlsTest, traffic_flows_after_a_verified_handshake) {
+  NatsServer server(config());
+  const auto client =
+      loop.connect(server.url(), [](Options& options) { options.tls.ca_file = file("ca.pem"); });
+  const auto echoing = echo(*client, "echo");
+  std::string payload(1 << 20, '\0');
+  for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(i * 7);
+  payload.resize(1'000'000);
+  for (int i = 0; i < 3; ++i) {
+    const auto reply = loop.run(client->request("echo", payload, {}, in(10s)));
+    ASSERT_TRUE(reply) << reply.error().detail;
+    EXPECT_TRUE(reply->payload() == payload);
+  }
+  int replies = 0;
+  for (int i = 0; i < 500; ++i) {
+    client->async_request("echo", std::to_string(i), {}, in(10s), [&, i](Result<MessageView> reply) {
+      replies += reply && reply->payload == std::to_string(i);
+    });
+  }
+  EXPECT_TRUE(loop.until([&] { return replies == 500; }));
+}
+
+TEST_F(TlsTest, handshake_may_come_first) {
+  NatsServer server(config(", handshake_first: true"));
+  const auto client = loop.connect(server.url(), [](Options& options) {
+    options.tls.ca_file = file("ca.pem");
+    options.tls.first = true;
+  });
+  EXPECT_TRUE(loop.run(client->flush(in(5s))));
+}
+
+TEST_F(TlsTest, unknown_authority_and_wrong_name_are_refused) {
+  NatsServer server(config());
+  EXPECT_EQ(
+      connect_code(loop, server.url(), [](Options& options) { options.tls.ca_file = file("other.pem"); }),
+      "nats.tls");
+  EXPECT_EQ(connect_code(loop, server.url()), "nats.tls") << "the system's authorities do not know it";
+  EXPECT_EQ(connect_code(loop, server.url(),
+                         [](Options& options) {
+                           options.tls.ca_file = file("ca.pem");
+                           options.tls.server_name = "nats.example";
+                         }),
+            "nats.tls");
+  EXPECT_EQ(
+      connect_code(loop, server.url(), [](Options& options) { options.tls.ca_file = file("missing.pem"); }),
+      "nats.tls");
+  EXPECT_EQ(connect_code(loop, server.url(),
+                         [](Options& options) {
+                           options.tls.ca_file = file("ca.pem");
+                           options.tls.server_name = "localhost";
+                         }),
+            "");
+}
+
+TEST_F(TlsTest, server_without_tls_is_refused_when_tls_is_asked_for) {
+  NatsServer server;
+  EXPECT_EQ(connect_code(loop, server.url(), [](Options& options) { options.tls.required = true; }),
+            "nats.tls");
+  EXPECT_EQ(connect_code(loop, "tls://127.0.0.1:" + std::to_string(server.port())), "nats.tls");
+}
+
+TEST_F(TlsTest, mutual_tls_needs_the_clients_certificate) {
+  NatsServer server(config(", verify: true"));
+  EXPECT_EQ(connect_code(loop, server.url(),
+                         [](Options& options) {
+                           options.tls.ca_file = file("ca.pem");
+                           options.tls.certificate_file = file("server.pem");
+                           options.tls.key_file = file("server.key");
+                         }),
+            "");
+  const auto without =
+      loop.make(server.url(), [](Options& options) { options.tls.ca_file = file("ca.pem"); });
+  const auto refused = loop.run(without->connect(in(1s)));
+  ASSERT_FALSE(refused);
+  EXPECT_FALSE(without->connected());
+}
+
+}  // namespace
+}  // namespace intra365::nats
