@@ -6,6 +6,7 @@
 #include "app/up.hpp"
 #include "cli/commands.hpp"
 #include "embedded/data_directory.hpp"
+#include "embedded/doctor.hpp"
 
 using namespace intra365;
 
@@ -14,6 +15,20 @@ namespace {
 constexpr const char* kDescription =
     "Intra365: Mates (AI agents, web apps, services, devices) find each other, talk, and use people's data\n"
     "only with proof of identity, permission by policy and the person's consent.";
+
+int run_doctor(const std::filesystem::path& data_dir, bool json) {
+  bool healthy = true;
+  boost::json::array report;
+  for (const auto& check : embedded::doctor(data_dir, system_clock().now())) {
+    healthy = healthy && check.ok;
+    report.push_back({{"name", check.name}, {"ok", check.ok}, {"message", check.message}, {"mend", check.mend}});
+    if (json) continue;
+    std::cout << (check.ok ? "  ok  " : "FAIL  ") << check.name << ": " << check.message << std::endl;
+    if (!check.ok && !check.mend.empty()) std::cout << "      " << check.mend << std::endl;
+  }
+  if (json) std::cout << boost::json::serialize(report) << std::endl;
+  return healthy ? 0 : 1;
+}
 
 }  // namespace
 
@@ -51,6 +66,11 @@ int main(int count, char** arguments) {
   auto* migrate = app.add_subcommand("migrate", "Bring a database to this version's schema");
   migrate->add_option("--config", migrate_config, "YAML file")->required();
   migrate->callback([&] { exit_code = app::migrate(migrate_config); });
+
+  bool doctor_json = false;
+  auto* doctor = app.add_subcommand("doctor", "Say what is wrong, and how to mend it");
+  doctor->add_flag("--json", doctor_json, "machine-readable output");
+  doctor->callback([&] { exit_code = run_doctor(target.data_dir, doctor_json); });
 
   std::filesystem::path documents = "docs/generated";
   bool check = false;

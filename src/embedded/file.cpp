@@ -110,6 +110,12 @@ Result<void> sync_directory(const fs::path& path) {
   return {};
 }
 
+Result<void> sync_file_system(const fs::path& path) {
+  const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.number < 0 || ::syncfs(directory.number) != 0) return fail(file_error(errno, path));
+  return {};
+}
+
 Result<void> rename_durably(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) return fail(file_error(errno, to));
   return sync_directory(to.parent_path());

@@ -29,6 +29,8 @@ std::uintmax_t size_of(const fs::path& path);
 Result<void> make_directory(const fs::path& path, mode_t mode = 0700);
 /// Makes a rename or a new file inside the directory durable.
 Result<void> sync_directory(const fs::path& path);
+/// Makes everything written so far to the file system of `path` durable.
+Result<void> sync_file_system(const fs::path& path);
 /// Renames and makes it durable; both sides in the same file system.
 Result<void> rename_durably(const fs::path& from, const fs::path& to);
 

@@ -165,7 +165,9 @@ Task<> Embedded::Impl::start_nats(SteadyTime deadline) {
 
 Task<> Embedded::Impl::start_postgres(SteadyTime deadline) {
   const auto begin = SteadyClock::now();
-  cluster = std::make_unique<PostgresCluster>(directory->paths(), *runtime, *keys);
+  cluster = std::make_unique<PostgresCluster>(
+      directory->paths(), *runtime, *keys,
+      options.ephemeral ? PostgresCluster::Lasting::no : PostgresCluster::Lasting::yes);
   CO_CHECK(cluster->prepare());
   CO_CHECK(co_await wait_for_port("127.0.0.1", options.postgres_port));
   CO_CHECK(co_await cluster->initialise(deadline));

@@ -27,12 +27,13 @@ struct PlatformTest : ::testing::Test {
   testing::TempDir temp;
   asio::io_context loop;
 
-  Options options() const {
+  static Options options_in(const testing::TempDir& temp) {
     Options made;
     made.data_dir = temp.path() / "data";
     made.nats_port = 0;
     return made;
   }
+  Options options() const { return options_in(temp); }
   Result<Endpoints> start(Embedded& embedded) { return run(loop, embedded.start(in_seconds(60))); }
   void stop(Embedded& embedded) { EXPECT_TRUE(run(loop, embedded.stop(in_seconds(20)))); }
 
@@ -61,10 +62,12 @@ TEST_F(PlatformTest, starts_empty_then_warm_with_the_same_keys_and_data_and_leav
   ASSERT_TRUE(first) << first.error().detail;
   const auto made = std::chrono::steady_clock::now();
   ASSERT_TRUE(query(first->owner_dsn, "create table kept as select 7 as number"));
+  ASSERT_TRUE(embedded.publish_endpoints("http://127.0.0.1:8365", "0.1.0"));
   const pid_t nats = embedded.nats_pid(), postgres = embedded.postgres_pid();
   stop(embedded);
   EXPECT_FALSE(alive(nats));
   EXPECT_FALSE(alive(postgres));
+  EXPECT_FALSE(fs::exists(first->data_dir / "endpoints.json"));
 
   const auto again = std::chrono::steady_clock::now();
   const auto second = start(embedded);
@@ -82,65 +85,6 @@ TEST_F(PlatformTest, starts_empty_then_warm_with_the_same_keys_and_data_and_leav
   RecordProperty("warm_start_ms", milliseconds(warm - again));
   std::printf("empty start %d ms, warm start %d ms\n", milliseconds(made - begin),
               milliseconds(warm - again));
-}
-
-TEST_F(PlatformTest, roles_have_the_rights_that_their_names_promise) {
-  Embedded embedded(loop.get_executor(), options());
-  const auto endpoints = start(embedded);
-  ASSERT_TRUE(endpoints) << endpoints.error().detail;
-  const auto rights = query(endpoints->admin_dsn,
-                            "select rolname, rolsuper::text, rolbypassrls::text, rolcreaterole::text from "
-                            "pg_roles where rolname like 'intra365%' order by 1");
-  ASSERT_TRUE(rights) << rights.error().detail;
-  ASSERT_EQ(rights->size(), 3u);
-  const auto row = [&](std::size_t at) {
-    std::string text;
-    for (std::size_t column = 0; column < 4; ++column) text += std::string(*rights->value(at, column)) + " ";
-    return text;
-  };
-  EXPECT_EQ(row(0), "intra365_admin true true true ");
-  EXPECT_EQ(row(1), "intra365_owner false false false ");
-  EXPECT_EQ(row(2), "intra365_service false false false ");
-  EXPECT_TRUE(query(endpoints->owner_dsn, "create table anything (id int)"));
-  EXPECT_FALSE(query(endpoints->service_dsn, "create table anything_else (id int)"));
-  const auto settings = query(endpoints->service_dsn,
-                              "select current_setting('wal_level') || current_setting('fsync') || "
-                              "current_setting('server_encoding')");
-  ASSERT_TRUE(settings);
-  EXPECT_EQ(settings->value(0, 0), "logicalonUTF8");
-  auto wrong = endpoints->admin_dsn;
-  wrong.replace(wrong.find('@') - 4, 4, "XXXX");  // the end of the password
-  EXPECT_FALSE(query(wrong, "select 1"));
-  stop(embedded);
-}
-
-TEST_F(PlatformTest, secrets_are_private_and_appear_in_no_log_and_no_command_line) {
-  Embedded embedded(loop.get_executor(), options());
-  const auto endpoints = start(embedded);
-  ASSERT_TRUE(endpoints) << endpoints.error().detail;
-  const Paths paths(endpoints->data_dir);
-  EXPECT_EQ(mode_of(paths.keys()), 0700u);
-  EXPECT_EQ(mode_of(paths.root_keys()), 0700u);
-  std::vector<std::string> secrets;
-  for (const auto& entry : fs::recursive_directory_iterator(paths.keys())) {
-    if (!entry.is_regular_file()) continue;
-    EXPECT_EQ(mode_of(entry.path()), 0600u) << entry.path();
-    auto secret = read_file(entry.path()).value();
-    if (secret.ends_with('\n')) secret.pop_back();
-    if (entry.path().extension() == ".seed" || entry.path().extension() == ".key" ||
-        entry.path().extension() == ".password")
-      secrets.push_back(secret);
-  }
-  EXPECT_EQ(mode_of(paths.ca_key()), 0600u);
-  EXPECT_EQ(mode_of(paths.nats_config()), 0600u);
-  EXPECT_EQ(mode_of(paths.data) & 0066, 0u);
-  EXPECT_GE(secrets.size(), 14u);
-  std::string visible = testing::read_file(paths.nats_config());
-  for (const auto& entry : fs::directory_iterator(paths.logs())) visible += testing::read_file(entry.path());
-  for (const pid_t pid : {embedded.nats_pid(), embedded.postgres_pid()})
-    visible += testing::read_file("/proc/" + std::to_string(pid) + "/cmdline");
-  for (const auto& secret : secrets) EXPECT_THAT(visible, Not(HasSubstr(secret)));
-  stop(embedded);
 }
 
 TEST_F(PlatformTest, servers_that_die_come_back_with_their_ports_and_data_and_the_state_is_told) {
@@ -194,26 +138,6 @@ TEST_F(PlatformTest, taken_port_is_refused_naming_who_listens) {
   EXPECT_EQ(refused.error().code, "port.taken");
   EXPECT_THAT(refused.error().detail, HasSubstr("nats-server (pid " + std::to_string(other.pid()) + ")"));
   EXPECT_EQ(embedded.postgres_pid(), 0);
-}
-
-TEST_F(PlatformTest, endpoints_file_says_where_everything_is_and_goes_with_stop) {
-  Embedded embedded(loop.get_executor(), options());
-  const auto endpoints = start(embedded);
-  ASSERT_TRUE(endpoints) << endpoints.error().detail;
-  const auto file = endpoints->data_dir / "endpoints.json";
-  EXPECT_FALSE(fs::exists(file));
-  ASSERT_TRUE(embedded.publish_endpoints("http://127.0.0.1:8365", "0.1.0"));
-  EXPECT_EQ(mode_of(file), 0600u);
-  const auto content = boost::json::parse(testing::read_file(file)).as_object();
-  EXPECT_EQ(content.at("gateway"), "http://127.0.0.1:8365");
-  EXPECT_EQ(content.at("nats"), endpoints->nats_url.c_str());
-  EXPECT_EQ(content.at("pid"), ::getpid());
-  EXPECT_EQ(content.at("version"), "0.1.0");
-  EXPECT_TRUE(fs::exists(content.at("ca").as_string().c_str()));
-  EXPECT_TRUE(query(content.at("postgres").as_string().c_str(), "select 1"));
-  for (const auto* name : {"natsWebsocket", "mqtt"}) EXPECT_TRUE(content.contains(name)) << name;
-  stop(embedded);
-  EXPECT_FALSE(fs::exists(file));
 }
 
 TEST_F(PlatformTest, ephemeral_platform_leaves_no_files) {
@@ -327,6 +251,93 @@ TEST_F(PlatformTest, listener_beyond_loopback_speaks_tls_that_our_authority_vouc
   EXPECT_TRUE((*trusted)->server().tls_required);
   EXPECT_FALSE(connect(loop, endpoints->nats_url, creds));  // the system's authorities do not know it
   stop(embedded);
+}
+
+/// One platform for the tests that only look at it.
+struct RunningPlatform : PlatformTest {
+  static void SetUpTestSuite() {
+    temp = std::make_unique<testing::TempDir>();
+    loop = std::make_unique<asio::io_context>();
+    embedded = std::make_unique<Embedded>(loop->get_executor(), options_in(*temp));
+    const auto started = run(*loop, embedded->start(in_seconds(60)));
+    ASSERT_TRUE(started) << started.error().detail;
+    endpoints = *started;
+  }
+  static void TearDownTestSuite() {
+    EXPECT_TRUE(run(*loop, embedded->stop(in_seconds(20))));
+    embedded.reset();
+    loop.reset();
+    temp.reset();
+  }
+  static inline std::unique_ptr<testing::TempDir> temp;
+  static inline std::unique_ptr<asio::io_context> loop;
+  static inline std::unique_ptr<Embedded> embedded;
+  static inline Endpoints endpoints;
+};
+
+TEST_F(RunningPlatform, roles_have_the_rights_that_their_names_promise) {
+  const auto rights = query(endpoints.admin_dsn,
+                            "select rolname, rolsuper::text, rolbypassrls::text, rolcreaterole::text from "
+                            "pg_roles where rolname like 'intra365%' order by 1");
+  ASSERT_TRUE(rights) << rights.error().detail;
+  ASSERT_EQ(rights->size(), 3u);
+  const auto row = [&](std::size_t at) {
+    std::string text;
+    for (std::size_t column = 0; column < 4; ++column) text += std::string(*rights->value(at, column)) + " ";
+    return text;
+  };
+  EXPECT_EQ(row(0), "intra365_admin true true true ");
+  EXPECT_EQ(row(1), "intra365_owner false false false ");
+  EXPECT_EQ(row(2), "intra365_service false false false ");
+  EXPECT_TRUE(query(endpoints.owner_dsn, "create table anything (id int)"));
+  EXPECT_FALSE(query(endpoints.service_dsn, "create table anything_else (id int)"));
+  const auto settings = query(endpoints.service_dsn,
+                              "select current_setting('wal_level') || current_setting('fsync') || "
+                              "current_setting('server_encoding')");
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->value(0, 0), "logicalonUTF8");
+  auto wrong = endpoints.admin_dsn;
+  wrong.replace(wrong.find('@') - 4, 4, "XXXX");  // the end of the password
+  EXPECT_FALSE(query(wrong, "select 1"));
+}
+
+TEST_F(RunningPlatform, secrets_are_private_and_appear_in_no_log_and_no_command_line) {
+  const Paths paths(endpoints.data_dir);
+  EXPECT_EQ(mode_of(paths.keys()), 0700u);
+  EXPECT_EQ(mode_of(paths.root_keys()), 0700u);
+  std::vector<std::string> secrets;
+  for (const auto& entry : fs::recursive_directory_iterator(paths.keys())) {
+    if (!entry.is_regular_file()) continue;
+    EXPECT_EQ(mode_of(entry.path()), 0600u) << entry.path();
+    auto secret = read_file(entry.path()).value();
+    if (secret.ends_with('\n')) secret.pop_back();
+    if (entry.path().extension() == ".seed" || entry.path().extension() == ".key" ||
+        entry.path().extension() == ".password")
+      secrets.push_back(secret);
+  }
+  EXPECT_EQ(mode_of(paths.ca_key()), 0600u);
+  EXPECT_EQ(mode_of(paths.nats_config()), 0600u);
+  EXPECT_EQ(mode_of(paths.data) & 0066, 0u);
+  EXPECT_GE(secrets.size(), 14u);
+  std::string visible = testing::read_file(paths.nats_config());
+  for (const auto& entry : fs::directory_iterator(paths.logs())) visible += testing::read_file(entry.path());
+  for (const pid_t pid : {embedded->nats_pid(), embedded->postgres_pid()})
+    visible += testing::read_file("/proc/" + std::to_string(pid) + "/cmdline");
+  for (const auto& secret : secrets) EXPECT_THAT(visible, Not(HasSubstr(secret)));
+}
+
+TEST_F(RunningPlatform, endpoints_file_says_where_everything_is) {
+  const auto file = endpoints.data_dir / "endpoints.json";
+  ASSERT_TRUE(embedded->publish_endpoints("http://127.0.0.1:8365", "0.1.0"));
+  EXPECT_EQ(mode_of(file), 0600u);
+  const auto content = boost::json::parse(testing::read_file(file)).as_object();
+  EXPECT_EQ(content.at("gateway"), "http://127.0.0.1:8365");
+  EXPECT_EQ(content.at("nats"), endpoints.nats_url.c_str());
+  EXPECT_EQ(content.at("pid"), ::getpid());
+  EXPECT_EQ(content.at("version"), "0.1.0");
+  EXPECT_TRUE(fs::exists(content.at("ca").as_string().c_str()));
+  EXPECT_TRUE(query(content.at("postgres").as_string().c_str(), "select 1"));
+  for (const auto* name : {"natsWebsocket", "mqtt"}) EXPECT_TRUE(content.contains(name)) << name;
 }
 
 }  // namespace

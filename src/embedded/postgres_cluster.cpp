@@ -101,8 +101,9 @@ std::string scram_verifier(std::string_view password, std::string_view salt) {
                      crypto::base64(server));
 }
 
-PostgresCluster::PostgresCluster(const Paths& paths, Runtime runtime, const Keys& keys)
-    : paths_(paths),
+PostgresCluster::PostgresCluster(const Paths& paths, Runtime runtime, const Keys& keys, Lasting lasting)
+    : lasting_(lasting),
+      paths_(paths),
       runtime_(std::move(runtime)),
       admin_password_(keys.admin_password),
       owner_password_(keys.owner_password),
@@ -247,7 +248,7 @@ Task<> PostgresCluster::make(fs::path aside, SteadyTime deadline) {
   const auto statements = aside.parent_path() / "first.sql";
   CO_CHECK(write_file(statements, first_statements(admin_password_, owner_password_, service_password_)));
   auto single = tool("postgres", {"--single", "-D", aside.string(), "-c", "exit_on_error=on", "-c",
-                                  "log_min_messages=warning", "postgres"});
+                                  "log_min_messages=warning", "-c", "fsync=off", "postgres"});
   single.input_file = statements;
   // It prints a prompt for each statement; what counts is its exit code.
   single.log_file = paths_.logs() / "postgres-first.log";
@@ -255,8 +256,8 @@ Task<> PostgresCluster::make(fs::path aside, SteadyTime deadline) {
   ::unlink(statements.c_str());
   CO_CHECK(done);
   // One sync for the whole cluster instead of one per file: it is complete on disk before it gets its name.
-  ::sync();
-  co_return Result<void>{};
+  if (lasting_ == Lasting::no) co_return Result<void>{};
+  co_return sync_file_system(aside);
 }
 
 Result<void> PostgresCluster::configure(std::uint16_t port) {

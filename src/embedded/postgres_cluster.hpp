@@ -27,7 +27,10 @@ inline constexpr const char* postgres_service =
 /// Owned by one thread.
 class PostgresCluster {
  public:
-  PostgresCluster(const Paths& paths, Runtime runtime, const Keys& keys);
+  /// Whether a new cluster must survive a power cut from its first moment; not one that is removed anyway.
+  enum class Lasting : bool { no, yes };
+
+  PostgresCluster(const Paths& paths, Runtime runtime, const Keys& keys, Lasting lasting = Lasting::yes);
   ~PostgresCluster();
   PostgresCluster(const PostgresCluster&) = delete;
   PostgresCluster& operator=(const PostgresCluster&) = delete;
@@ -64,6 +67,7 @@ class PostgresCluster {
   ProcessSpec tool(const std::string& program, std::vector<std::string> arguments) const;
   std::string dsn(const std::string& host, const char* role, const std::string& password) const;
 
+  Lasting lasting_;
   Paths paths_;
   Runtime runtime_;
   std::string admin_password_, owner_password_, service_password_;
