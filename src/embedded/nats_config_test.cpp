@@ -68,7 +68,8 @@ TEST_F(EmbeddedNats, nkey_signature_of_the_nonce_comes_along_to_the_callout) {
 }
 
 TEST_F(EmbeddedNats, without_an_answer_of_the_callout_nobody_comes_in) {
-  const auto options = nats_options(addresses.nats_url(), {});
+  auto options = nats_options(addresses.nats_url(), {});
+  options.connect_timeout = std::chrono::seconds(10);  // the server itself waits 5 s for the callout
   nats::Connection guest(loop.get_executor(), options);
   const auto refused = run(loop, guest.connect(in_seconds(20)));
   ASSERT_FALSE(refused);

@@ -51,8 +51,13 @@ mode_t mode_of(const fs::path& path) {
   return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
 }
 
+/// Running, or about to: a process that has ended and waits for its parent to look is not.
 bool alive(pid_t pid) {
-  return ::kill(pid, 0) == 0 || errno == EPERM;
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  const auto name_end = line.rfind(')');
+  return name_end != std::string::npos && line.substr(name_end + 2, 1) != "Z";
 }
 
 TEST_F(PlatformTest, starts_empty_then_warm_with_the_same_keys_and_data_and_leaves_nothing_running) {

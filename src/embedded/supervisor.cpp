@@ -67,6 +67,7 @@ Task<> Supervisor::watch() {
     const auto ended = co_await process_->wait();
     if (!ended) co_return fail(ended.error());
     process_.reset();
+    if (stopping_) break;  // `stop` tells of it
     set_state(ServerState::down, ended->text());
     if (SteadyClock::now() - since > kStableAfter) next_pause = first_pause;
     while (!stopping_ && !process_) {

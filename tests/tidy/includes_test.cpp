@@ -62,7 +62,7 @@ std::string broken_rule(const std::string& file, const std::string& included) {
     if (!fs::exists(fs::path(INTRA365_SOURCE_DIR) / included)) return {};  // not ours
   }
   const auto to = folder_of(included);
-  const bool is_test = file.ends_with("_test.cpp") || file.ends_with("_bench.cpp") || file.ends_with("_fuzz.cpp");
+  const bool is_test = file.find("test_") != std::string::npos || file.ends_with("_test.cpp") || file.ends_with("_bench.cpp") || file.ends_with("_fuzz.cpp");
   if (from == to || (is_test && to == "tests")) return {};
   const auto rule = kRules.find(from.starts_with("services/") ? "services" : from);
   if (rule == kRules.end()) return "the folder " + from + " has no rule; give it one";
