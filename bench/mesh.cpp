@@ -30,7 +30,9 @@ namespace {
 constexpr std::string_view kCapability = "echo", kAction = "echo";
 const std::string kPayload(128, 'x');
 
-SteadyTime in(double seconds) { return std::chrono::steady_clock::now() + std::chrono::microseconds(std::int64_t(seconds * 1e6)); }
+SteadyTime in(double seconds) {
+  return std::chrono::steady_clock::now() + std::chrono::microseconds(std::int64_t(seconds * 1e6));
+}
 
 /// Runs one coroutine to its end on a fresh loop.
 template <class T>
@@ -43,8 +45,10 @@ T run(std::function<Task<T>(asio::io_context&)> body) {
   });
   io.run();
   if (outcome) {
-    if constexpr (!std::is_void_v<T>) return *std::move(outcome);
-    else return;
+    if constexpr (!std::is_void_v<T>)
+      return *std::move(outcome);
+    else
+      return;
   }
   std::fprintf(stderr, "mesh_bench: %s: %s\n", outcome.error().code.c_str(), outcome.error().detail.c_str());
   std::_Exit(1);
@@ -102,7 +106,9 @@ Task<ConsentId> grant(asio::io_context& io, sdk::ClientOptions options) {
   co_return record.consent_id;
 }
 
-Task<std::string> echo(const sdk::Call& call) { co_return call.payload; }
+Task<std::string> echo(const sdk::Call& call) {
+  co_return call.payload;
+}
 
 /// Answers with every check on `echo.echo`, and without any on `bare`, until it is killed.
 Task<> respond(asio::io_context& io, sdk::ClientOptions options) {
@@ -112,11 +118,14 @@ Task<> respond(asio::io_context& io, sdk::ClientOptions options) {
   description.version = "1.0.0";
   description.capabilities = {Capability::trusted(std::string(kCapability))};
   sdk::Mate mate(io.get_executor(), std::move(options), std::move(description));
-  mate.on(Capability::trusted(std::string(kCapability)), std::string(kAction), {{Scope::trusted("bench.echo")}, Purpose::trusted("benchmark")}, echo);
+  mate.on(Capability::trusted(std::string(kCapability)), std::string(kAction),
+          {{Scope::trusted("bench.echo")}, Purpose::trusted("benchmark")}, echo);
   CO_CHECK(co_await mate.start(in(15)));
   auto& connection = mate.client().connection();
   const auto bare = subjects::mate(MateId::trusted("bench-responder"), "bare");
-  auto subscription = connection.subscribe(bare, [&](const nats::MessageView& message) { static_cast<void>(connection.publish(message.reply, message.payload)); });
+  auto subscription = connection.subscribe(bare, [&](const nats::MessageView& message) {
+    static_cast<void>(connection.publish(message.reply, message.payload));
+  });
   CO_CHECK(co_await connection.flush(in(5)));
   co_await sleep_for(std::chrono::hours(1));
   co_return Result<void>{};
@@ -125,8 +134,14 @@ Task<> respond(asio::io_context& io, sdk::ClientOptions options) {
 /// Keeps a number of requests under way and notes each one's latency.
 class Load {
  public:
-  Load(nats::Connection& connection, std::string subject, nats::HeaderBlock headers, int in_flight, double seconds)
-      : connection_(connection), subject_(std::move(subject)), headers_(std::move(headers)), in_flight_(in_flight), end_(in(seconds)), done_(connection.executor(), SteadyTime::max()) {
+  Load(nats::Connection& connection, std::string subject, nats::HeaderBlock headers, int in_flight,
+       double seconds)
+      : connection_(connection),
+        subject_(std::move(subject)),
+        headers_(std::move(headers)),
+        in_flight_(in_flight),
+        end_(in(seconds)),
+        done_(connection.executor(), SteadyTime::max()) {
     latencies_.reserve(4'000'000);
   }
   Task<std::vector<float>> run() {
@@ -141,15 +156,23 @@ class Load {
   void send() {
     ++under_way_;
     const auto sent = std::chrono::steady_clock::now();
-    connection_.async_request(subject_, kPayload, headers_, sent + std::chrono::seconds(5), [this, sent](Result<nats::MessageView> reply) {
-      --under_way_;
-      const auto now = std::chrono::steady_clock::now();
-      if (!reply) error_ = reply.error();
-      else if (reply->payload != kPayload) error_ = Error(ErrorKind::internal, "bench.wrong_reply", std::string(reply->payload.substr(0, 200)));
-      else latencies_.push_back(std::chrono::duration<float, std::micro>(now - sent).count());
-      if (now < end_ && !error_) send();
-      else if (under_way_ == 0) done_.cancel();
-    });
+    connection_.async_request(
+        subject_, kPayload, headers_, sent + std::chrono::seconds(5),
+        [this, sent](Result<nats::MessageView> reply) {
+          --under_way_;
+          const auto now = std::chrono::steady_clock::now();
+          if (!reply)
+            error_ = reply.error();
+          else if (reply->payload != kPayload)
+            error_ =
+                Error(ErrorKind::internal, "bench.wrong_reply", std::string(reply->payload.substr(0, 200)));
+          else
+            latencies_.push_back(std::chrono::duration<float, std::micro>(now - sent).count());
+          if (now < end_ && !error_)
+            send();
+          else if (under_way_ == 0)
+            done_.cancel();
+        });
   }
   nats::Connection& connection_;
   std::string subject_;
@@ -169,8 +192,10 @@ struct Processes {
   int responder = 0, server = 0;
 };
 
-Measured measure(const Processes& processes, double seconds, const std::function<std::vector<float>()>& work) {
-  const double caller = bench::cpu_us(::getpid()), responder = bench::cpu_us(processes.responder), server = bench::cpu_us(processes.server);
+Measured measure(const Processes& processes, double seconds,
+                 const std::function<std::vector<float>()>& work) {
+  const double caller = bench::cpu_us(::getpid()), responder = bench::cpu_us(processes.responder),
+               server = bench::cpu_us(processes.server);
   auto latencies = work();
   std::ranges::sort(latencies);
   const auto count = double(std::max<std::size_t>(latencies.size(), 1));
@@ -186,7 +211,8 @@ Measured measure(const Processes& processes, double seconds, const std::function
   return measured;
 }
 
-std::vector<float> our_load(const sdk::ClientOptions& options, bool checked, ConsentId consent, int in_flight, double seconds) {
+std::vector<float> our_load(const sdk::ClientOptions& options, bool checked, ConsentId consent, int in_flight,
+                            double seconds) {
   return run<std::vector<float>>([&](asio::io_context& io) -> Task<std::vector<float>> {
     sdk::Client client(io.get_executor(), options);
     CO_CHECK(co_await client.connect(in(10)));
@@ -194,16 +220,25 @@ std::vector<float> our_load(const sdk::ClientOptions& options, bool checked, Con
     call.user_id = UserId::trusted("bench-user");
     call.consent_id = consent;
     const auto subject = subjects::mate(MateId::trusted("bench-responder"), checked ? "echo.echo" : "bare");
-    Load load(client.connection(), subject, checked ? client.headers(call) : nats::HeaderBlock(), in_flight, seconds);
+    Load load(client.connection(), subject, checked ? client.headers(call) : nats::HeaderBlock(), in_flight,
+              seconds);
     auto latencies = co_await load.run();
     co_await client.drain(in(1));
     co_return latencies;
   });
 }
 
-void report(bench::Report& report, int in_flight, const Measured& checked, const Measured& bare, const std::optional<Measured>& natsc) {
-  const auto row = [&](std::string id, std::string unit, std::string better, double Measured::*field, std::optional<double> aim = {}) {
-    bench::Row line{std::move(id) + "." + std::to_string(in_flight), std::move(unit), std::move(better), checked.*field, {{"bare", bare.*field}}, aim, {}};
+void report(bench::Report& report, int in_flight, const Measured& checked, const Measured& bare,
+            const std::optional<Measured>& natsc) {
+  const auto row = [&](std::string id, std::string unit, std::string better, double Measured::*field,
+                       std::optional<double> aim = {}) {
+    bench::Row line{std::move(id) + "." + std::to_string(in_flight),
+                    std::move(unit),
+                    std::move(better),
+                    checked.*field,
+                    {{"bare", bare.*field}},
+                    aim,
+                    {}};
     if (natsc) line.peers["nats.c"] = (*natsc).*field;
     report.add(std::move(line));
   };
@@ -229,7 +264,8 @@ int main(int count, char** arguments) {
   if (::mkdtemp(directory) == nullptr) return 1;
   const auto platform = fork_child([&] {
     if (std::freopen("/dev/null", "w", stdout) == nullptr) std::_Exit(1);
-    ::execl(INTRA365_BINARY_DIR "/intra365", "intra365", "--data", directory, "up", "--gateway", "127.0.0.1:0", "--nats", "127.0.0.1:0", nullptr);
+    ::execl(INTRA365_BINARY_DIR "/intra365", "intra365", "--data", directory, "up", "--gateway",
+            "127.0.0.1:0", "--nats", "127.0.0.1:0", nullptr);
   });
   cli::Target target;
   target.data_dir = directory;
@@ -243,11 +279,13 @@ int main(int count, char** arguments) {
   };
   const auto keys = run<Keys>([&](asio::io_context& io) { return make_identities(io, *admin); });
   const auto consent = run<ConsentId>([&](asio::io_context& io) { return grant(io, as(keys.user)); });
-  const auto responder = fork_child([&] { run<void>([&](asio::io_context& io) { return respond(io, as(keys.responder)); }); });
+  const auto responder =
+      fork_child([&] { run<void>([&](asio::io_context& io) { return respond(io, as(keys.responder)); }); });
   const NatscLogin natsc_responder{admin->nats_url, "api-key", keys.responder, "_INBOX_bench-responder"};
   const NatscLogin natsc_caller{admin->nats_url, "api-key", keys.caller, "_INBOX_bench-caller"};
   const std::string natsc_subject = subjects::mate(MateId::trusted("bench-responder"), "natsc");
-  const auto peer = bench::has_natsc() ? fork_child([&] { bench::natsc_respond(natsc_responder, natsc_subject); }) : 0;
+  const auto peer =
+      bench::has_natsc() ? fork_child([&] { bench::natsc_respond(natsc_responder, natsc_subject); }) : 0;
   ::sleep(2);
 
   const auto server = bench::children(platform)["nats-server"];
@@ -255,14 +293,21 @@ int main(int count, char** arguments) {
   for (const int in_flight : {1, 64, 512}) {
     const Processes ours{responder, server};
     our_load(as(keys.caller), true, consent, in_flight, 0.5);  // warm-up
-    const auto bare = measure(ours, seconds, [&] { return our_load(as(keys.caller), false, consent, in_flight, seconds); });
-    const auto checked = measure(ours, seconds, [&] { return our_load(as(keys.caller), true, consent, in_flight, seconds); });
+    const auto bare =
+        measure(ours, seconds, [&] { return our_load(as(keys.caller), false, consent, in_flight, seconds); });
+    const auto checked =
+        measure(ours, seconds, [&] { return our_load(as(keys.caller), true, consent, in_flight, seconds); });
     std::optional<Measured> natsc;
-    if (peer != 0) natsc = measure({peer, server}, seconds, [&] { return bench::natsc_request(natsc_caller, natsc_subject, in_flight, seconds, kPayload); });
+    if (peer != 0)
+      natsc = measure({peer, server}, seconds, [&] {
+        return bench::natsc_request(natsc_caller, natsc_subject, in_flight, seconds, kPayload);
+      });
     report(result, in_flight, checked, bare, natsc);
   }
-  if (peer != 0) end_child(peer, SIGKILL);
-  else std::fprintf(stderr, "nats.c is not installed: its column is left out\n");
+  if (peer != 0)
+    end_child(peer, SIGKILL);
+  else
+    std::fprintf(stderr, "nats.c is not installed: its column is left out\n");
   end_child(responder, SIGKILL);
   end_child(platform, SIGTERM);
   std::filesystem::remove_all(directory);

@@ -14,6 +14,7 @@ bool has_natsc();
 /// Answers every request on `subject` with its payload, for ever.
 [[noreturn]] void natsc_respond(const NatscLogin& login, const std::string& subject);
 /// Keeps `in_flight` requests under way for `seconds`; returns each one's latency in microseconds.
-std::vector<float> natsc_request(const NatscLogin& login, const std::string& subject, int in_flight, double seconds, const std::string& payload);
+std::vector<float> natsc_request(const NatscLogin& login, const std::string& subject, int in_flight,
+                                 double seconds, const std::string& payload);
 
 }  // namespace intra365::bench

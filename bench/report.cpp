@@ -38,11 +38,15 @@ void Report::print(bool as_json) const {
     std::cout << json::encode(*this) << std::endl;
     return;
   }
-  std::printf("%s on %s\n%-28s %14s %-9s  %s\n", bench.c_str(), machine.c_str(), "", "ours", "unit", "peers, aim");
+  std::printf("%s on %s\n%-28s %14s %-9s  %s\n", bench.c_str(), machine.c_str(), "", "ours", "unit",
+              "peers, aim");
   for (const auto& row : rows) {
     std::printf("%-28s %14.1f %-9s", row.id.c_str(), row.ours, row.unit.c_str());
-    for (const auto& [name, value] : row.peers) std::printf("  %s %.1f (%.2fx)", name.c_str(), value, row.ours / value);
-    if (row.aim) std::printf("  aim %s %.1f: %s", row.better == "higher" ? ">=" : "<=", *row.aim, row.meets.value_or(false) ? "met" : "missed");
+    for (const auto& [name, value] : row.peers)
+      std::printf("  %s %.1f (%.2fx)", name.c_str(), value, row.ours / value);
+    if (row.aim)
+      std::printf("  aim %s %.1f: %s", row.better == "higher" ? ">=" : "<=", *row.aim,
+                  row.meets.value_or(false) ? "met" : "missed");
     std::printf("\n");
   }
 }
@@ -50,7 +54,8 @@ void Report::print(bool as_json) const {
 std::string machine() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return std::to_string(std::thread::hardware_concurrency()) + " x " + line.substr(line.find(':') + 2);
+    if (line.starts_with("model name"))
+      return std::to_string(std::thread::hardware_concurrency()) + " x " + line.substr(line.find(':') + 2);
   }
   return std::to_string(std::thread::hardware_concurrency()) + " cores";
 }

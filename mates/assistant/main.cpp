@@ -35,7 +35,8 @@ Task<std::string> describe_picture(sdk::Client& client, UserId user, std::string
 
   options.user_id = user;
   options.consent_id = consent.consent_id;
-  co_return co_await client.call_mate(analyzer, "image-analysis", "analyze-image", std::move(picture), std::move(options));
+  co_return co_await client.call_mate(analyzer, "image-analysis", "analyze-image", std::move(picture),
+                                      std::move(options));
 }
 
 std::string user_name, picture_file;

@@ -24,13 +24,15 @@ registry::Mate description() {
   mate.capabilities = {Capability::trusted("image-analysis")};
   mate.description = "Size, colours and perceptual hash of a picture";
   mate.tags = {"sample"};
-  mate.data_access = registry::DataAccess{{Scope::trusted("image.analyze")}, {Purpose::trusted("ai-assistance")}, "none"};
+  mate.data_access =
+      registry::DataAccess{{Scope::trusted("image.analyze")}, {Purpose::trusted("ai-assistance")}, "none"};
   return mate;
 }
 
 Task<> run(asio::io_context& io, sdk::ClientOptions options) {
   sdk::Mate mate(io.get_executor(), std::move(options), description());
-  mate.on(Capability::trusted("image-analysis"), "analyze-image", {{Scope::trusted("image.analyze")}, Purpose::trusted("ai-assistance")}, analyze_image);
+  mate.on(Capability::trusted("image-analysis"), "analyze-image",
+          {{Scope::trusted("image.analyze")}, Purpose::trusted("ai-assistance")}, analyze_image);
   CO_CHECK(co_await mate.start(std::chrono::steady_clock::now() + std::chrono::seconds(15)));
   std::cout << "image-analyzer is " << mate.client().id() << " and answers" << std::endl;
 
@@ -41,4 +43,6 @@ Task<> run(asio::io_context& io, sdk::ClientOptions options) {
 
 }  // namespace
 
-int main() { return sdk::run_program("image-analyzer", run); }
+int main() {
+  return sdk::run_program("image-analyzer", run);
+}

@@ -19,7 +19,8 @@ constexpr std::uint64_t kMaxPixels = 24'000'000;
 Result<Picture> decode_png(std::string_view bytes) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
-  if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) return fail(errors::broken_picture);
+  if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0)
+    return fail(errors::broken_picture);
   if (std::uint64_t(image.width) * image.height > kMaxPixels) {
     png_image_free(&image);
     return fail(errors::picture_too_large);
@@ -27,7 +28,8 @@ Result<Picture> decode_png(std::string_view bytes) {
   image.format = PNG_FORMAT_RGB;
   Picture picture{"png", image.width, image.height, std::vector<std::uint8_t>(PNG_IMAGE_SIZE(image))};
   const png_color background{255, 255, 255};  // what lies behind transparent pixels
-  if (png_image_finish_read(&image, &background, picture.rgb.data(), 0, nullptr) == 0) return fail(errors::broken_picture);
+  if (png_image_finish_read(&image, &background, picture.rgb.data(), 0, nullptr) == 0)
+    return fail(errors::broken_picture);
   return picture;
 }
 
@@ -41,7 +43,9 @@ bool decode_jpeg_into(std::string_view bytes, Picture& picture, bool& too_large)
   jpeg_decompress_struct decoder;
   JpegFailure failure;
   decoder.err = jpeg_std_error(&failure.base);
-  failure.base.error_exit = [](j_common_ptr common) { std::longjmp(reinterpret_cast<JpegFailure*>(common->err)->jump, 1); };
+  failure.base.error_exit = [](j_common_ptr common) {
+    std::longjmp(reinterpret_cast<JpegFailure*>(common->err)->jump, 1);
+  };
   failure.base.output_message = [](j_common_ptr) {};
   if (setjmp(failure.jump) != 0) {
     jpeg_destroy_decompress(&decoder);
@@ -71,7 +75,8 @@ bool decode_jpeg_into(std::string_view bytes, Picture& picture, bool& too_large)
 
 std::string hex_colour(std::array<std::uint64_t, 3> sum, std::uint64_t count) {
   char text[8];
-  std::snprintf(text, sizeof text, "#%02x%02x%02x", unsigned(sum[0] / count), unsigned(sum[1] / count), unsigned(sum[2] / count));
+  std::snprintf(text, sizeof text, "#%02x%02x%02x", unsigned(sum[0] / count), unsigned(sum[1] / count),
+                unsigned(sum[2] / count));
   return text;
 }
 
@@ -81,9 +86,12 @@ struct Box {
   std::uint64_t count = 0;
 };
 
-double grey_at(const Picture& picture, std::uint32_t column, std::uint32_t columns, std::uint32_t row, std::uint32_t rows) {
-  const auto x0 = std::uint64_t(column) * picture.width / columns, x1 = std::max(x0 + 1, std::uint64_t(column + 1) * picture.width / columns);
-  const auto y0 = std::uint64_t(row) * picture.height / rows, y1 = std::max(y0 + 1, std::uint64_t(row + 1) * picture.height / rows);
+double grey_at(const Picture& picture, std::uint32_t column, std::uint32_t columns, std::uint32_t row,
+               std::uint32_t rows) {
+  const auto x0 = std::uint64_t(column) * picture.width / columns,
+             x1 = std::max(x0 + 1, std::uint64_t(column + 1) * picture.width / columns);
+  const auto y0 = std::uint64_t(row) * picture.height / rows,
+             y1 = std::max(y0 + 1, std::uint64_t(row + 1) * picture.height / rows);
   std::uint64_t sum = 0, count = 0;
   for (auto y = y0; y < std::min<std::uint64_t>(y1, picture.height); ++y) {
     for (auto x = x0; x < std::min<std::uint64_t>(x1, picture.width); ++x, ++count) {
@@ -130,7 +138,8 @@ Analysis analyze(const Picture& picture) {
   std::uint64_t hash = 0;
   for (std::uint32_t row = 0; row < 8; ++row) {
     for (std::uint32_t column = 0; column < 8; ++column) {
-      hash = hash << 1 | (grey_at(picture, column, 9, row, 8) < grey_at(picture, column + 1, 9, row, 8) ? 1u : 0u);
+      hash = hash << 1 |
+             (grey_at(picture, column, 9, row, 8) < grey_at(picture, column + 1, 9, row, 8) ? 1u : 0u);
     }
   }
   char text[17];

@@ -11,9 +11,12 @@
 namespace intra365::mates {
 
 namespace errors {
-inline constexpr ErrorCode not_a_picture{ErrorKind::invalid, "image.not_a_picture", "Send the bytes of a PNG or JPEG file as the payload."};
-inline constexpr ErrorCode broken_picture{ErrorKind::invalid, "image.broken", "The picture cannot be decoded."};
-inline constexpr ErrorCode picture_too_large{ErrorKind::invalid, "image.too_large", "A picture has at most 24 million pixels."};
+inline constexpr ErrorCode not_a_picture{ErrorKind::invalid, "image.not_a_picture",
+                                         "Send the bytes of a PNG or JPEG file as the payload."};
+inline constexpr ErrorCode broken_picture{ErrorKind::invalid, "image.broken",
+                                          "The picture cannot be decoded."};
+inline constexpr ErrorCode picture_too_large{ErrorKind::invalid, "image.too_large",
+                                             "A picture has at most 24 million pixels."};
 }  // namespace errors
 
 /// Decoded pixels, 8-bit RGB, row by row.
@@ -33,9 +36,9 @@ BOOST_DESCRIBE_STRUCT(Colour, (), (colour, share))
 struct Analysis {
   std::string format;
   std::uint32_t width = 0, height = 0;
-  std::string mean;               ///< `#rrggbb`
-  std::vector<Colour> dominant;   ///< up to five, largest share first
-  std::string perceptual_hash;    ///< 64 bits as hex: difference hash of an 9 × 8 grey reduction
+  std::string mean;              ///< `#rrggbb`
+  std::vector<Colour> dominant;  ///< up to five, largest share first
+  std::string perceptual_hash;   ///< 64 bits as hex: difference hash of an 9 × 8 grey reduction
 };
 BOOST_DESCRIBE_STRUCT(Analysis, (), (format, width, height, mean, dominant, perceptual_hash))
 

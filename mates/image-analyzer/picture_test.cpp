@@ -59,7 +59,9 @@ TEST(Picture, the_sample_picture_is_what_the_conversation_expects) {
 }
 
 TEST(Picture, alike_pictures_have_near_hashes) {
-  const auto hash = [](std::uint32_t width, std::uint32_t height) { return std::stoull(analyze(*decode_picture(two_colours(width, height))).perceptual_hash, nullptr, 16); };
+  const auto hash = [](std::uint32_t width, std::uint32_t height) {
+    return std::stoull(analyze(*decode_picture(two_colours(width, height))).perceptual_hash, nullptr, 16);
+  };
   EXPECT_LE(std::popcount(hash(64, 32) ^ hash(128, 64)), 4);
 }
 

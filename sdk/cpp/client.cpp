@@ -16,7 +16,9 @@ constexpr auto kRetryPause = std::chrono::seconds(2);
 constexpr auto kLoginTime = std::chrono::seconds(10);
 constexpr std::size_t kGuestSuffix = 22;
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 }  // namespace
 
@@ -38,7 +40,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   void take(auth::TokenReply reply) {
     token = std::move(reply);
     const auto life = std::chrono::seconds(token.expires_in);
-    renew_at = now() + std::max(life - std::min<std::chrono::seconds>(kRenewBefore, life / 5), std::chrono::seconds(1));
+    renew_at = now() + std::max(life - std::min<std::chrono::seconds>(kRenewBefore, life / 5),
+                                std::chrono::seconds(1));
     bearer = "Bearer " + token.token;
     id = token.user_id ? token.user_id->str() : token.mate_id ? token.mate_id->str() : std::string();
   }
@@ -56,14 +59,17 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     request.provider = "api-key";
     request.credentials.api_key = options.api_key;
     const nats::HeaderBlock no_headers;
-    auto answer = co_await guest.request(auth::token_request.spec.subject, json::encode(request), no_headers, deadline);
+    auto answer =
+        co_await guest.request(auth::token_request.spec.subject, json::encode(request), no_headers, deadline);
     guest.close();
     if (!answer) co_return fail(std::move(answer).error());
     co_return take_reply(*answer);
   }
 
   Result<void> take_reply(const nats::Message& answer) {
-    if (auto error = read_error(answer.headers().get(headers::error_code), answer.headers().get(headers::error_text), answer.payload())) return fail(*std::move(error));
+    if (auto error = read_error(answer.headers().get(headers::error_code),
+                                answer.headers().get(headers::error_text), answer.payload()))
+      return fail(*std::move(error));
     TRY(auto reply, json::decode<auth::TokenReply>(answer.payload(), json::Unknown::ignore));
     take(std::move(reply));
     return {};
@@ -75,7 +81,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
       request.provider = "api-key";
       request.credentials.api_key = options.api_key;
       const nats::HeaderBlock no_headers;
-      CO_TRY(const auto answer, co_await connection->request(auth::token_request.spec.subject, json::encode(request), no_headers, deadline));
+      CO_TRY(const auto answer, co_await connection->request(auth::token_request.spec.subject,
+                                                             json::encode(request), no_headers, deadline));
       co_return take_reply(answer);
     }
     co_return co_await log_in(deadline);
@@ -110,7 +117,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   std::string bearer, id;
 };
 
-Client::Client(asio::any_io_executor executor, ClientOptions options) : impl_(std::make_shared<Impl>(executor, std::move(options))) {}
+Client::Client(asio::any_io_executor executor, ClientOptions options)
+    : impl_(std::make_shared<Impl>(executor, std::move(options))) {}
 Client::~Client() = default;
 
 Task<> Client::connect(SteadyTime deadline) {
@@ -142,20 +150,35 @@ Task<std::string> Client::request_json(std::string subject, std::string payload,
   const auto impl = impl_;
   if (!impl->connection) co_return fail(errors::not_connected);
   const auto block = headers(options);
-  CO_TRY(const auto reply, co_await impl->connection->request(subject, payload, block, now() + options.timeout));
-  if (auto error = read_error(reply.headers().get(headers::error_code), reply.headers().get(headers::error_text), reply.payload())) co_return fail(*std::move(error));
+  CO_TRY(const auto reply,
+         co_await impl->connection->request(subject, payload, block, now() + options.timeout));
+  if (auto error = read_error(reply.headers().get(headers::error_code),
+                              reply.headers().get(headers::error_text), reply.payload()))
+    co_return fail(*std::move(error));
   co_return std::string(reply.payload());
 }
 
-Task<std::string> Client::call_mate(MateId mate, std::string capability, std::string action, std::string payload, CallOptions options) {
-  co_return co_await request_json(subjects::mate(mate, capability + "." + action), std::move(payload), std::move(options));
+Task<std::string> Client::call_mate(MateId mate, std::string capability, std::string action,
+                                    std::string payload, CallOptions options) {
+  co_return co_await request_json(subjects::mate(mate, capability + "." + action), std::move(payload),
+                                  std::move(options));
 }
 
-const std::string& Client::id() const { return impl_->id; }
-bool Client::is_user() const { return impl_->token.user_id.has_value(); }
-const TenantId& Client::tenant() const { return impl_->token.tenant; }
-const std::string& Client::access_token() const { return impl_->token.token; }
-nats::Connection& Client::connection() { return *impl_->connection; }
+const std::string& Client::id() const {
+  return impl_->id;
+}
+bool Client::is_user() const {
+  return impl_->token.user_id.has_value();
+}
+const TenantId& Client::tenant() const {
+  return impl_->token.tenant;
+}
+const std::string& Client::access_token() const {
+  return impl_->token.token;
+}
+nats::Connection& Client::connection() {
+  return *impl_->connection;
+}
 
 Task<> Client::drain(SteadyTime deadline) {
   const auto impl = impl_;

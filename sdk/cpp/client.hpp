@@ -16,8 +16,8 @@ namespace intra365::sdk {
 
 struct ClientOptions {
   std::string nats_url = "nats://127.0.0.1:4222";
-  std::string ca_file;   ///< for tls:// with the platform's own CA
-  std::string api_key;   ///< read it from a file or the environment, never from argv
+  std::string ca_file;  ///< for tls:// with the platform's own CA
+  std::string api_key;  ///< read it from a file or the environment, never from argv
   std::string name = "intra365-sdk";
   /// What happened to the connection, for logs.
   std::function<void(std::string_view event, std::string_view detail)> on_event;
@@ -45,18 +45,20 @@ class Client {
   /// Calls a platform operation: `co_await client.call(registry::discover, request)`.
   template <class Request, class Reply>
   Task<Reply> call(const Operation<Request, Reply>& operation, Request request, CallOptions options = {}) {
-    CO_TRY(const auto body, co_await request_json(std::string(operation.spec.subject), json::encode(request), std::move(options)));
+    CO_TRY(const auto body, co_await request_json(std::string(operation.spec.subject), json::encode(request),
+                                                  std::move(options)));
     co_return json::decode<Reply>(body, json::Unknown::ignore);
   }
   /// Calls another Mate: `intra365.mate.<mate>.<capability>.<action>`. The payload is the Mate's business.
-  Task<std::string> call_mate(MateId mate, std::string capability, std::string action, std::string payload, CallOptions options = {});
+  Task<std::string> call_mate(MateId mate, std::string capability, std::string action, std::string payload,
+                              CallOptions options = {});
   /// JSON (or bytes) in, reply out, errors as our Error. The primitive under the two above.
   Task<std::string> request_json(std::string subject, std::string payload, CallOptions options);
 
   /// Headers of a request of ours: token, trace, deadline, user, consent.
   nats::HeaderBlock headers(const CallOptions& options) const;
 
-  const std::string& id() const;         ///< Mate or user id
+  const std::string& id() const;  ///< Mate or user id
   bool is_user() const;
   const TenantId& tenant() const;
   const std::string& access_token() const;

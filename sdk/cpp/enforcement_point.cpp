@@ -15,7 +15,9 @@ constexpr std::size_t kMaxPerAppend = 500;
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
 constexpr auto kMaxCallTime = std::chrono::minutes(5);
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 SteadyTime deadline_of(std::string_view left_ms) {
   std::int64_t left = 0;
@@ -26,22 +28,32 @@ SteadyTime deadline_of(std::string_view left_ms) {
 
 CallOptions within(SteadyTime deadline) {
   CallOptions options;
-  options.timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now()), std::chrono::milliseconds(1));
+  options.timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now()),
+                             std::chrono::milliseconds(1));
   return options;
 }
 
 }  // namespace
 
 EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
-    : client_(client), tasks_(tasks), self_(MateId::trusted(client.id())), verifier_(system_clock()),
-      tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(), std::string(subjects::guard_token),
-              [this](auth::SyncRequest request, SteadyTime deadline) { return client_.call(auth::sync, request, within(deadline)); }) {
-  policy_replica_.emplace(client.connection(), tasks,
-                          replica::Replica::Source{"policies", std::string(subjects::guard_policy), [this](SteadyTime deadline) { return sync_policies(deadline); },
-                                                   [](const nats::MessageView&) { return replica::Push::gap; }});
-  consent_replica_.emplace(client.connection(), tasks,
-                           replica::Replica::Source{"consents", subjects::guard_consent(self_), [this](SteadyTime deadline) { return sync_consents(deadline); },
-                                                    [this](const nats::MessageView& message) { return on_consent(message); }});
+    : client_(client),
+      tasks_(tasks),
+      self_(MateId::trusted(client.id())),
+      verifier_(system_clock()),
+      tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(),
+              std::string(subjects::guard_token), [this](auth::SyncRequest request, SteadyTime deadline) {
+                return client_.call(auth::sync, request, within(deadline));
+              }) {
+  policy_replica_.emplace(
+      client.connection(), tasks,
+      replica::Replica::Source{"policies", std::string(subjects::guard_policy),
+                               [this](SteadyTime deadline) { return sync_policies(deadline); },
+                               [](const nats::MessageView&) { return replica::Push::gap; }});
+  consent_replica_.emplace(
+      client.connection(), tasks,
+      replica::Replica::Source{"consents", subjects::guard_consent(self_),
+                               [this](SteadyTime deadline) { return sync_consents(deadline); },
+                               [this](const nats::MessageView& message) { return on_consent(message); }});
 }
 
 Task<> EnforcementPoint::start(SteadyTime deadline) {
@@ -56,15 +68,19 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
   call.trace = TraceContext::parse_or_new(message.headers.get(headers::traceparent)).child();
   call.deadline = deadline_of(message.headers.get(headers::deadline_ms));
   // Where decisions cannot be recorded any more, none is made.
-  const auto decided = entries_.size() < kMaxEntries ? decide(action, message, call) : fail(errors::rate_limited, "the audit trail is behind");
+  const auto decided = entries_.size() < kMaxEntries
+                           ? decide(action, message, call)
+                           : fail(errors::rate_limited, "the audit trail is behind");
   ++(decided ? counters_.allowed : counters_.denied);
   record(action, call, decided ? nullptr : &decided.error());
   if (!decided) return fail(decided.error());
   return call;
 }
 
-Result<void> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message, Call& call) {
-  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive()) return fail(errors::lease_expired);
+Result<void> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message,
+                                      Call& call) {
+  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive())
+    return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
   call.caller = identity->subject();
@@ -76,17 +92,23 @@ Result<void> EnforcementPoint::decide(const GuardedAction& action, const nats::M
   return {};
 }
 
-Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action, const nats::MessageView& message, Call& call) {
+Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action,
+                                                                const nats::MessageView& message,
+                                                                Call& call) {
   if (action.use.scopes.empty() || !action.use.purpose) return nullptr;
   if (!call.user_id) return fail(errors::user_required);
-  const auto decision = consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, system_clock().now());
+  const auto decision =
+      consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, system_clock().now());
   if (!decision.allowed()) return fail(guard::error_of(decision.code));
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
-  if (const auto named = message.headers.get(headers::consent_id); !named.empty() && named != decision.consent->consent_id.str()) {
+  if (const auto named = message.headers.get(headers::consent_id);
+      !named.empty() && named != decision.consent->consent_id.str()) {
     const auto id = ConsentId::parse(named);
     const auto* other = id ? consents_.find(*id) : nullptr;
     const bool holds = other != nullptr && other->user_id == *call.user_id && other->mate_id == self_ &&
-                       guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose, system_clock().now()).allowed();
+                       guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose,
+                                             system_clock().now())
+                           .allowed();
     if (!holds) return fail(errors::consent_mismatch);
     call.consent_id = other->consent_id;
     return other;
@@ -95,14 +117,18 @@ Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAct
   return decision.consent;
 }
 
-bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call, const consent::Consent* consent) {
-  // One policy set gives one answer to one question: what was decided once is remembered until the set changes.
+bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller,
+                                     const Call& call, const consent::Consent* consent) {
+  // One policy set gives one answer to one question: what was decided once is remembered until the set
+  // changes.
   auto question = caller.token_id + "|" + action.resource + (consent != nullptr ? "|consent" : "|");
   if (const auto known = policy_answers_.find(question); known != policy_answers_.end()) return known->second;
 
   boost::json::array held;
   for (const auto& role : caller.roles) held.emplace_back(role);
-  boost::json::object attributes{{"context", boost::json::object()}, {"subject", {{"type", to_string(caller.kind)}, {"id", caller.id}, {"roles", held}}}};
+  boost::json::object attributes{
+      {"context", boost::json::object()},
+      {"subject", {{"type", to_string(caller.kind)}, {"id", caller.id}, {"roles", held}}}};
   attributes[to_string(caller.kind)] = attributes["subject"];
   attributes["resource"] = {{"type", "mate"}, {"id", self_.str()}};
   boost::json::object consented{{"granted", consent != nullptr}};

@@ -31,8 +31,10 @@ class EnforcementPoint {
 
  private:
   Result<void> decide(const GuardedAction& action, const nats::MessageView& message, Call& call);
-  Result<const consent::Consent*> check_consent(const GuardedAction& action, const nats::MessageView& message, Call& call);
-  bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call, const consent::Consent* consent);
+  Result<const consent::Consent*> check_consent(const GuardedAction& action, const nats::MessageView& message,
+                                                Call& call);
+  bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call,
+                     const consent::Consent* consent);
   void record(const GuardedAction& action, const Call& call, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
@@ -54,7 +56,8 @@ class EnforcementPoint {
   replica::TokenReplica tokens_;
   std::optional<replica::Replica> policy_replica_, consent_replica_;
   std::vector<audit::Entry> entries_;
-  std::unordered_map<std::string, std::size_t> alike_;  ///< entries of this round that differ in time and trace only
+  std::unordered_map<std::string, std::size_t>
+      alike_;             ///< entries of this round that differ in time and trace only
   std::string likeness_;  ///< of the decision at hand; kept to save the allocation
   bool sending_ = false;
   Enforcement counters_;

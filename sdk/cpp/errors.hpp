@@ -4,5 +4,6 @@
 
 namespace intra365::sdk::errors {
 inline constexpr ErrorCode not_connected{ErrorKind::unavailable, "sdk.not_connected", "Connect first."};
-inline constexpr ErrorCode bad_header{ErrorKind::invalid, "sdk.bad_header", "A header value must not contain line ends."};
+inline constexpr ErrorCode bad_header{ErrorKind::invalid, "sdk.bad_header",
+                                      "A header value must not contain line ends."};
 }  // namespace intra365::sdk::errors

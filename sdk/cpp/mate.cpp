@@ -11,7 +11,9 @@ namespace {
 
 constexpr auto kHeartbeat = std::chrono::seconds(15);
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 nats::ServiceReply reply_of(Result<std::string> outcome, std::string_view trace_id) {
   if (outcome) return {*std::move(outcome), 0, {}};
@@ -23,7 +25,9 @@ nats::ServiceReply reply_of(Result<std::string> outcome, std::string_view trace_
 
 struct Mate::Impl {
   Impl(asio::any_io_executor executor, ClientOptions options, registry::Mate description_)
-      : description(std::move(description_)), tasks(executor, "mate", 64), client(executor, std::move(options)) {}
+      : description(std::move(description_)),
+        tasks(executor, "mate", 64),
+        client(executor, std::move(options)) {}
 
   struct Action {
     Capability capability;
@@ -37,8 +41,9 @@ struct Mate::Impl {
     auto call = guard->check(action.guarded, request.message.view());
     if (!call) co_return reply_of(fail(std::move(call).error()), {});
     call->payload = request.message.payload();
-    // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer for
-    // each call would cost more than all the checks. A handler that waits for others passes `deadline` on.
+    // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer
+    // for each call would cost more than all the checks. A handler that waits for others passes `deadline`
+    // on.
     auto outcome = co_await contain(action.handler(*call));
     co_return reply_of(std::move(outcome), call->trace.trace_id);
   }
@@ -73,7 +78,8 @@ Mate::Mate(asio::any_io_executor executor, ClientOptions options, registry::Mate
 Mate::~Mate() = default;
 
 void Mate::on(Capability capability, std::string action, DataUse use, ActionHandler handler) {
-  impl_->actions.push_back({std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
+  impl_->actions.push_back(
+      {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
 }
 
 Task<> Mate::start(SteadyTime deadline) {
@@ -104,7 +110,9 @@ Task<> Mate::start(SteadyTime deadline) {
   // The order matters: a Mate that can be found must be able to decide, and one that decides must be fed.
   impl->guard.emplace(impl->client, impl->tasks);
   CO_CHECK(co_await impl->guard->start(deadline));
-  impl->service.emplace(impl->client.connection(), std::move(service), [raw = impl.get()](nats::ServiceRequest request) { return raw->handle(std::move(request)); });
+  impl->service.emplace(
+      impl->client.connection(), std::move(service),
+      [raw = impl.get()](nats::ServiceRequest request) { return raw->handle(std::move(request)); });
   CO_CHECK(impl->service->start());
   CO_CHECK(co_await impl->client.connection().flush(deadline));
   CO_CHECK(co_await impl->register_self(deadline));
@@ -125,7 +133,11 @@ Task<> Mate::stop(SteadyTime deadline) {
   co_return recorded;
 }
 
-Client& Mate::client() { return impl_->client; }
-const Enforcement& Mate::enforcement() const { return impl_->guard->counters(); }
+Client& Mate::client() {
+  return impl_->client;
+}
+const Enforcement& Mate::enforcement() const {
+  return impl_->guard->counters();
+}
 
 }  // namespace intra365::sdk

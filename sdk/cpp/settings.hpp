@@ -9,7 +9,9 @@
 namespace intra365::sdk {
 
 namespace errors {
-inline constexpr ErrorCode no_settings{ErrorKind::invalid, "sdk.no_settings", "Set INTRA365_NATS_URL and INTRA365_API_KEY_FILE (or INTRA365_API_KEY)."};
+inline constexpr ErrorCode no_settings{
+    ErrorKind::invalid, "sdk.no_settings",
+    "Set INTRA365_NATS_URL and INTRA365_API_KEY_FILE (or INTRA365_API_KEY)."};
 }
 
 inline constexpr std::string_view settings_help =

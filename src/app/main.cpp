@@ -21,7 +21,8 @@ int run_doctor(const std::filesystem::path& data_dir, bool json) {
   boost::json::array report;
   for (const auto& check : embedded::doctor(data_dir, system_clock().now())) {
     healthy = healthy && check.ok;
-    report.push_back({{"name", check.name}, {"ok", check.ok}, {"message", check.message}, {"mend", check.mend}});
+    report.push_back(
+        {{"name", check.name}, {"ok", check.ok}, {"message", check.message}, {"mend", check.mend}});
     if (json) continue;
     std::cout << (check.ok ? "  ok  " : "FAIL  ") << check.name << ": " << check.message << std::endl;
     if (!check.ok && !check.mend.empty()) std::cout << "      " << check.mend << std::endl;
@@ -45,11 +46,14 @@ int main(int count, char** arguments) {
 
   app::UpOptions up_options;
   auto* up = app.add_subcommand("up", "Run the whole platform on this machine");
-  up->add_option("--gateway", up_options.gateway, "HOST:PORT of the HTTP gateway, port 0 for a free one")->capture_default_str();
-  up->add_option("--nats", up_options.nats, "HOST:PORT of NATS, port 0 for a free one")->capture_default_str();
+  up->add_option("--gateway", up_options.gateway, "HOST:PORT of the HTTP gateway, port 0 for a free one")
+      ->capture_default_str();
+  up->add_option("--nats", up_options.nats, "HOST:PORT of NATS, port 0 for a free one")
+      ->capture_default_str();
   up->add_flag("--ephemeral", up_options.ephemeral, "temporary data and free ports");
   up->add_flag("--demo", up_options.demo, "play the Mate-to-Mate conversation");
-  up->add_flag("--once", up_options.once, "stop again when it is ready (with --demo: when the conversation is over)");
+  up->add_flag("--once", up_options.once,
+               "stop again when it is ready (with --demo: when the conversation is over)");
   up->add_option("--log-file", up_options.log_file, "where JSON log lines go");
   up->callback([&] {
     up_options.data_dir = target.data_dir;
@@ -57,9 +61,13 @@ int main(int count, char** arguments) {
   });
 
   app::ServeOptions serve_options;
-  auto* serve = app.add_subcommand("serve", "Run some services against a NATS cluster and a PostgreSQL of your own");
+  auto* serve =
+      app.add_subcommand("serve", "Run some services against a NATS cluster and a PostgreSQL of your own");
   serve->add_option("--config", serve_options.config_file, "YAML file")->required();
-  serve->add_option("--roles", serve_options.roles, "comma-separated: sts, audit, registry, consent, policy, gateway")->delimiter(',');
+  serve
+      ->add_option("--roles", serve_options.roles,
+                   "comma-separated: sts, audit, registry, consent, policy, gateway")
+      ->delimiter(',');
   serve->callback([&] { exit_code = app::serve(serve_options); });
 
   std::string migrate_config;

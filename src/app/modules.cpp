@@ -28,9 +28,12 @@ std::vector<platform::ServiceModule> all() {
 Result<std::vector<platform::ServiceModule>> modules(const std::vector<std::string>& roles) {
   auto list = all();
   for (const auto& role : roles) {
-    if (std::ranges::none_of(list, [&](const auto& module) { return module.name == role; })) return fail(platform::errors::bad_config, "there is no role '" + role + "'");
+    if (std::ranges::none_of(list, [&](const auto& module) { return module.name == role; }))
+      return fail(platform::errors::bad_config, "there is no role '" + role + "'");
   }
-  if (!roles.empty()) std::erase_if(list, [&](const auto& module) { return std::ranges::find(roles, module.name) == roles.end(); });
+  if (!roles.empty())
+    std::erase_if(list,
+                  [&](const auto& module) { return std::ranges::find(roles, module.name) == roles.end(); });
   return list;
 }
 

@@ -1,11 +1,11 @@
 #include "app/up.hpp"
 
+#include <unistd.h>
 #include <boost/asio/signal_set.hpp>
 #include <charconv>
 #include <fstream>
 #include <iostream>
 #include <sstream>
-#include <unistd.h>
 
 #include "app/modules.hpp"
 #include "cli/conversation.hpp"
@@ -19,7 +19,9 @@ namespace {
 constexpr auto kStartTime = std::chrono::seconds(60);
 constexpr auto kStopTime = std::chrono::seconds(10);
 
-SteadyTime in(std::chrono::steady_clock::duration duration) { return std::chrono::steady_clock::now() + duration; }
+SteadyTime in(std::chrono::steady_clock::duration duration) {
+  return std::chrono::steady_clock::now() + duration;
+}
 
 int report(const Error& error) {
   std::cerr << "intra365: " << error.code << ": " << error.detail << std::endl;
@@ -63,7 +65,9 @@ class StopSignal {
   bool stopping_ = false;
 };
 
-std::filesystem::path program_directory() { return std::filesystem::read_symlink("/proc/self/exe").parent_path(); }
+std::filesystem::path program_directory() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
 
 std::string file_content(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
@@ -75,16 +79,20 @@ std::string file_content(const std::filesystem::path& file) {
 /// The sample image analyzer as a child process; its key is handed over in its environment.
 class Analyzer {
  public:
-  Analyzer(asio::any_io_executor executor, embedded::Endpoints endpoints) : executor_(executor), endpoints_(std::move(endpoints)) {}
+  Analyzer(asio::any_io_executor executor, embedded::Endpoints endpoints)
+      : executor_(executor), endpoints_(std::move(endpoints)) {}
 
   Task<> start(std::string api_key) {
     embedded::ProcessSpec spec;
     spec.name = "image-analyzer";
     spec.arguments = {(program_directory() / "image-analyzer").string()};
-    spec.environment = {"INTRA365_NATS_URL=" + endpoints_.nats_url, "INTRA365_CA_FILE=" + endpoints_.ca_file.string(), "INTRA365_API_KEY=" + api_key};
+    spec.environment = {"INTRA365_NATS_URL=" + endpoints_.nats_url,
+                        "INTRA365_CA_FILE=" + endpoints_.ca_file.string(), "INTRA365_API_KEY=" + api_key};
     spec.log_file = endpoints_.data_dir / "logs" / "image-analyzer.log";
     embedded::Supervisor::Hooks hooks;
-    hooks.ready = [](SteadyTime) -> Task<> { co_return Result<void>{}; };  // the conversation sees it register
+    hooks.ready = [](SteadyTime) -> Task<> {
+      co_return Result<void>{};
+    };  // the conversation sees it register
     supervisor_ = std::make_unique<embedded::Supervisor>(executor_, std::move(spec), std::move(hooks));
     co_return co_await supervisor_->start(in(std::chrono::seconds(10)));
   }
@@ -107,12 +115,14 @@ embedded::Options embedded_options(const UpOptions& options, const HostPort& nat
   result.ephemeral = options.ephemeral;
   result.on_progress = [](std::string_view step) { std::cerr << "  " << step << std::endl; };
   result.on_state = [](std::string_view server, embedded::ServerState state, std::string_view reason) {
-    if (state == embedded::ServerState::down) std::cerr << "  " << server << " is down: " << reason << std::endl;
+    if (state == embedded::ServerState::down)
+      std::cerr << "  " << server << " is down: " << reason << std::endl;
   };
   return result;
 }
 
-platform::Config config_for(const embedded::Endpoints& endpoints, const UpOptions& options, const HostPort& gateway) {
+platform::Config config_for(const embedded::Endpoints& endpoints, const UpOptions& options,
+                            const HostPort& gateway) {
   platform::Config config;
   embedded::apply(endpoints, config);
   config.keys.auth_account = endpoints.auth_account;
@@ -132,7 +142,8 @@ Task<> play(asio::any_io_executor executor, const embedded::Endpoints& endpoints
   conversation.nats_url = endpoints.nats_url;
   conversation.ca_file = endpoints.ca_file;
   conversation.admin_key = file_content(endpoints.admin_key_file);
-  while (!conversation.admin_key.empty() && conversation.admin_key.back() == '\n') conversation.admin_key.pop_back();
+  while (!conversation.admin_key.empty() && conversation.admin_key.back() == '\n')
+    conversation.admin_key.pop_back();
   conversation.picture = file_content(program_directory() / "../../mates/pictures/harbour.png");
   conversation.start_analyzer = [&analyzer](std::string key) { return analyzer.start(std::move(key)); };
   std::cout << "The Mate-to-Mate conversation:" << std::endl;
@@ -140,27 +151,34 @@ Task<> play(asio::any_io_executor executor, const embedded::Endpoints& endpoints
 }
 
 /// Everything between the servers' start and their stop.
-Task<> run_platform(asio::io_context& io, const UpOptions& options, const HostPort& gateway, embedded::Embedded& servers, const embedded::Endpoints& endpoints,
-                    SteadyTime began, StopSignal& stop) {
-  platform::Log log(options.log_file.empty() ? (endpoints.data_dir / "logs" / "intra365.log").string() : options.log_file);
+Task<> run_platform(asio::io_context& io, const UpOptions& options, const HostPort& gateway,
+                    embedded::Embedded& servers, const embedded::Endpoints& endpoints, SteadyTime began,
+                    StopSignal& stop) {
+  platform::Log log(options.log_file.empty() ? (endpoints.data_dir / "logs" / "intra365.log").string()
+                                             : options.log_file);
   platform::Metrics metrics;
   const platform::Telemetry telemetry{log, metrics};
   CO_TRY(auto services, modules({}));
-  platform::Host host(io.get_executor(), config_for(endpoints, options, gateway), std::move(services), telemetry);
+  platform::Host host(io.get_executor(), config_for(endpoints, options, gateway), std::move(services),
+                      telemetry);
   auto outcome = co_await host.migrate(in(kStartTime));
   if (outcome) outcome = co_await host.start(in(kStartTime));
   std::string gateway_url;
   if (outcome) {
     const auto secured = gateway.host != "127.0.0.1" && gateway.host != "localhost" && gateway.host != "::1";
-    gateway_url = (secured ? "https://" : "http://") + gateway.host + ":" + std::to_string(services::gateway::listening_port());
+    gateway_url = (secured ? "https://" : "http://") + gateway.host + ":" +
+                  std::to_string(services::gateway::listening_port());
     outcome = servers.publish_endpoints(gateway_url, version());
   }
   Analyzer analyzer(io.get_executor(), endpoints);
   if (outcome) {
-    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
+    const auto took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began)
+            .count();
     log.write(platform::LogLevel::info, "ready", {{"ms", took}, {"version", version()}});
-    std::cout << "intra365 " << version() << " is ready after " << took << " ms\n  gateway  " << gateway_url << "  (" << gateway_url << "/docs)\n  nats     "
-              << endpoints.nats_url << "\n  data     " << endpoints.data_dir.string() << std::endl;
+    std::cout << "intra365 " << version() << " is ready after " << took << " ms\n  gateway  " << gateway_url
+              << "  (" << gateway_url << "/docs)\n  nats     " << endpoints.nats_url << "\n  data     "
+              << endpoints.data_dir.string() << std::endl;
     if (options.demo) outcome = co_await play(io.get_executor(), endpoints, analyzer);
     if (options.demo && outcome) std::cout << "Every step held." << std::endl;
     if (!options.once && !stop.stopping()) {
@@ -195,7 +213,8 @@ Task<> run_serve(asio::io_context& io, platform::Config config) {
   platform::Log log;
   platform::Metrics metrics;
   CO_TRY(auto services, modules(config.roles));
-  platform::Host host(io.get_executor(), std::move(config), std::move(services), platform::Telemetry{log, metrics});
+  platform::Host host(io.get_executor(), std::move(config), std::move(services),
+                      platform::Telemetry{log, metrics});
   auto outcome = co_await host.start(in(kStartTime));
   if (outcome) {
     log.write(platform::LogLevel::info, "ready", {{"version", version()}});
@@ -209,23 +228,29 @@ Task<> run_migrate(asio::io_context& io, platform::Config config) {
   platform::Log log;
   platform::Metrics metrics;
   CO_TRY(auto services, modules({}));
-  platform::Host host(io.get_executor(), std::move(config), std::move(services), platform::Telemetry{log, metrics});
+  platform::Host host(io.get_executor(), std::move(config), std::move(services),
+                      platform::Telemetry{log, metrics});
   co_return co_await host.migrate(in(kStartTime));
 }
 
 }  // namespace
 
-std::string version() { return INTRA365_VERSION; }
+std::string version() {
+  return INTRA365_VERSION;
+}
 
 Result<HostPort> parse_host_port(const std::string& text) {
   const auto colon = text.rfind(':');
   HostPort result;
-  if (colon == std::string::npos || colon == 0) return fail(platform::errors::bad_config, "'" + text + "' is not HOST:PORT");
+  if (colon == std::string::npos || colon == 0)
+    return fail(platform::errors::bad_config, "'" + text + "' is not HOST:PORT");
   result.host = text.substr(0, colon);
-  if (result.host.starts_with('[') && result.host.ends_with(']')) result.host = result.host.substr(1, result.host.size() - 2);
+  if (result.host.starts_with('[') && result.host.ends_with(']'))
+    result.host = result.host.substr(1, result.host.size() - 2);
   const auto* end = text.data() + text.size();
   const auto [stopped, error] = std::from_chars(text.data() + colon + 1, end, result.port);
-  if (error != std::errc{} || stopped != end) return fail(platform::errors::bad_config, "'" + text + "' is not HOST:PORT");
+  if (error != std::errc{} || stopped != end)
+    return fail(platform::errors::bad_config, "'" + text + "' is not HOST:PORT");
   return result;
 }
 

@@ -10,29 +10,39 @@ namespace {
 
 using namespace std::chrono_literals;
 
-SteadyTime in(std::chrono::milliseconds delay) { return std::chrono::steady_clock::now() + delay; }
+SteadyTime in(std::chrono::milliseconds delay) {
+  return std::chrono::steady_clock::now() + delay;
+}
 
 template <class T>
 Result<T> run(Task<T> task) {
   asio::io_context io;
   Result<T> outcome = fail(errors::internal, "never ran");
-  asio::co_spawn(io, std::move(task), [&](std::exception_ptr, Result<T> result) { outcome = std::move(result); });
+  asio::co_spawn(io, std::move(task),
+                 [&](std::exception_ptr, Result<T> result) { outcome = std::move(result); });
   io.run();
   return outcome;
 }
 
-Task<int> answer() { co_return 42; }
+Task<int> answer() {
+  co_return 42;
+}
 Task<int> throws_at_once() {
   throw std::runtime_error("boom");
   co_return 0;
 }
 Task<int> never(bool& ended) {
-  struct AtEnd { bool& ended; ~AtEnd() { ended = true; } } at_end{ended};
+  struct AtEnd {
+    bool& ended;
+    ~AtEnd() { ended = true; }
+  } at_end{ended};
   co_await sleep_for(1h);
   co_return 0;
 }
 
-TEST(Deadline, work_in_time_gives_its_value) { EXPECT_EQ(run(with_deadline(in(1s), answer())), 42); }
+TEST(Deadline, work_in_time_gives_its_value) {
+  EXPECT_EQ(run(with_deadline(in(1s), answer())), 42);
+}
 
 TEST(Deadline, exception_thrown_at_once_is_internal_not_deadline) {
   const auto outcome = run(with_deadline(in(5s), throws_at_once()));
@@ -53,7 +63,8 @@ TEST(TaskGroup, refuses_beyond_its_limit_and_joins_all) {
   asio::io_context io;
   TaskGroup group(io.get_executor(), "test", 2);
   bool first = false, second = false;
-  const auto endless = [](bool& ended) -> Task<> { co_await never(ended);
+  const auto endless = [](bool& ended) -> Task<> {
+    co_await never(ended);
     co_return Result<void>{};
   };
   EXPECT_TRUE(group.spawn(endless(first)));

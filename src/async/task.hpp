@@ -1,8 +1,8 @@
 // What every asynchronous function of ours returns, and how long it may take. The layer between `base`,
 // which knows no I/O, and the protocol folders (nats, postgres, http), which all share these few lines.
 #pragma once
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -25,8 +25,10 @@ template <class T = void>
 using Task = asio::awaitable<Result<T>>;
 
 namespace errors {
-inline constexpr ErrorCode deadline{ErrorKind::deadline, "deadline", "It was not finished in time; the outcome may be unknown."};
-inline constexpr ErrorCode cancelled{ErrorKind::unavailable, "cancelled", "The work was stopped before it was done."};
+inline constexpr ErrorCode deadline{ErrorKind::deadline, "deadline",
+                                    "It was not finished in time; the outcome may be unknown."};
+inline constexpr ErrorCode cancelled{ErrorKind::unavailable, "cancelled",
+                                     "The work was stopped before it was done."};
 }  // namespace errors
 
 /// Runs `work` and turns every exception into an Error: cancellation into `cancelled`, the rest into

@@ -6,21 +6,28 @@
 namespace intra365 {
 
 TaskGroup::TaskGroup(asio::any_io_executor executor, std::string name, std::size_t limit)
-    : executor_(std::move(executor)), name_(std::move(name)), limit_(limit), ended_(executor_, SteadyTime::max()) {}
+    : executor_(std::move(executor)),
+      name_(std::move(name)),
+      limit_(limit),
+      ended_(executor_, SteadyTime::max()) {}
 
-TaskGroup::~TaskGroup() { assert(running_.empty() && "a task group must be joined before it goes"); }
+TaskGroup::~TaskGroup() {
+  assert(running_.empty() && "a task group must be joined before it goes");
+}
 
 Result<void> TaskGroup::spawn(Task<> work) {
   if (stopping_) return fail(errors::cancelled, "'" + name_ + "' is stopping");
-  if (running_.size() >= limit_) return fail(errors::group_full, "'" + name_ + "' runs " + std::to_string(limit_) + " tasks already");
+  if (running_.size() >= limit_)
+    return fail(errors::group_full, "'" + name_ + "' runs " + std::to_string(limit_) + " tasks already");
   running_.emplace_back();
   const auto signal = std::prev(running_.end());
-  asio::co_spawn(executor_, contain(std::move(work)),
-                 asio::bind_cancellation_slot(signal->slot(), [this, signal](std::exception_ptr, Result<void> outcome) {
-                   if (!outcome) ++failed_;
-                   running_.erase(signal);
-                   if (running_.empty()) ended_.cancel();
-                 }));
+  asio::co_spawn(
+      executor_, contain(std::move(work)),
+      asio::bind_cancellation_slot(signal->slot(), [this, signal](std::exception_ptr, Result<void> outcome) {
+        if (!outcome) ++failed_;
+        running_.erase(signal);
+        if (running_.empty()) ended_.cancel();
+      }));
   return {};
 }
 

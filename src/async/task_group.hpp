@@ -11,7 +11,8 @@
 namespace intra365 {
 
 namespace errors {
-inline constexpr ErrorCode group_full{ErrorKind::exhausted, "group.full", "Too much is running at once; try again a little later."};
+inline constexpr ErrorCode group_full{ErrorKind::exhausted, "group.full",
+                                      "Too much is running at once; try again a little later."};
 }  // namespace errors
 
 /// Owned by one shard; not thread-safe. Coroutines given to it take values, not references, or references

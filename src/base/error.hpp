@@ -40,7 +40,9 @@ struct Error {
   Error(ErrorKind kind, std::string code, std::string detail)
       : kind(kind), code(std::move(code)), detail(std::move(detail)) {}
   explicit Error(const ErrorCode& declared, std::string detail = {})
-      : kind(declared.kind), code(declared.code), detail(detail.empty() ? std::string(declared.meaning) : std::move(detail)) {}
+      : kind(declared.kind),
+        code(declared.code),
+        detail(detail.empty() ? std::string(declared.meaning) : std::move(detail)) {}
 
   bool is(const ErrorCode& declared) const { return code == declared.code; }
   friend bool operator==(const Error&, const Error&) = default;
@@ -54,7 +56,9 @@ using Failure = std::unexpected<Error>;
 inline Failure fail(const ErrorCode& declared, std::string detail = {}) {
   return Failure(Error(declared, std::move(detail)));
 }
-inline Failure fail(Error error) { return Failure(std::move(error)); }
+inline Failure fail(Error error) {
+  return Failure(std::move(error));
+}
 
 /// HTTP status of a kind; also the value of `Nats-Service-Error-Code`.
 constexpr int http_status(ErrorKind kind) {
@@ -66,18 +70,23 @@ ErrorKind error_kind(int http_status);
 std::string_view to_string(ErrorKind kind);
 
 namespace errors {
-inline constexpr ErrorCode internal{ErrorKind::internal, "internal", "Something is wrong on our side; the log has the details under the trace id."};
-inline constexpr ErrorCode bad_token{ErrorKind::invalid, "subject.bad_token", "An identifier must match [A-Za-z0-9_-]{1,64}."};
-inline constexpr ErrorCode bad_time{ErrorKind::invalid, "request.bad_time", "A time must be RFC 3339 in UTC, such as 2026-10-29T10:00:00Z."};
-inline constexpr ErrorCode bad_name{ErrorKind::invalid, "request.bad_name", "A scope, purpose or capability must match [A-Za-z0-9_.:-]{1,128}."};
+inline constexpr ErrorCode internal{
+    ErrorKind::internal, "internal",
+    "Something is wrong on our side; the log has the details under the trace id."};
+inline constexpr ErrorCode bad_token{ErrorKind::invalid, "subject.bad_token",
+                                     "An identifier must match [A-Za-z0-9_-]{1,64}."};
+inline constexpr ErrorCode bad_time{ErrorKind::invalid, "request.bad_time",
+                                    "A time must be RFC 3339 in UTC, such as 2026-10-29T10:00:00Z."};
+inline constexpr ErrorCode bad_name{ErrorKind::invalid, "request.bad_name",
+                                    "A scope, purpose or capability must match [A-Za-z0-9_.:-]{1,128}."};
 }  // namespace errors
 }  // namespace intra365
 
 #define INTRA365_CONCAT_(a, b) a##b
 #define INTRA365_CONCAT(a, b) INTRA365_CONCAT_(a, b)
-#define INTRA365_TRY_(temporary, return_, declaration, ...)                            \
-  auto temporary = (__VA_ARGS__);                                                      \
-  if (!temporary) return_ ::std::unexpected(::std::move(temporary).error());           \
+#define INTRA365_TRY_(temporary, return_, declaration, ...)                  \
+  auto temporary = (__VA_ARGS__);                                            \
+  if (!temporary) return_ ::std::unexpected(::std::move(temporary).error()); \
   declaration = *::std::move(temporary)
 /// `TRY(const auto user, find(id));` binds the value, or returns the error from the enclosing function.
 #define TRY(declaration, ...) \
@@ -86,7 +95,9 @@ inline constexpr ErrorCode bad_name{ErrorKind::invalid, "request.bad_name", "A s
 #define CO_TRY(declaration, ...) \
   INTRA365_TRY_(INTRA365_CONCAT(try_result_, __LINE__), co_return, declaration, __VA_ARGS__)
 /// For Result<void>, or where the value is not needed.
-#define CHECK(...)                                                                       \
-  if (auto check_result = (__VA_ARGS__); !check_result) return ::std::unexpected(::std::move(check_result).error())
-#define CO_CHECK(...)                                                                    \
-  if (auto check_result = (__VA_ARGS__); !check_result) co_return ::std::unexpected(::std::move(check_result).error())
+#define CHECK(...)                                      \
+  if (auto check_result = (__VA_ARGS__); !check_result) \
+  return ::std::unexpected(::std::move(check_result).error())
+#define CO_CHECK(...)                                   \
+  if (auto check_result = (__VA_ARGS__); !check_result) \
+  co_return ::std::unexpected(::std::move(check_result).error())

@@ -51,7 +51,8 @@ std::string random_token(std::size_t length) {
 
 std::string new_uuid() {
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                       std::chrono::system_clock::now().time_since_epoch()).count();
+                       std::chrono::system_clock::now().time_since_epoch())
+                       .count();
   auto bytes = random_bytes(16);
   for (int i = 0; i < 6; ++i) bytes[static_cast<std::size_t>(i)] = static_cast<char>(now >> (40 - 8 * i));
   bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x70);

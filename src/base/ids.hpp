@@ -23,7 +23,9 @@ class Name {
   Name() = default;
   /// Fails with the tag's error when `text` is not a valid name of this kind.
   static Result<Name> parse(std::string_view text) {
-    if (!Tag::valid(text)) return fail(Tag::error, "'" + std::string(text.substr(0, 64)) + "': " + std::string(Tag::error.meaning));
+    if (!Tag::valid(text))
+      return fail(Tag::error,
+                  "'" + std::string(text.substr(0, 64)) + "': " + std::string(Tag::error.meaning));
     return Name(std::string(text));
   }
   /// For values that are known to be valid: literals, and what the database returns.
@@ -79,5 +81,7 @@ std::string random_token(std::size_t length);
 
 template <class Tag>
 struct std::hash<intra365::Name<Tag>> {
-  std::size_t operator()(const intra365::Name<Tag>& name) const noexcept { return std::hash<std::string>{}(name.str()); }
+  std::size_t operator()(const intra365::Name<Tag>& name) const noexcept {
+    return std::hash<std::string>{}(name.str());
+  }
 };

@@ -49,7 +49,9 @@ bool take_offset(std::string_view& text, minutes& offset) {
   if (text.empty()) return false;
   const bool behind = text[0] == '-';
   int hour = 0, minute = 0;
-  if (!take_char(text, "+-") || !take_number(text, 2, hour) || !take_char(text, ":") || !take_number(text, 2, minute)) return false;
+  if (!take_char(text, "+-") || !take_number(text, 2, hour) || !take_char(text, ":") ||
+      !take_number(text, 2, minute))
+    return false;
   if (hour > 23 || minute > 59) return false;
   offset = minutes((behind ? -1 : 1) * (hour * 60 + minute));
   return true;
@@ -68,8 +70,9 @@ std::string format_rfc3339(Timestamp time) {
   const hh_mm_ss of_day(time - day);
   char text[40];
   std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), static_cast<int>(of_day.hours().count()),
-                static_cast<int>(of_day.minutes().count()), static_cast<int>(of_day.seconds().count()));
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(of_day.hours().count()), static_cast<int>(of_day.minutes().count()),
+                static_cast<int>(of_day.seconds().count()));
   std::string result(text);
   if (const auto fraction = of_day.subseconds().count(); fraction != 0) {
     std::snprintf(text, sizeof text, ".%06lld", static_cast<long long>(fraction));
@@ -83,18 +86,24 @@ Result<Timestamp> parse_rfc3339(std::string_view text) {
   int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
   microseconds fraction{};
   minutes offset{};
-  const bool well_formed = take_number(text, 4, year) && take_char(text, "-") && take_number(text, 2, month) &&
-                           take_char(text, "-") && take_number(text, 2, day) && take_char(text, "Tt ") &&
-                           take_number(text, 2, hour) && take_char(text, ":") && take_number(text, 2, minute) &&
-                           take_char(text, ":") && take_number(text, 2, second) && take_fraction(text, fraction) &&
+  const bool well_formed = take_number(text, 4, year) && take_char(text, "-") &&
+                           take_number(text, 2, month) && take_char(text, "-") && take_number(text, 2, day) &&
+                           take_char(text, "Tt ") && take_number(text, 2, hour) && take_char(text, ":") &&
+                           take_number(text, 2, minute) && take_char(text, ":") &&
+                           take_number(text, 2, second) && take_fraction(text, fraction) &&
                            take_offset(text, offset) && text.empty();
   const year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                             std::chrono::day(static_cast<unsigned>(day))};
-  if (!well_formed || !date.ok() || year < 1970 || hour > 23 || minute > 59 || second > 59) return fail(errors::bad_time);
+  if (!well_formed || !date.ok() || year < 1970 || hour > 23 || minute > 59 || second > 59)
+    return fail(errors::bad_time);
   return Timestamp(sys_days(date)) + hours(hour) + minutes(minute) + seconds(second) + fraction - offset;
 }
 
-std::int64_t unix_seconds(Timestamp time) { return floor<seconds>(time).time_since_epoch().count(); }
-Timestamp from_unix_seconds(std::int64_t count) { return Timestamp(seconds(count)); }
+std::int64_t unix_seconds(Timestamp time) {
+  return floor<seconds>(time).time_since_epoch().count();
+}
+Timestamp from_unix_seconds(std::int64_t count) {
+  return Timestamp(seconds(count));
+}
 
 }  // namespace intra365

@@ -30,7 +30,10 @@ class ManualClock final : public Clock {
   explicit ManualClock(Timestamp start) : now_(start) {}
   Timestamp now() const override { return now_; }
   SteadyTime steady_now() const override { return steady_; }
-  void advance(std::chrono::microseconds by) { now_ += by; steady_ += by; }
+  void advance(std::chrono::microseconds by) {
+    now_ += by;
+    steady_ += by;
+  }
 
  private:
   Timestamp now_;

@@ -19,12 +19,15 @@ namespace {
 
 /// What the options of the commands are read into; one command runs per program.
 struct Arguments {
-  std::string name, role, country, capability, query, user, mate, consent, scopes, purposes, expires, trace, operation, body, action, file;
+  std::string name, role, country, capability, query, user, mate, consent, scopes, purposes, expires, trace,
+      operation, body, action, file;
 };
 
 void print(const Target& target, const boost::json::value& value, const std::string& text) {
-  if (target.json) std::cout << boost::json::serialize(value) << std::endl;
-  else std::cout << text << std::endl;
+  if (target.json)
+    std::cout << boost::json::serialize(value) << std::endl;
+  else
+    std::cout << text << std::endl;
 }
 
 template <class T>
@@ -43,7 +46,9 @@ Result<std::vector<T>> names(const std::string& comma_separated) {
   return list;
 }
 
-std::optional<std::string> given(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
+std::optional<std::string> given(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
 
 template <class Id>
 Result<std::optional<Id>> given_id(const std::string& text) {
@@ -87,7 +92,8 @@ Task<> create_tenant(sdk::Client& client, const Target& target, const Arguments&
   auth::TenantCreateRequest request;
   CO_TRY(request.name, TenantId::parse(arguments.name));
   CO_TRY(const auto reply, co_await client.call(auth::tenant_create, std::move(request)));
-  print(target, reply, "tenant " + reply.tenant_id.str() + "\nAPI key of its operator (shown this once): " + reply.api_key);
+  print(target, reply,
+        "tenant " + reply.tenant_id.str() + "\nAPI key of its operator (shown this once): " + reply.api_key);
   co_return Result<void>{};
 }
 
@@ -115,7 +121,8 @@ Task<> grant_consent(sdk::Client& client, const Target& target, const Arguments&
     CO_TRY(request.expires_at, parse_rfc3339(arguments.expires));
   }
   CO_TRY(const auto reply, co_await client.call(consent::grant, std::move(request)));
-  print(target, reply, "consent " + reply.consent_id.str() + " granted, epoch " + std::to_string(reply.epoch));
+  print(target, reply,
+        "consent " + reply.consent_id.str() + " granted, epoch " + std::to_string(reply.epoch));
   co_return Result<void>{};
 }
 
@@ -124,7 +131,8 @@ Task<> revoke_consent(sdk::Client& client, const Target& target, const Arguments
   CO_TRY(request.consent_id, given_id<ConsentId>(arguments.consent));
   CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
   CO_TRY(const auto reply, co_await client.call(consent::revoke, std::move(request)));
-  print(target, reply, std::to_string(reply.consents.size()) + " consent(s) revoked, epoch " + std::to_string(reply.epoch));
+  print(target, reply,
+        std::to_string(reply.consents.size()) + " consent(s) revoked, epoch " + std::to_string(reply.epoch));
   co_return Result<void>{};
 }
 
@@ -135,7 +143,8 @@ Task<> list_consents(sdk::Client& client, const Target& target, const Arguments&
   CO_TRY(const auto reply, co_await client.call(consent::query, std::move(request)));
   std::string text = reply.consents.empty() ? "no consents" : "";
   for (const auto& one : reply.consents) {
-    text += (text.empty() ? "" : "\n") + one.consent_id.str() + "  " + one.user_id.str() + " -> " + one.mate_id.str() + "  " + (one.granted ? "granted" : "revoked");
+    text += (text.empty() ? "" : "\n") + one.consent_id.str() + "  " + one.user_id.str() + " -> " +
+            one.mate_id.str() + "  " + (one.granted ? "granted" : "revoked");
     if (one.expires_at) text += "  until " + format_rfc3339(*one.expires_at);
   }
   print(target, reply, text);
@@ -148,7 +157,8 @@ Task<> list_audit(sdk::Client& client, const Target& target, const Arguments& ar
   CO_TRY(const auto reply, co_await client.call(audit::query, std::move(request)));
   std::string text = reply.entries.empty() ? "no entries" : "";
   for (const auto& entry : reply.entries) {
-    text += (text.empty() ? "" : "\n") + format_rfc3339(entry.at) + "  " + entry.outcome + "  " + entry.actor + "  " + entry.action + "  " + entry.resource +
+    text += (text.empty() ? "" : "\n") + format_rfc3339(entry.at) + "  " + entry.outcome + "  " +
+            entry.actor + "  " + entry.action + "  " + entry.resource +
             (entry.code ? "  " + *entry.code : "") + "  " + entry.trace_id.value_or("-");
   }
   print(target, reply, text);
@@ -163,12 +173,15 @@ Task<> print_token(sdk::Client& client, const Target& target) {
 
 Task<> call_operation(sdk::Client& client, const Arguments& arguments) {
   const auto* operation = find_operation("intra365." + arguments.operation);
-  if (operation == nullptr) co_return fail(errors::unknown_operation, "there is no operation '" + arguments.operation + "'; 'intra365 call --list' shows all");
+  if (operation == nullptr)
+    co_return fail(errors::unknown_operation,
+                   "there is no operation '" + arguments.operation + "'; 'intra365 call --list' shows all");
   auto body = arguments.body;
   if (body == "-") {
     CO_TRY(body, read_input("-"));
   }
-  CO_TRY(const auto reply, co_await client.request_json(std::string(operation->spec->subject), std::move(body), {}));
+  CO_TRY(const auto reply,
+         co_await client.request_json(std::string(operation->spec->subject), std::move(body), {}));
   std::cout << reply << std::endl;
   co_return Result<void>{};
 }
@@ -182,7 +195,8 @@ Task<> call_mate(sdk::Client& client, const Arguments& arguments) {
   if (!arguments.file.empty()) {
     CO_TRY(payload, read_input(arguments.file));
   }
-  CO_TRY(const auto reply, co_await client.call_mate(mate, arguments.capability, arguments.action, std::move(payload), std::move(options)));
+  CO_TRY(const auto reply, co_await client.call_mate(mate, arguments.capability, arguments.action,
+                                                     std::move(payload), std::move(options)));
   std::cout << reply << std::endl;
   co_return Result<void>{};
 }
@@ -190,7 +204,8 @@ Task<> call_mate(sdk::Client& client, const Arguments& arguments) {
 void list_operations() {
   for (const auto& operation : catalog()) {
     if (operation.spec->access == Access::service) continue;
-    std::cout << operation.spec->name() << "\n    " << operation.spec->summary << "\n    " << operation.spec->example << "\n";
+    std::cout << operation.spec->name() << "\n    " << operation.spec->summary << "\n    "
+              << operation.spec->example << "\n";
   }
 }
 
@@ -201,7 +216,9 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   using Body = Task<> (*)(sdk::Client&, const Target&, const Arguments&);
   const auto runs = [&target, &exit_code, arguments](Body body) {
     return [&target, &exit_code, arguments, body] {
-      exit_code = with_client(target, [&target, arguments, body](sdk::Client& client) { return body(client, target, *arguments); });
+      exit_code = with_client(target, [&target, arguments, body](sdk::Client& client) {
+        return body(client, target, *arguments);
+      });
     };
   };
   const auto noun = [&app](const std::string& name, const std::string& description) {
@@ -209,7 +226,8 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
     command->require_subcommand(1);
     return command;
   };
-  const auto verb = [&target, runs](CLI::App* of, const std::string& name, const std::string& description, Body body) {
+  const auto verb = [&target, runs](CLI::App* of, const std::string& name, const std::string& description,
+                                    Body body) {
     auto* command = of->add_subcommand(name, description);
     command->add_flag("--json", target.json, "machine-readable output");
     command->callback(runs(body));
@@ -229,7 +247,9 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* mate_list = verb(mate, "list", "Find registered Mates", list_mates);
   mate_list->add_option("--capability", arguments->capability);
   mate_list->add_option("--query", arguments->query, "words in name, description and tags");
-  auto* mate_call = verb(mate, "call", "Call a Mate", [](sdk::Client& client, const Target&, const Arguments& given) { return call_mate(client, given); });
+  auto* mate_call = verb(
+      mate, "call", "Call a Mate",
+      [](sdk::Client& client, const Target&, const Arguments& given) { return call_mate(client, given); });
   mate_call->add_option("mate", arguments->mate)->required();
   mate_call->add_option("capability", arguments->capability)->required();
   mate_call->add_option("action", arguments->action)->required();
@@ -239,7 +259,9 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   mate_call->add_option("--consent", arguments->consent, "by which consent");
 
   auto* tenant = noun("tenant", "Tenants");
-  verb(tenant, "create", "Create a tenant with a NATS account of its own", create_tenant)->add_option("name", arguments->name)->required();
+  verb(tenant, "create", "Create a tenant with a NATS account of its own", create_tenant)
+      ->add_option("name", arguments->name)
+      ->required();
 
   auto* consent = noun("consent", "Consents; grant and revoke as the person (INTRA365_API_KEY_FILE)");
   auto* grant = verb(consent, "grant", "Allow a Mate to use your data", grant_consent);
@@ -255,16 +277,25 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   consents->add_option("--mate", arguments->mate);
 
   auto* audit = noun("audit", "The audit trail");
-  verb(audit, "list", "Entries you may see, newest first", list_audit)->add_option("--trace", arguments->trace, "trace id");
+  verb(audit, "list", "Entries you may see, newest first", list_audit)
+      ->add_option("--trace", arguments->trace, "trace id");
 
   auto* token = noun("token", "Access tokens");
-  verb(token, "show", "Log in and print an access token", [](sdk::Client& client, const Target& of, const Arguments&) { return print_token(client, of); });
+  verb(token, "show", "Log in and print an access token",
+       [](sdk::Client& client, const Target& of, const Arguments&) { return print_token(client, of); });
 
   auto* call = app.add_subcommand("call", "Call any operation with a JSON body");
-  call->add_flag_callback("--list", [] { list_operations(); throw CLI::Success(); }, "show the operations");
+  call->add_flag_callback(
+      "--list",
+      [] {
+        list_operations();
+        throw CLI::Success();
+      },
+      "show the operations");
   call->add_option("operation", arguments->operation, "such as registry.discover")->required();
   call->add_option("body", arguments->body, "JSON, '-' for standard input")->default_val("{}");
-  call->callback(runs([](sdk::Client& client, const Target&, const Arguments& of) { return call_operation(client, of); }));
+  call->callback(runs(
+      [](sdk::Client& client, const Target&, const Arguments& of) { return call_operation(client, of); }));
 }
 
 }  // namespace intra365::cli

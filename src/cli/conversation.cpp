@@ -8,14 +8,17 @@
 namespace intra365::cli {
 namespace {
 
-constexpr ErrorCode conversation_failed{ErrorKind::internal, "conversation.failed", "A step of the conversation did not hold."};
+constexpr ErrorCode conversation_failed{ErrorKind::internal, "conversation.failed",
+                                        "A step of the conversation did not hold."};
 
 const auto kAnalyzer = MateId::trusted("image-analyzer");
 const auto kScope = Scope::trusted("image.analyze");
 const auto kPurpose = Purpose::trusted("ai-assistance");
 const auto kCapability = Capability::trusted("image-analysis");
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 /// What the analyzer answers, as far as it is checked.
 struct Answer {
@@ -63,8 +66,10 @@ class Conversation {
       out_ << "  ok  " << number_ << ". " << name << ": " << *checked << " (" << time << ")" << std::endl;
       co_return Result<void>{};
     }
-    out_ << "FAIL  " << number_ << ". " << name << ": " << checked.error().code << ": " << checked.error().detail << std::endl;
-    co_return fail(conversation_failed, "step " + std::to_string(number_) + ", " + name + ": " + checked.error().detail);
+    out_ << "FAIL  " << number_ << ". " << name << ": " << checked.error().code << ": "
+         << checked.error().detail << std::endl;
+    co_return fail(conversation_failed,
+                   "step " + std::to_string(number_) + ", " + name + ": " + checked.error().detail);
   }
 
   static Failure did_not_hold(std::string what) { return fail(conversation_failed, std::move(what)); }
@@ -114,7 +119,8 @@ class Conversation {
     auth::ValidateRequest question;
     question.token = assistant_->access_token();
     CO_TRY(const auto valid, co_await admin_->call(auth::token_validate, std::move(question)));
-    if (!valid.active || valid.sub != "mate:assistant") co_return did_not_hold("the assistant's token is not active");
+    if (!valid.active || valid.sub != "mate:assistant")
+      co_return did_not_hold("the assistant's token is not active");
     // What was granted in an earlier run must not help this one.
     consent::RevokeRequest everything;
     everything.mate_id = kAnalyzer;
@@ -139,8 +145,10 @@ class Conversation {
     registry::DiscoverRequest request;
     request.capability = kCapability;
     CO_TRY(const auto found, co_await assistant_->call(registry::discover, std::move(request)));
-    if (found.mates.empty() || found.mates.front().mate_id != kAnalyzer) co_return did_not_hold("the image analyzer was not found");
-    co_return "image-analysis is offered by " + found.mates.front().mate_id.str() + " " + found.mates.front().version;
+    if (found.mates.empty() || found.mates.front().mate_id != kAnalyzer)
+      co_return did_not_hold("the image analyzer was not found");
+    co_return "image-analysis is offered by " + found.mates.front().mate_id.str() + " " +
+        found.mates.front().version;
   }
 
   Task<consent::VerifyReply> verify(sdk::CallOptions options) {
@@ -154,14 +162,16 @@ class Conversation {
 
   Task<std::string> call(sdk::CallOptions options) {
     options.user_id = UserId::trusted("alice");
-    co_return co_await assistant_->call_mate(kAnalyzer, kCapability.str(), "analyze-image", options_.picture, std::move(options));
+    co_return co_await assistant_->call_mate(kAnalyzer, kCapability.str(), "analyze-image", options_.picture,
+                                             std::move(options));
   }
 
   /// The call must be refused with this code, by the analyzer itself.
   Task<> must_be_refused(std::string code) {
     const auto answer = co_await call({});
     if (answer) co_return did_not_hold("the call was answered");
-    if (answer.error().code != code) co_return did_not_hold("the call ended with " + answer.error().code + " instead of " + code);
+    if (answer.error().code != code)
+      co_return did_not_hold("the call ended with " + answer.error().code + " instead of " + code);
     co_return Result<void>{};
   }
 
@@ -170,7 +180,8 @@ class Conversation {
     if (answer.allowed) co_return did_not_hold("verify allowed it");
     const auto refused = co_await call({});
     if (refused) co_return did_not_hold("the call was answered");
-    if (!refused.error().code.starts_with("consent.")) co_return did_not_hold("the call ended with " + refused.error().code);
+    if (!refused.error().code.starts_with("consent."))
+      co_return did_not_hold("the call ended with " + refused.error().code);
     co_return "allowed=false, and the analyzer answers " + refused.error().code;
   }
 
@@ -195,12 +206,15 @@ class Conversation {
     sdk::CallOptions options;
     trace_id_ = options.trace.trace_id;
     CO_TRY(const auto consent, co_await verify(options));
-    if (!consent.allowed || consent.consent_id != consent_id_) co_return did_not_hold("verify does not see the grant");
+    if (!consent.allowed || consent.consent_id != consent_id_)
+      co_return did_not_hold("verify does not see the grant");
     options.consent_id = consent.consent_id;
     CO_TRY(const auto body, co_await call(std::move(options)));
     CO_TRY(const auto answer, json::decode<Answer>(body, json::Unknown::ignore));
-    if (answer.width == 0 || answer.height == 0 || answer.perceptual_hash.size() != 16) co_return did_not_hold("the answer is empty: " + body);
-    co_return answer.format + " " + std::to_string(answer.width) + "x" + std::to_string(answer.height) + ", mean colour " + answer.mean + ", hash " + answer.perceptual_hash;
+    if (answer.width == 0 || answer.height == 0 || answer.perceptual_hash.size() != 16)
+      co_return did_not_hold("the answer is empty: " + body);
+    co_return answer.format + " " + std::to_string(answer.width) + "x" + std::to_string(answer.height) +
+        ", mean colour " + answer.mean + ", hash " + answer.perceptual_hash;
   }
 
   Task<std::string> both_audited() {
@@ -211,10 +225,12 @@ class Conversation {
       CO_TRY(const auto found, co_await admin_->call(audit::query, std::move(request)));
       const auto has = [&](std::string_view source, std::string_view action) {
         return std::ranges::any_of(found.entries, [&](const audit::Entry& entry) {
-          return entry.source == source && entry.action == action && entry.outcome == "allowed" && entry.consent_id == consent_id_;
+          return entry.source == source && entry.action == action && entry.outcome == "allowed" &&
+                 entry.consent_id == consent_id_;
         });
       };
-      if (has("platform", "consent.verify") && has("mate:image-analyzer", "call")) co_return "consent.verify by the platform, call by the analyzer, trace " + trace_id_;
+      if (has("platform", "consent.verify") && has("mate:image-analyzer", "call"))
+        co_return "consent.verify by the platform, call by the analyzer, trace " + trace_id_;
       co_await sleep_for(std::chrono::milliseconds(20));
     }
     co_return did_not_hold("they did not appear within 10 s");
@@ -234,7 +250,8 @@ class Conversation {
       if (asked > bound) co_return fail(outcome.error());
     }
     const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now() - replied).count();
-    co_return "consent.revoked " + std::to_string(took) + " us after the reply, epoch " + std::to_string(revoked.epoch);
+    co_return "consent.revoked " + std::to_string(took) + " us after the reply, epoch " +
+        std::to_string(revoked.epoch);
   }
 
   Task<std::string> expired_is_refused() {
@@ -265,14 +282,18 @@ class Conversation {
     registry::DiscoverRequest question;
     question.capability = kCapability;
     CO_TRY(const auto found, co_await stranger_->call(registry::discover, std::move(question)));
-    if (!found.mates.empty()) co_return did_not_hold("it sees " + std::to_string(found.mates.size()) + " Mates of the default tenant");
-    const auto answer = co_await stranger_->call_mate(kAnalyzer, kCapability.str(), "analyze-image", options_.picture, {});
+    if (!found.mates.empty())
+      co_return did_not_hold("it sees " + std::to_string(found.mates.size()) +
+                             " Mates of the default tenant");
+    const auto answer =
+        co_await stranger_->call_mate(kAnalyzer, kCapability.str(), "analyze-image", options_.picture, {});
     if (answer) co_return did_not_hold("its call was answered");
     auth::ValidateRequest token;
     token.token = assistant_->access_token();
     CO_TRY(const auto foreign, co_await stranger_->call(auth::token_validate, std::move(token)));
     if (foreign.active) co_return did_not_hold("a token of the default tenant counts there");
-    co_return "tenant " + tenant.tenant_id.str() + " finds no Mate, and its call ends with " + answer.error().code;
+    co_return "tenant " + tenant.tenant_id.str() + " finds no Mate, and its call ends with " +
+        answer.error().code;
   }
 
   asio::any_io_executor executor_;

@@ -17,7 +17,8 @@ std::string first_line(const std::filesystem::path& file) {
   return line;
 }
 
-Task<> connect_and_run(asio::io_context& io, sdk::ClientOptions options, std::function<Task<>(sdk::Client&)> body) {
+Task<> connect_and_run(asio::io_context& io, sdk::ClientOptions options,
+                       std::function<Task<>(sdk::Client&)> body) {
   sdk::Client client(io.get_executor(), std::move(options));
   CO_CHECK(co_await client.connect(std::chrono::steady_clock::now() + kConnectTime));
   const auto outcome = co_await contain(body(client));
@@ -29,7 +30,9 @@ Task<> connect_and_run(asio::io_context& io, sdk::ClientOptions options, std::fu
 
 Result<Endpoints> read_endpoints(const std::filesystem::path& data_dir) {
   std::ifstream file(data_dir / "endpoints.json");
-  if (!file) return fail(errors::not_running, "nothing runs in " + data_dir.string() + "; start it with 'intra365 up'");
+  if (!file)
+    return fail(errors::not_running,
+                "nothing runs in " + data_dir.string() + "; start it with 'intra365 up'");
   std::ostringstream text;
   text << file.rdbuf();
   return json::decode<Endpoints>(text.str(), json::Unknown::ignore);
@@ -43,8 +46,11 @@ Result<sdk::ClientOptions> client_options(const Target& target) {
   options.name = "intra365-cli";
   const char* key = std::getenv("INTRA365_API_KEY");
   const char* file = std::getenv("INTRA365_API_KEY_FILE");
-  if (key != nullptr) options.api_key = key;
-  else options.api_key = first_line(file != nullptr ? std::filesystem::path(file) : target.data_dir / "admin.key");
+  if (key != nullptr)
+    options.api_key = key;
+  else
+    options.api_key =
+        first_line(file != nullptr ? std::filesystem::path(file) : target.data_dir / "admin.key");
   if (options.api_key.empty()) return fail(errors::no_key);
   return options;
 }
@@ -59,10 +65,11 @@ int with_client(const Target& target, std::function<Task<>(sdk::Client&)> body) 
   if (!options) return report(options.error());
   asio::io_context io;
   Result<void> outcome;
-  asio::co_spawn(io, contain(connect_and_run(io, *std::move(options), std::move(body))), [&](std::exception_ptr, Result<void> result) {
-    outcome = std::move(result);
-    io.stop();
-  });
+  asio::co_spawn(io, contain(connect_and_run(io, *std::move(options), std::move(body))),
+                 [&](std::exception_ptr, Result<void> result) {
+                   outcome = std::move(result);
+                   io.stop();
+                 });
   io.run();
   return outcome ? 0 : report(outcome.error());
 }

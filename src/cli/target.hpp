@@ -11,8 +11,12 @@ namespace intra365::cli {
 
 namespace errors {
 using namespace intra365::errors;
-inline constexpr ErrorCode not_running{ErrorKind::unavailable, "cli.not_running", "No platform runs in this data directory; start it with 'intra365 up', or name another with --data."};
-inline constexpr ErrorCode no_key{ErrorKind::unauthenticated, "cli.no_key", "There is no API key: run as the user who runs the platform, or set INTRA365_API_KEY_FILE."};
+inline constexpr ErrorCode not_running{
+    ErrorKind::unavailable, "cli.not_running",
+    "No platform runs in this data directory; start it with 'intra365 up', or name another with --data."};
+inline constexpr ErrorCode no_key{
+    ErrorKind::unauthenticated, "cli.no_key",
+    "There is no API key: run as the user who runs the platform, or set INTRA365_API_KEY_FILE."};
 }  // namespace errors
 
 /// What the command line says, shared by every command.

@@ -19,7 +19,9 @@ std::string lower(std::string_view text) {
 }
 
 bj::object error_response(std::string_view description) {
-  return {{"description", description}, {"content", {{"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}}}};
+  return {
+      {"description", description},
+      {"content", {{"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}}}};
 }
 
 bool is_path_parameter(std::string_view path, std::string_view name) {
@@ -34,8 +36,11 @@ bj::object rest_operation(const OperationInfo& info) {
   const auto& spec = *info.spec;
   const auto request = info.request_schema();
   const auto& properties = request.at("properties").get_object();
-  bj::object operation{{"operationId", spec.name()}, {"summary", spec.summary}, {"tags", bj::array{bj::value(spec.service())}},
-                       {"description", "Needs: " + std::string(to_string(spec.access)) + ". On NATS: `" + std::string(spec.subject) + "`."}};
+  bj::object operation{{"operationId", spec.name()},
+                       {"summary", spec.summary},
+                       {"tags", bj::array{bj::value(spec.service())}},
+                       {"description", "Needs: " + std::string(to_string(spec.access)) + ". On NATS: `" +
+                                           std::string(spec.subject) + "`."}};
   bj::array parameters;
   bj::object body = request.get_object();
   for (const auto& item : properties) {
@@ -45,7 +50,8 @@ bj::object rest_operation(const OperationInfo& info) {
       body["properties"].get_object().erase(item.key());
       if (auto* required = body.if_contains("required")) {
         auto& names = required->get_array();
-        for (auto name = names.begin(); name != names.end();) name = *name == item.key() ? names.erase(name) : name + 1;
+        for (auto name = names.begin(); name != names.end();)
+          name = *name == item.key() ? names.erase(name) : name + 1;
         if (names.empty()) body.erase("required");
       }
     } else if (spec.http.method == Method::get) {
@@ -54,29 +60,41 @@ bj::object rest_operation(const OperationInfo& info) {
   }
   if (!parameters.empty()) operation["parameters"] = std::move(parameters);
   if (spec.http.method == Method::post || spec.http.method == Method::put) {
-    operation["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", std::move(body)}, {"example", example_of(spec)}}}}}};
+    operation["requestBody"] = {
+        {"required", true},
+        {"content", {{"application/json", {{"schema", std::move(body)}, {"example", example_of(spec)}}}}}};
   }
-  operation["responses"] = {{"200", {{"description", "Done."}, {"content", {{"application/json", {{"schema", info.reply_schema()}}}}}}},
-                            {"400", error_response("The request is wrong; `code` and `detail` say how.")},
-                            {"401", error_response("No valid token.")},
-                            {"403", error_response("Not allowed.")},
-                            {"404", error_response("Not there.")},
-                            {"503", error_response("A dependency is away; try again.")}};
+  operation["responses"] = {
+      {"200",
+       {{"description", "Done."}, {"content", {{"application/json", {{"schema", info.reply_schema()}}}}}}},
+      {"400", error_response("The request is wrong; `code` and `detail` say how.")},
+      {"401", error_response("No valid token.")},
+      {"403", error_response("Not allowed.")},
+      {"404", error_response("Not there.")},
+      {"503", error_response("A dependency is away; try again.")}};
   if (spec.access == Access::guest) operation["security"] = bj::array{};
   return operation;
 }
 
 bj::object call_operation() {
   bj::array parameters;
-  for (const auto* name : {"mateId", "capability", "action"}) parameters.push_back(parameter(name, "path", true, {{"type", "string"}, {"pattern", "^[A-Za-z0-9_-]{1,64}$"}}));
+  for (const auto* name : {"mateId", "capability", "action"})
+    parameters.push_back(
+        parameter(name, "path", true, {{"type", "string"}, {"pattern", "^[A-Za-z0-9_-]{1,64}$"}}));
   parameters.push_back(parameter("X-User-Id", "header", false, {{"type", "string"}}));
   parameters.push_back(parameter("X-Consent-Id", "header", false, {{"type", "string"}}));
   parameters.push_back(parameter("X-Purpose", "header", false, {{"type", "string"}}));
-  return {{"operationId", "mate.call"}, {"summary", "Calls a Mate over NATS and returns its reply; consent and policy are enforced."},
-          {"tags", bj::array{"mate"}}, {"parameters", std::move(parameters)},
+  return {{"operationId", "mate.call"},
+          {"summary", "Calls a Mate over NATS and returns its reply; consent and policy are enforced."},
+          {"tags", bj::array{"mate"}},
+          {"parameters", std::move(parameters)},
           {"requestBody", {{"content", {{"application/json", {{"schema", bj::object{}}}}}}}},
-          {"responses", {{"200", {{"description", "The Mate's reply."}, {"content", {{"application/json", {{"schema", bj::object{}}}}}}}},
-                         {"403", error_response("Policy or consent says no.")}, {"503", error_response("Nobody answers for this Mate.")}}}};
+          {"responses",
+           {{"200",
+             {{"description", "The Mate's reply."},
+              {"content", {{"application/json", {{"schema", bj::object{}}}}}}}},
+            {"403", error_response("Policy or consent says no.")},
+            {"503", error_response("Nobody answers for this Mate.")}}}};
 }
 
 }  // namespace
@@ -92,16 +110,28 @@ bj::object openapi(std::string_view version) {
   }
   paths["/v1/mates/{mateId}/call/{capability}/{action}"] = {{"post", call_operation()}};
   const bj::object problem{{"type", "object"},
-                           {"properties", {{"type", {{"type", "string"}}}, {"title", {{"type", "string"}}}, {"status", {{"type", "integer"}}},
-                                           {"detail", {{"type", "string"}}}, {"code", {{"type", "string"}}}, {"traceId", {{"type", "string"}}}}},
+                           {"properties",
+                            {{"type", {{"type", "string"}}},
+                             {"title", {{"type", "string"}}},
+                             {"status", {{"type", "integer"}}},
+                             {"detail", {{"type", "string"}}},
+                             {"code", {{"type", "string"}}},
+                             {"traceId", {{"type", "string"}}}}},
                            {"required", bj::array{"type", "title", "status", "code"}}};
-  return {{"openapi", "3.1.0"},
-          {"info", {{"title", "Intra365"}, {"version", version}, {"summary", "Mates find each other, talk, and use people's data only with proof, permission and consent."},
-                    {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
-          {"servers", bj::array{bj::object{{"url", "/"}}}},
-          {"security", bj::array{bj::object{{"bearer", bj::array{}}}}},
-          {"paths", std::move(paths)},
-          {"components", {{"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}}}}}, {"schemas", {{"Problem", problem}}}}}};
+  return {
+      {"openapi", "3.1.0"},
+      {"info",
+       {{"title", "Intra365"},
+        {"version", version},
+        {"summary",
+         "Mates find each other, talk, and use people's data only with proof, permission and consent."},
+        {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
+      {"servers", bj::array{bj::object{{"url", "/"}}}},
+      {"security", bj::array{bj::object{{"bearer", bj::array{}}}}},
+      {"paths", std::move(paths)},
+      {"components",
+       {{"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}}}}},
+        {"schemas", {{"Problem", problem}}}}}};
 }
 
 bj::object asyncapi(std::string_view version) {
@@ -110,14 +140,29 @@ bj::object asyncapi(std::string_view version) {
     const auto& spec = *info.spec;
     if (spec.access == Access::service) continue;
     const std::string name(spec.name());
-    const auto reference = [&](std::string_view suffix) { return bj::object{{"$ref", "#/channels/" + name + std::string(suffix)}}; };
-    channels[name] = {{"address", spec.subject}, {"summary", spec.summary},
-                      {"messages", {{"request", {{"contentType", "application/json"}, {"payload", info.request_schema()}, {"examples", bj::array{bj::object{{"payload", example_of(spec)}}}}}}}}};
-    channels[name + ".reply"] = {{"address", nullptr}, {"messages", {{"reply", {{"contentType", "application/json"}, {"payload", info.reply_schema()}}}}}};
-    operations[name] = {{"action", "send"}, {"channel", reference("")}, {"summary", spec.summary}, {"reply", {{"channel", reference(".reply")}}}};
+    const auto reference = [&](std::string_view suffix) {
+      return bj::object{{"$ref", "#/channels/" + name + std::string(suffix)}};
+    };
+    channels[name] = {{"address", spec.subject},
+                      {"summary", spec.summary},
+                      {"messages",
+                       {{"request",
+                         {{"contentType", "application/json"},
+                          {"payload", info.request_schema()},
+                          {"examples", bj::array{bj::object{{"payload", example_of(spec)}}}}}}}}};
+    channels[name + ".reply"] = {
+        {"address", nullptr},
+        {"messages", {{"reply", {{"contentType", "application/json"}, {"payload", info.reply_schema()}}}}}};
+    operations[name] = {{"action", "send"},
+                        {"channel", reference("")},
+                        {"summary", spec.summary},
+                        {"reply", {{"channel", reference(".reply")}}}};
   }
-  return {{"asyncapi", "3.0.0"}, {"info", {{"title", "Intra365 on NATS"}, {"version", version}}}, {"defaultContentType", "application/json"},
-          {"channels", std::move(channels)}, {"operations", std::move(operations)}};
+  return {{"asyncapi", "3.0.0"},
+          {"info", {{"title", "Intra365 on NATS"}, {"version", version}}},
+          {"defaultContentType", "application/json"},
+          {"channels", std::move(channels)},
+          {"operations", std::move(operations)}};
 }
 
 }  // namespace intra365

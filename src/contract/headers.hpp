@@ -4,12 +4,12 @@
 
 namespace intra365::headers {
 
-inline constexpr std::string_view authorization = "Authorization";      ///< `Bearer <access token>`
-inline constexpr std::string_view traceparent = "traceparent";          ///< W3C Trace Context
+inline constexpr std::string_view authorization = "Authorization";  ///< `Bearer <access token>`
+inline constexpr std::string_view traceparent = "traceparent";      ///< W3C Trace Context
 inline constexpr std::string_view tracestate = "tracestate";
-inline constexpr std::string_view deadline_ms = "Intra365-Deadline-Ms"; ///< milliseconds left
-inline constexpr std::string_view user_id = "X-User-Id";                ///< whose data
-inline constexpr std::string_view consent_id = "X-Consent-Id";          ///< by which consent
+inline constexpr std::string_view deadline_ms = "Intra365-Deadline-Ms";  ///< milliseconds left
+inline constexpr std::string_view user_id = "X-User-Id";                 ///< whose data
+inline constexpr std::string_view consent_id = "X-Consent-Id";           ///< by which consent
 inline constexpr std::string_view error_code = "Nats-Service-Error-Code";
 inline constexpr std::string_view error_text = "Nats-Service-Error";
 inline constexpr std::string_view nats_request_info = "Nats-Request-Info";

@@ -8,10 +8,13 @@ std::string_view to_string(Method method) {
 }
 
 std::string_view to_string(Access access) {
-  constexpr std::string_view names[] = {"guest", "anyone", "mate", "operator", "platform-operator", "service"};
+  constexpr std::string_view names[] = {"guest",  "anyone", "mate", "operator", "platform-operator",
+                                        "service"};
   return names[static_cast<int>(access)];
 }
 
-std::string_view to_string(Effect effect) { return effect == Effect::reads ? "reads" : "changes"; }
+std::string_view to_string(Effect effect) {
+  return effect == Effect::reads ? "reads" : "changes";
+}
 
 }  // namespace intra365

@@ -13,6 +13,7 @@ std::string error_body(const Error& error, std::string_view trace_id = {});
 
 /// The error a reply carries, nullopt for a success. Tolerant: a foreign service may send the code without a
 /// body, or a body that is not ours.
-std::optional<Error> read_error(std::string_view code_header, std::string_view text_header, std::string_view body);
+std::optional<Error> read_error(std::string_view code_header, std::string_view text_header,
+                                std::string_view body);
 
 }  // namespace intra365

@@ -9,7 +9,9 @@
 namespace intra365 {
 namespace {
 
-bool has(const std::vector<std::string>& roles, std::string_view role) { return std::ranges::find(roles, role) != roles.end(); }
+bool has(const std::vector<std::string>& roles, std::string_view role) {
+  return std::ranges::find(roles, role) != roles.end();
+}
 
 }  // namespace
 
@@ -18,7 +20,9 @@ std::string_view to_string(PrincipalKind kind) {
   return names[static_cast<int>(kind)];
 }
 
-bool roles::is_assignable(std::string_view role) { return role == mate || role == user || role == operator_; }
+bool roles::is_assignable(std::string_view role) {
+  return role == mate || role == user || role == operator_;
+}
 
 bool roles::is_reserved_name(std::string_view name) {
   return name == admin_id || name == gateway_id || name == "guest" || name == "platform" || name == "system";
@@ -26,17 +30,24 @@ bool roles::is_reserved_name(std::string_view name) {
 
 bool allows(const std::vector<std::string>& held, Access access) {
   switch (access) {
-    case Access::guest: return true;
-    case Access::anyone: return !held.empty();
-    case Access::mate: return has(held, roles::mate) || has(held, roles::operator_);
-    case Access::operator_: return has(held, roles::operator_);
-    case Access::platform_operator: return has(held, roles::platform_operator);
-    case Access::service: return false;  // services reach each other inside the platform's account only
+    case Access::guest:
+      return true;
+    case Access::anyone:
+      return !held.empty();
+    case Access::mate:
+      return has(held, roles::mate) || has(held, roles::operator_);
+    case Access::operator_:
+      return has(held, roles::operator_);
+    case Access::platform_operator:
+      return has(held, roles::platform_operator);
+    case Access::service:
+      return false;  // services reach each other inside the platform's account only
   }
   return false;
 }
 
-SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id, const std::vector<std::string>& held) {
+SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
+                                       const std::vector<std::string>& held) {
   SubjectPermissions permissions;
   for (const auto& operation : catalog()) {
     if (allows(held, operation.spec->access)) permissions.publish.emplace_back(operation.spec->subject);

@@ -13,11 +13,12 @@ enum class PrincipalKind { guest, mate, user, service };
 std::string_view to_string(PrincipalKind kind);
 
 namespace roles {
-inline constexpr std::string_view mate = "mate";                            ///< a Mate: offers and uses capabilities
-inline constexpr std::string_view user = "user";                            ///< a person
-inline constexpr std::string_view operator_ = "operator";                   ///< runs a tenant
-inline constexpr std::string_view platform_operator = "platform-operator";  ///< runs the platform; only in `default`
-inline constexpr std::string_view gateway = "gateway";                      ///< a platform service inside a tenant
+inline constexpr std::string_view mate = "mate";           ///< a Mate: offers and uses capabilities
+inline constexpr std::string_view user = "user";           ///< a person
+inline constexpr std::string_view operator_ = "operator";  ///< runs a tenant
+inline constexpr std::string_view platform_operator =
+    "platform-operator";                                ///< runs the platform; only in `default`
+inline constexpr std::string_view gateway = "gateway";  ///< a platform service inside a tenant
 /// True for the roles that a tenant's operator may give away.
 bool is_assignable(std::string_view role);
 /// Names that only the platform itself gives: nobody may create a Mate or person called so.
@@ -38,7 +39,8 @@ struct SubjectPermissions {
 
 /// Compiled from the roles and the operations' declarations. `id` is a valid subject token; the inbox is
 /// `_INBOX_<id>.>`, so nobody reads another's replies.
-SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id, const std::vector<std::string>& roles);
+SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
+                                       const std::vector<std::string>& roles);
 /// Without credentials: ask for a token, read the answer, nothing else. Each guest's inbox carries a suffix
 /// that only its client knows: `_INBOX_guest.<unguessable>.>`.
 SubjectPermissions guest_permissions();

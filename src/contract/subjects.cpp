@@ -7,7 +7,9 @@ std::string in_account(std::string_view account, std::string_view subject) {
   return text.append(account).append(".").append(subject);
 }
 
-std::string in_any_account(std::string_view subject) { return in_account("*", subject); }
+std::string in_any_account(std::string_view subject) {
+  return in_account("*", subject);
+}
 
 std::optional<Scoped> split_account(std::string_view subject) {
   if (!subject.starts_with("acct.")) return std::nullopt;
@@ -27,6 +29,8 @@ std::string event(std::string_view domain, std::string_view type) {
   return text.append(domain).append(".").append(type);
 }
 
-std::string guard_consent(const MateId& mate) { return "intra365.guard.consent." + mate.str(); }
+std::string guard_consent(const MateId& mate) {
+  return "intra365.guard.consent." + mate.str();
+}
 
 }  // namespace intra365::subjects

@@ -1,7 +1,8 @@
 // Subjects as tenants see them, and as the platform's own account sees them.
 //
-// A tenant's account imports every service of the platform: what a Mate publishes to `intra365.consent.verify`
-// reaches the service as `acct.<account key>.intra365.consent.verify`, the key put there by the server.
+// A tenant's account imports every service of the platform: what a Mate publishes to
+// `intra365.consent.verify` reaches the service as `acct.<account key>.intra365.consent.verify`, the key put
+// there by the server.
 #pragma once
 #include <array>
 #include <optional>
@@ -13,7 +14,8 @@
 namespace intra365::subjects {
 
 /// The services whose subjects a tenant imports: `intra365.<service>.>`.
-inline constexpr std::array<std::string_view, 8> services{"auth", "registry", "consent", "policy", "audit", "llm", "gateway", "observability"};
+inline constexpr std::array<std::string_view, 8> services{"auth",  "registry", "consent", "policy",
+                                                          "audit", "llm",      "gateway", "observability"};
 /// What the platform sends into a tenant: `intra365.<feed>.>`.
 inline constexpr std::array<std::string_view, 2> feeds{"events", "guard"};
 /// Stands for the platform itself where a tenant's account key would be.

@@ -21,8 +21,8 @@ struct ConsentDecision {
 /// `granted` when one record holds now and covers the purpose and every scope. Otherwise the reason of the
 /// record that came nearest: purpose_mismatch and scope_missing before expired, before revoked, before none.
 /// A scope covers those below it: `profile` covers `profile.read`.
-ConsentDecision decide_consent(std::span<const consent::Consent* const> records, std::span<const Scope> scopes,
-                               const Purpose& purpose, Timestamp now);
+ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
+                               std::span<const Scope> scopes, const Purpose& purpose, Timestamp now);
 
 /// True when a consent for `granted` covers a use of `needed`.
 bool covers_scope(const Scope& granted, const Scope& needed);
@@ -38,7 +38,8 @@ class ConsentIndex {
   void clear();
   /// Records of a user for a Mate, in no particular order.
   std::vector<const consent::Consent*> find(const UserId& user, const MateId& mate) const;
-  ConsentDecision decide(const UserId& user, const MateId& mate, std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) const;
+  ConsentDecision decide(const UserId& user, const MateId& mate, std::span<const Scope> scopes,
+                         const Purpose& purpose, Timestamp now) const;
   const consent::Consent* find(const ConsentId& id) const;
   std::size_t size() const { return by_id_.size(); }
   /// Forgets records that stopped holding before `before`; their absence reads as `none`.
@@ -49,7 +50,9 @@ class ConsentIndex {
     std::string user, mate;
     bool operator==(const Key&) const = default;
   };
-  struct KeyView { std::string_view user, mate; };
+  struct KeyView {
+    std::string_view user, mate;
+  };
   struct KeyHash {
     using is_transparent = void;
     std::size_t operator()(const KeyView& key) const {
@@ -60,7 +63,9 @@ class ConsentIndex {
   struct KeyEqual {
     using is_transparent = void;
     template <class A, class B>
-    bool operator()(const A& a, const B& b) const { return std::string_view(a.user) == b.user && std::string_view(a.mate) == b.mate; }
+    bool operator()(const A& a, const B& b) const {
+      return std::string_view(a.user) == b.user && std::string_view(a.mate) == b.mate;
+    }
   };
   std::unordered_map<Key, std::vector<const consent::Consent*>, KeyHash, KeyEqual> by_pair_;
   std::unordered_map<ConsentId, std::unique_ptr<consent::Consent>> by_id_;

@@ -26,12 +26,15 @@ consent::Consent record(std::string id, std::vector<std::string> scopes, std::st
   return one;
 }
 
-DecisionCode decide(const std::vector<consent::Consent>& records, std::vector<std::string> scopes, Timestamp now = kNow) {
+DecisionCode decide(const std::vector<consent::Consent>& records, std::vector<std::string> scopes,
+                    Timestamp now = kNow) {
   ConsentIndex index;
   for (const auto& one : records) index.apply(one);
   std::vector<Scope> needed;
   for (auto& scope : scopes) needed.push_back(Scope::trusted(scope));
-  return index.decide(UserId::trusted("alice"), MateId::trusted("bob"), needed, Purpose::trusted("analytics"), now).code;
+  return index
+      .decide(UserId::trusted("alice"), MateId::trusted("bob"), needed, Purpose::trusted("analytics"), now)
+      .code;
 }
 
 TEST(Consent, one_record_must_cover_every_scope_and_the_purpose) {
@@ -64,7 +67,11 @@ TEST(Consent, revoked_denies_and_an_older_record_cannot_bring_it_back) {
   index.apply(revoked);
   index.apply(record("1", {"a"}));  // arrives late, epoch 1
   const std::vector<Scope> scopes{Scope::trusted("a")};
-  EXPECT_EQ(index.decide(UserId::trusted("alice"), MateId::trusted("bob"), scopes, Purpose::trusted("analytics"), kNow).code, DecisionCode::revoked);
+  EXPECT_EQ(index
+                .decide(UserId::trusted("alice"), MateId::trusted("bob"), scopes,
+                        Purpose::trusted("analytics"), kNow)
+                .code,
+            DecisionCode::revoked);
   index.prune(kNow + 1s);
   EXPECT_EQ(index.size(), 0u);
 }
@@ -83,7 +90,8 @@ TEST(Lease, lives_a_second_from_the_question_and_not_over_a_gap) {
   EXPECT_TRUE(lease.alive(asked + 700ms));
 }
 
-policy::Rule rule(policy::RuleEffect effect, std::string subject, std::string resource, std::map<std::string, boost::json::value> conditions = {}) {
+policy::Rule rule(policy::RuleEffect effect, std::string subject, std::string resource,
+                  std::map<std::string, boost::json::value> conditions = {}) {
   return {effect, {std::move(subject)}, {std::move(resource)}, {"read"}, std::move(conditions)};
 }
 
@@ -97,7 +105,8 @@ policy::Policy policy_of(std::vector<policy::Rule> rules, std::int64_t priority 
   return one;
 }
 
-bool allowed(const std::vector<policy::Policy>& policies, std::string_view subject, std::string_view resource, boost::json::object attributes = {}) {
+bool allowed(const std::vector<policy::Policy>& policies, std::string_view subject, std::string_view resource,
+             boost::json::object attributes = {}) {
   const auto set = PolicySet::compile(policies);
   EXPECT_TRUE(set);
   return (*set)->evaluate({subject, "read", resource, &attributes}).allowed();
@@ -131,11 +140,13 @@ TEST(Policy, deny_wins_inside_a_tier_and_higher_tiers_decide_first) {
 }
 
 TEST(Policy, a_missing_attribute_denies_in_a_deny_rule_and_does_not_allow_in_an_allow_rule) {
-  const auto blocked = policy_of({rule(kAllow, "mate:x", "doc:y"), rule(kDeny, "mate:x", "doc:y", {{"context.blocked", true}})});
+  const auto blocked = policy_of(
+      {rule(kAllow, "mate:x", "doc:y"), rule(kDeny, "mate:x", "doc:y", {{"context.blocked", true}})});
   EXPECT_FALSE(allowed({blocked}, "mate:x", "doc:y"));
   EXPECT_FALSE(allowed({blocked}, "mate:x", "doc:y", {{"context", {{"blocked", true}}}}));
   EXPECT_TRUE(allowed({blocked}, "mate:x", "doc:y", {{"context", {{"blocked", false}}}}));
-  EXPECT_FALSE(allowed({policy_of({rule(kAllow, "mate:x", "doc:y", {{"user.country", "US"}})})}, "mate:x", "doc:y"));
+  EXPECT_FALSE(
+      allowed({policy_of({rule(kAllow, "mate:x", "doc:y", {{"user.country", "US"}})})}, "mate:x", "doc:y"));
 }
 
 TEST(Policy, malformed_policies_are_refused_with_their_place) {
@@ -150,7 +161,9 @@ TEST(Policy, malformed_policies_are_refused_with_their_place) {
 
 class Tokens : public testing::Test {
  protected:
-  Tokens() { verifier_.set_keys(*crypto::KeySet::parse(boost::json::value{{"keys", {key_.public_jwk()}}}), "issuer"); }
+  Tokens() {
+    verifier_.set_keys(*crypto::KeySet::parse(boost::json::value{{"keys", {key_.public_jwk()}}}), "issuer");
+  }
   std::string token(std::function<void(AccessTokenClaims&)> change = {}) {
     AccessTokenClaims claims;
     claims.iss = "issuer";
@@ -190,7 +203,11 @@ TEST_F(Tokens, foreign_and_strange_tokens_are_refused) {
   EXPECT_EQ(refusal(token([](auto& claims) { claims.aud = "other"; })), "token.wrong_issuer");
   EXPECT_EQ(refusal(token([](auto& claims) { claims.kind = "service"; })), "token.malformed");
   EXPECT_EQ(refusal(token([](auto& claims) { claims.sub = "a.b"; })), "token.malformed");
-  EXPECT_EQ(refusal(token([](auto& claims) { claims.iat += 3600; claims.exp += 3600; })), "token.malformed");
+  EXPECT_EQ(refusal(token([](auto& claims) {
+              claims.iat += 3600;
+              claims.exp += 3600;
+            })),
+            "token.malformed");
   EXPECT_EQ(refusal(crypto::SigningKey::generate().sign(access_token_type, "{}")), "token.unknown_key");
   EXPECT_EQ(verifier_.verify_header("").error().code, "token.missing");
 }

@@ -10,7 +10,8 @@ namespace {
 using errors_policy::bad_policy;
 namespace bj = boost::json;
 
-constexpr std::size_t kMaxRules = 200, kMaxPatterns = 200, kMaxConditions = 50, kMaxPatternLength = 512, kMaxSegments = 16;
+constexpr std::size_t kMaxRules = 200, kMaxPatterns = 200, kMaxConditions = 50, kMaxPatternLength = 512,
+                      kMaxSegments = 16;
 constexpr std::string_view kRoots[] = {"subject", "user", "mate", "resource", "action", "consent", "context"};
 
 std::vector<std::string> split(std::string_view text, char by) {
@@ -26,7 +27,8 @@ std::vector<std::string> split(std::string_view text, char by) {
 /// `*` matches any whole segment; `mate:*` any id of that type; everything else itself only.
 bool segment_matches(std::string_view pattern, std::string_view segment) {
   if (pattern == "*") return !segment.empty();
-  if (pattern.ends_with(":*")) return segment.size() > pattern.size() - 1 && segment.starts_with(pattern.substr(0, pattern.size() - 1));
+  if (pattern.ends_with(":*"))
+    return segment.size() > pattern.size() - 1 && segment.starts_with(pattern.substr(0, pattern.size() - 1));
   return pattern == segment;
 }
 
@@ -65,8 +67,10 @@ bool PolicySet::Pattern::matches(std::string_view text) const {
     if (at > text.size()) return false;
     const bool last = i + 1 == segments.size();
     const auto end = text.find('/', at);
-    if (last && open_end) return segment_matches(segments[i], text.substr(at, end == std::string_view::npos ? end : end - at));
-    if (!segment_matches(segments[i], text.substr(at, end == std::string_view::npos ? end : end - at))) return false;
+    if (last && open_end)
+      return segment_matches(segments[i], text.substr(at, end == std::string_view::npos ? end : end - at));
+    if (!segment_matches(segments[i], text.substr(at, end == std::string_view::npos ? end : end - at)))
+      return false;
     if (end == std::string_view::npos) return last;
     at = end + 1;
   }
@@ -74,16 +78,20 @@ bool PolicySet::Pattern::matches(std::string_view text) const {
 }
 
 Result<PolicySet::Pattern> PolicySet::compile_pattern(std::string_view text, std::string_view where) {
-  const auto refuse = [&](std::string_view why) { return fail(bad_policy, std::string(where) + ": " + std::string(why)); };
+  const auto refuse = [&](std::string_view why) {
+    return fail(bad_policy, std::string(where) + ": " + std::string(why));
+  };
   if (text.empty() || text.size() > kMaxPatternLength) return refuse("a pattern has 1 to 512 characters");
-  if (std::ranges::any_of(text, [](unsigned char c) { return c <= ' ' || c >= 0x7f; })) return refuse("a pattern is printable ASCII without spaces");
+  if (std::ranges::any_of(text, [](unsigned char c) { return c <= ' ' || c >= 0x7f; }))
+    return refuse("a pattern is printable ASCII without spaces");
   Pattern pattern{split(text, '/'), false};
   if (pattern.segments.size() > kMaxSegments) return refuse("a pattern has at most 16 segments");
   for (const auto& segment : pattern.segments) {
     if (segment.empty()) return refuse("a segment is empty");
     const auto star = segment.find('*');
     const bool whole = segment == "*" || (segment.ends_with(":*") && star == segment.size() - 1);
-    if (star != std::string::npos && !whole) return refuse("'*' stands for a whole segment or a whole id, not for a part");
+    if (star != std::string::npos && !whole)
+      return refuse("'*' stands for a whole segment or a whole id, not for a part");
   }
   pattern.open_end = pattern.segments.back() == "*" || pattern.segments.size() == 1;
   // A single exact segment is not open: `doc:y` must not match `doc:y/secret`.
@@ -94,29 +102,46 @@ Result<PolicySet::Pattern> PolicySet::compile_pattern(std::string_view text, std
 Result<PolicySet::CompiledRule> PolicySet::compile_rule(const policy::Policy& policy, std::size_t index) {
   const auto& rule = policy.rules[index];
   const auto at = "rules[" + std::to_string(index) + "]";
-  CompiledRule compiled{policy.priority.value_or(100), rule.effect, {}, {}, rule.actions, {}, policy.policy_id.value_or(PolicyId()),
-                        policy.version.value_or(1), static_cast<std::int64_t>(index)};
-  const auto patterns = [&](const std::vector<std::string>& texts, std::vector<Pattern>& into, std::string_view field) -> Result<void> {
-    if (texts.empty() || texts.size() > kMaxPatterns) return fail(bad_policy, at + "." + std::string(field) + ": 1 to 200 patterns are needed");
+  CompiledRule compiled{policy.priority.value_or(100),
+                        rule.effect,
+                        {},
+                        {},
+                        rule.actions,
+                        {},
+                        policy.policy_id.value_or(PolicyId()),
+                        policy.version.value_or(1),
+                        static_cast<std::int64_t>(index)};
+  const auto patterns = [&](const std::vector<std::string>& texts, std::vector<Pattern>& into,
+                            std::string_view field) -> Result<void> {
+    if (texts.empty() || texts.size() > kMaxPatterns)
+      return fail(bad_policy, at + "." + std::string(field) + ": 1 to 200 patterns are needed");
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      TRY(auto pattern, compile_pattern(texts[i], at + "." + std::string(field) + "[" + std::to_string(i) + "]"));
+      TRY(auto pattern,
+          compile_pattern(texts[i], at + "." + std::string(field) + "[" + std::to_string(i) + "]"));
       into.push_back(std::move(pattern));
     }
     return {};
   };
   CHECK(patterns(rule.subjects, compiled.subjects, "subjects"));
   CHECK(patterns(rule.resources, compiled.resources, "resources"));
-  if (rule.actions.empty() || rule.actions.size() > kMaxPatterns) return fail(bad_policy, at + ".actions: 1 to 200 actions are needed");
+  if (rule.actions.empty() || rule.actions.size() > kMaxPatterns)
+    return fail(bad_policy, at + ".actions: 1 to 200 actions are needed");
   for (const auto& action : rule.actions) {
-    if (action.empty() || action.size() > 128 || (action != "*" && !is_dotted_name(action))) return fail(bad_policy, at + ".actions: '" + action.substr(0, 64) + "' is not an action name or '*'");
+    if (action.empty() || action.size() > 128 || (action != "*" && !is_dotted_name(action)))
+      return fail(bad_policy, at + ".actions: '" + action.substr(0, 64) + "' is not an action name or '*'");
   }
   if (rule.conditions.size() > kMaxConditions) return fail(bad_policy, at + ".conditions: at most 50");
   for (const auto& [path, expected] : rule.conditions) {
     auto parts = split(path, '.');
-    if (parts.size() < 2 || parts.size() > 8 || std::ranges::find(kRoots, parts[0]) == std::end(kRoots) || std::ranges::find(parts, "") != parts.end()) {
-      return fail(bad_policy, at + ".conditions: '" + path.substr(0, 64) + "' must be a path below subject, user, mate, resource, action, consent or context");
+    if (parts.size() < 2 || parts.size() > 8 || std::ranges::find(kRoots, parts[0]) == std::end(kRoots) ||
+        std::ranges::find(parts, "") != parts.end()) {
+      return fail(bad_policy,
+                  at + ".conditions: '" + path.substr(0, 64) +
+                      "' must be a path below subject, user, mate, resource, action, consent or context");
     }
-    if (expected.is_object()) return fail(bad_policy, at + ".conditions." + path.substr(0, 64) + ": a value or a list of values is expected");
+    if (expected.is_object())
+      return fail(bad_policy,
+                  at + ".conditions." + path.substr(0, 64) + ": a value or a list of values is expected");
     compiled.conditions.push_back({std::move(parts), expected});
   }
   return compiled;
@@ -135,8 +160,10 @@ Result<std::shared_ptr<const PolicySet>> PolicySet::compile(const std::vector<po
   return set;
 }
 
-PolicySet::Truth PolicySet::check(const Condition& condition, const PolicyRequest& request, std::string& error) {
-  const auto* actual = request.attributes == nullptr ? nullptr : find_attribute(*request.attributes, condition.path);
+PolicySet::Truth PolicySet::check(const Condition& condition, const PolicyRequest& request,
+                                  std::string& error) {
+  const auto* actual =
+      request.attributes == nullptr ? nullptr : find_attribute(*request.attributes, condition.path);
   if (actual == nullptr) {
     error = "attribute missing: " + condition.path.front();
     for (std::size_t i = 1; i < condition.path.size(); ++i) error += "." + condition.path[i];
@@ -152,20 +179,28 @@ PolicyDecision PolicySet::evaluate(const PolicyRequest& request) const {
     const bool new_tier = i > 0 && rule.priority != rules_[i - 1].priority;
     if (new_tier && !(allowed.reasons.empty() && denied.reasons.empty())) break;
 
-    const auto matches = [](std::string_view text) { return [text](const Pattern& pattern) { return pattern.matches(text); }; };
-    if (std::ranges::none_of(rule.actions, [&](const auto& action) { return action == "*" || action == request.action; })) continue;
+    const auto matches = [](std::string_view text) {
+      return [text](const Pattern& pattern) { return pattern.matches(text); };
+    };
+    if (std::ranges::none_of(rule.actions,
+                             [&](const auto& action) { return action == "*" || action == request.action; }))
+      continue;
     if (std::ranges::none_of(rule.subjects, matches(request.subject))) continue;
     if (std::ranges::none_of(rule.resources, matches(request.resource))) continue;
 
     // A false condition settles the rule even where another one cannot be evaluated.
     bool fails = false;
     std::string error;
-    for (const auto& condition : rule.conditions) fails = fails || check(condition, request, error) == Truth::no;
+    for (const auto& condition : rule.conditions)
+      fails = fails || check(condition, request, error) == Truth::no;
     if (fails) continue;
     const bool unknown = !error.empty();
-    policy::Reason reason{rule.policy_id, rule.version, rule.index, rule.effect, unknown ? std::optional(error) : std::nullopt};
-    if (rule.effect == policy::RuleEffect::deny) denied.reasons.push_back(std::move(reason));
-    else if (!unknown) allowed.reasons.push_back(std::move(reason));
+    policy::Reason reason{rule.policy_id, rule.version, rule.index, rule.effect,
+                          unknown ? std::optional(error) : std::nullopt};
+    if (rule.effect == policy::RuleEffect::deny)
+      denied.reasons.push_back(std::move(reason));
+    else if (!unknown)
+      allowed.reasons.push_back(std::move(reason));
   }
   if (!denied.reasons.empty() || allowed.reasons.empty()) return denied;
   allowed.decision = policy::Decision::allow;
@@ -173,18 +208,22 @@ PolicyDecision PolicySet::evaluate(const PolicyRequest& request) const {
 }
 
 Result<Entity> read_entity(const bj::value& value, std::string_view field) {
-  const auto refuse = [&](std::string_view why) { return fail(errors::bad_value, std::string(field) + ": " + std::string(why)); };
+  const auto refuse = [&](std::string_view why) {
+    return fail(errors::bad_value, std::string(field) + ": " + std::string(why));
+  };
   if (const auto* text = value.if_string()) {
     const std::string_view view(*text);
     const auto colon = view.find(':');
-    if (view.size() > 512 || colon == 0 || colon == std::string_view::npos || colon + 1 == view.size()) return refuse("expected 'type:id'");
+    if (view.size() > 512 || colon == 0 || colon == std::string_view::npos || colon + 1 == view.size())
+      return refuse("expected 'type:id'");
     return Entity{std::string(view), {{"type", view.substr(0, colon)}, {"id", view.substr(colon + 1)}}};
   }
   const auto* object = value.if_object();
   if (object == nullptr) return refuse("expected 'type:id' or an object with type and id");
   const auto* type = object->if_contains("type");
   const auto* id = object->if_contains("id");
-  if (type == nullptr || id == nullptr || !type->is_string() || !id->is_string()) return refuse("type and id must be strings");
+  if (type == nullptr || id == nullptr || !type->is_string() || !id->is_string())
+    return refuse("type and id must be strings");
   Entity entity{std::string(type->get_string()) + ":" + std::string(id->get_string()), {}};
   if (entity.text.size() > 512) return refuse("longer than 512 characters");
   if (const auto* properties = object->if_contains("properties")) {
@@ -197,15 +236,19 @@ Result<Entity> read_entity(const bj::value& value, std::string_view field) {
 }
 
 Result<std::string> read_action(const bj::value& value) {
-  if (const auto* text = value.if_string(); text != nullptr && !text->empty() && text->size() <= 128) return std::string(*text);
+  if (const auto* text = value.if_string(); text != nullptr && !text->empty() && text->size() <= 128)
+    return std::string(*text);
   if (const auto* object = value.if_object()) {
     const auto* name = object->if_contains("name");
-    if (name != nullptr && name->is_string() && !name->get_string().empty() && name->get_string().size() <= 128) return std::string(name->get_string());
+    if (name != nullptr && name->is_string() && !name->get_string().empty() &&
+        name->get_string().size() <= 128)
+      return std::string(name->get_string());
   }
   return fail(errors::bad_value, "action: expected a name or an object with a name");
 }
 
-Result<bj::object> attributes_of(const policy::EvaluateRequest& request, const Entity& subject, const Entity& resource) {
+Result<bj::object> attributes_of(const policy::EvaluateRequest& request, const Entity& subject,
+                                 const Entity& resource) {
   bj::object attributes;
   if (request.context.is_object()) {
     attributes["context"] = request.context;
@@ -229,7 +272,8 @@ Result<void> validate(const policy::Policy& policy) {
   if (policy.name.empty() || policy.name.size() > 200) return fail(bad_policy, "name: 1 to 200 characters");
   if (policy.type.empty() || policy.type.size() > 64) return fail(bad_policy, "type: 1 to 64 characters");
   if (policy.rules.size() > kMaxRules) return fail(bad_policy, "rules: at most 200");
-  if (const auto priority = policy.priority.value_or(100); priority < 0 || priority > 1'000'000) return fail(bad_policy, "priority: 0 to 1000000");
+  if (const auto priority = policy.priority.value_or(100); priority < 0 || priority > 1'000'000)
+    return fail(bad_policy, "priority: 0 to 1000000");
   auto active = policy;
   active.active = true;
   CHECK(PolicySet::compile({active}));

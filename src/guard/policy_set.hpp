@@ -14,15 +14,16 @@
 namespace intra365::guard {
 
 namespace errors_policy {
-inline constexpr ErrorCode bad_policy{ErrorKind::invalid, "policy.invalid", "The policy is not well-formed; the message says where."};
+inline constexpr ErrorCode bad_policy{ErrorKind::invalid, "policy.invalid",
+                                      "The policy is not well-formed; the message says where."};
 }  // namespace errors_policy
 
 /// The question. Attribute paths in conditions begin with one of: subject, user, mate, resource, action,
 /// consent, context.
 struct PolicyRequest {
-  std::string_view subject;   ///< `mate:assistant`
-  std::string_view action;    ///< `call`
-  std::string_view resource;  ///< `mate:image-analyzer/image-analysis/analyze-image`
+  std::string_view subject;                         ///< `mate:assistant`
+  std::string_view action;                          ///< `call`
+  std::string_view resource;                        ///< `mate:image-analyzer/image-analysis/analyze-image`
   const boost::json::object* attributes = nullptr;  ///< `{"context":{…},"user":{…},"consent":{…},…}`
 };
 
@@ -79,7 +80,8 @@ Result<Entity> read_entity(const boost::json::value& value, std::string_view fie
 Result<std::string> read_action(const boost::json::value& value);
 /// The attribute tree of an evaluate request: context as sent, subject, resource, and the subject again
 /// under its own type (`user`, `mate`).
-Result<boost::json::object> attributes_of(const policy::EvaluateRequest& request, const Entity& subject, const Entity& resource);
+Result<boost::json::object> attributes_of(const policy::EvaluateRequest& request, const Entity& subject,
+                                          const Entity& resource);
 
 /// Checked at publication: names, patterns, conditions, and their numbers are within limits.
 Result<void> validate(const policy::Policy& policy);

@@ -57,7 +57,8 @@ void TokenVerifier::set_keys(crypto::KeySet keys, std::string issuer) {
 Result<const Identity*> TokenVerifier::verify_header(std::string_view authorization) {
   constexpr std::string_view scheme = "Bearer ";
   if (authorization.empty()) return fail(errors::no_token);
-  if (!authorization.starts_with(scheme)) return fail(errors::malformed_token, "Authorization must be 'Bearer <token>'");
+  if (!authorization.starts_with(scheme))
+    return fail(errors::malformed_token, "Authorization must be 'Bearer <token>'");
   return verify(authorization.substr(scheme.size()));
 }
 
@@ -66,7 +67,8 @@ Result<const Identity*> TokenVerifier::verify(std::string_view token) {
   if (found == verified_.end()) {
     TRY(auto identity, read(token));
     if (identity.expires_at <= clock_.now()) return fail(errors::expired_token);
-    if (verified_.size() >= kMaxCached) verified_.clear();  // simple, bounded, and rare: an hour's worth of tokens
+    if (verified_.size() >= kMaxCached)
+      verified_.clear();  // simple, bounded, and rare: an hour's worth of tokens
     found = verified_.emplace(std::string(token), std::move(identity)).first;
   }
   const auto& identity = found->second;
@@ -84,12 +86,21 @@ Result<Identity> TokenVerifier::read(std::string_view token) const {
   const auto claims = json::decode<AccessTokenClaims>(verified.payload, json::Unknown::ignore);
   if (!claims) return fail(errors::malformed_token, "the token's claims are not those of an access token");
   if (claims->iss != issuer_ || claims->aud != access_token_audience) return fail(errors::wrong_issuer);
-  if (from_unix_seconds(claims->iat) > clock_.now() + kClockSkew) return fail(errors::malformed_token, "the token was issued in the future");
+  if (from_unix_seconds(claims->iat) > clock_.now() + kClockSkew)
+    return fail(errors::malformed_token, "the token was issued in the future");
   const auto tenant = TenantId::parse(claims->tenant);
   const auto kind = parse_kind(claims->kind);
-  if (!tenant || !kind || !is_token(claims->sub)) return fail(errors::malformed_token, "the token's subject is not valid");
-  return Identity{*kind, claims->sub, *tenant, claims->roles, claims->scopes, claims->jti, claims->key_id.value_or(""),
-                  from_unix_seconds(claims->iat), from_unix_seconds(claims->exp)};
+  if (!tenant || !kind || !is_token(claims->sub))
+    return fail(errors::malformed_token, "the token's subject is not valid");
+  return Identity{*kind,
+                  claims->sub,
+                  *tenant,
+                  claims->roles,
+                  claims->scopes,
+                  claims->jti,
+                  claims->key_id.value_or(""),
+                  from_unix_seconds(claims->iat),
+                  from_unix_seconds(claims->exp)};
 }
 
 }  // namespace intra365::guard

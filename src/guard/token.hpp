@@ -15,12 +15,12 @@ namespace intra365::guard {
 /// What a verified access token says.
 struct Identity {
   PrincipalKind kind = PrincipalKind::guest;
-  std::string id;         ///< Mate or user id
+  std::string id;  ///< Mate or user id
   TenantId tenant;
   std::vector<std::string> roles;
   std::vector<Scope> scopes;
-  std::string token_id;   ///< jti
-  std::string key_id;     ///< API key the token came from, may be empty
+  std::string token_id;  ///< jti
+  std::string key_id;    ///< API key the token came from, may be empty
   Timestamp issued_at, expires_at;
 
   /// `mate:<id>` or `user:<id>`
@@ -35,7 +35,8 @@ struct AccessTokenClaims {
   std::vector<Scope> scopes;
   std::optional<std::string> key_id;
 };
-BOOST_DESCRIBE_STRUCT(AccessTokenClaims, (), (iss, sub, aud, jti, client_id, tenant, kind, iat, exp, roles, scopes, key_id))
+BOOST_DESCRIBE_STRUCT(AccessTokenClaims, (),
+                      (iss, sub, aud, jti, client_id, tenant, kind, iat, exp, roles, scopes, key_id))
 
 inline constexpr std::string_view access_token_type = "at+jwt";
 inline constexpr std::string_view access_token_audience = "intra365";
@@ -47,11 +48,16 @@ class RevocationList {
   bool covers(const Identity& identity) const;
   /// Forgets what no living token can be concerned by.
   void prune(Timestamp now);
-  void clear() { tokens_.clear(); subjects_.clear(); }
+  void clear() {
+    tokens_.clear();
+    subjects_.clear();
+  }
   std::size_t size() const { return tokens_.size() + subjects_.size(); }
 
  private:
-  struct Entry { Timestamp revoked_at, expires_at; };
+  struct Entry {
+    Timestamp revoked_at, expires_at;
+  };
   std::unordered_map<std::string, Entry> tokens_;    ///< by jti
   std::unordered_map<std::string, Entry> subjects_;  ///< by "<tenant>/<subject>"
 };

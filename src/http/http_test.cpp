@@ -24,7 +24,8 @@ class EchoServer {
     thread_ = std::thread([this] { io_.run(); });
   }
   ~EchoServer() {
-    asio::co_spawn(io_, server_.drain(std::chrono::steady_clock::now() + 2s), [this](std::exception_ptr, Result<void>) { io_.stop(); });
+    asio::co_spawn(io_, server_.drain(std::chrono::steady_clock::now() + 2s),
+                   [this](std::exception_ptr, Result<void>) { io_.stop(); });
     thread_.join();
   }
   /// Sends raw bytes on a new connection and reads until the server closes it.
@@ -44,7 +45,9 @@ class EchoServer {
   static ServerOptions options(Limits limits) {
     ServerOptions result;
     result.limits = limits;
-    result.render_error = [](int status, const Error& error) { return Response{status, "text/plain", error.code, {}}; };
+    result.render_error = [](int status, const Error& error) {
+      return Response{status, "text/plain", error.code, {}};
+    };
     return result;
   }
   static asio::awaitable<Response> echo(Request request) {
@@ -56,11 +59,15 @@ class EchoServer {
   std::thread thread_;
 };
 
-std::string status_of(const std::string& answer) { return answer.substr(0, answer.find("\r\n")); }
+std::string status_of(const std::string& answer) {
+  return answer.substr(0, answer.find("\r\n"));
+}
 
 TEST(Server, answers_requests_in_order_on_one_connection) {
   EchoServer server;
-  const auto answer = server.talk("GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  const auto answer = server.talk(
+      "GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: "
+      "close\r\n\r\nhi");
   EXPECT_EQ(status_of(answer), "HTTP/1.1 200 OK");
   EXPECT_LT(answer.find("GET /a "), answer.find("POST /b hi"));
 }
@@ -70,15 +77,20 @@ TEST(Server, oversized_bodies_and_headers_are_refused_with_their_status) {
   limits.body_bytes = 100;
   limits.header_bytes = 1024;
   EchoServer server(limits);
-  EXPECT_EQ(status_of(server.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n")), "HTTP/1.1 413 Payload Too Large");
-  EXPECT_EQ(status_of(server.talk("GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + std::string(2000, 'a') + "\r\n\r\n")), "HTTP/1.1 431 Request Header Fields Too Large");
+  EXPECT_EQ(status_of(server.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n")),
+            "HTTP/1.1 413 Payload Too Large");
+  EXPECT_EQ(
+      status_of(server.talk("GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + std::string(2000, 'a') + "\r\n\r\n")),
+      "HTTP/1.1 431 Request Header Fields Too Large");
 }
 
 TEST(Server, ambiguous_and_malformed_requests_are_refused) {
   EchoServer server;
   for (const auto* request : {
-           "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
-           "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+           "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\nConnection: "
+           "close\r\n\r\n0\r\n\r\n",
+           "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\nConnection: "
+           "close\r\n\r\nabc",
            "GET /../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
            "GET /a%2fb HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
            "GET /a%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -91,7 +103,8 @@ TEST(Server, ambiguous_and_malformed_requests_are_refused) {
 
 TEST(Server, a_handler_that_throws_is_an_internal_error) {
   EchoServer server;
-  EXPECT_EQ(status_of(server.talk("GET /throw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")), "HTTP/1.1 500 Internal Server Error");
+  EXPECT_EQ(status_of(server.talk("GET /throw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")),
+            "HTTP/1.1 500 Internal Server Error");
 }
 
 TEST(Server, a_slow_request_is_cut_off) {
@@ -108,7 +121,8 @@ TEST(Server, a_taken_port_is_named) {
   asio::io_context io;
   ServerOptions options;
   options.port = first.port();
-  Server second(io.get_executor(), options, [](Request) -> asio::awaitable<Response> { co_return Response(); });
+  Server second(io.get_executor(), options,
+                [](Request) -> asio::awaitable<Response> { co_return Response(); });
   const auto started = second.start();
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, "http.port_taken");

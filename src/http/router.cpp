@@ -46,7 +46,8 @@ void Router::add(std::string_view method, std::string_view path, std::size_t ind
     if (!next) next = std::make_unique<Node>();
     node = next.get();
   }
-  [[maybe_unused]] const bool added = node->methods.try_emplace(std::string(method), Node::Route{index, std::move(names)}).second;
+  [[maybe_unused]] const bool added =
+      node->methods.try_emplace(std::string(method), Node::Route{index, std::move(names)}).second;
   assert(added && "a route is declared once");
 }
 
@@ -63,7 +64,8 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   }
   match.kind = Match::Kind::found;
   match.index = route->second.index;
-  for (std::size_t i = 0; i < values.size(); ++i) match.parameters.emplace_back(route->second.names[i], values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    match.parameters.emplace_back(route->second.names[i], values[i]);
   return match;
 }
 

@@ -23,8 +23,9 @@ class Router {
   struct Match {
     enum class Kind { found, no_path, no_method } kind = Kind::no_path;
     std::size_t index = 0;
-    std::vector<std::pair<std::string_view, std::string_view>> parameters;  ///< views of the route and the path
-    std::vector<std::string_view> allowed;                                  ///< methods, when none fits
+    std::vector<std::pair<std::string_view, std::string_view>>
+        parameters;                         ///< views of the route and the path
+    std::vector<std::string_view> allowed;  ///< methods, when none fits
   };
   Match find(std::string_view method, std::string_view path) const;
 

@@ -30,18 +30,22 @@ std::string lower_case(std::string_view text) {
 /// different readers.
 std::optional<Request> read_request(wire::request<wire::string_body>& message, std::string remote) {
   if (message.count(wire::field::content_length) > 1) return std::nullopt;
-  if (message.count(wire::field::content_length) == 1 && message.count(wire::field::transfer_encoding) > 0) return std::nullopt;
+  if (message.count(wire::field::content_length) == 1 && message.count(wire::field::transfer_encoding) > 0)
+    return std::nullopt;
   Request request;
   request.method = std::string_view(message.method_string());
   request.target = std::string_view(message.target());
   const std::string_view target(request.target);
   const auto question = target.find('?');
   auto path = decode_path(target.substr(0, question));
-  auto query = parse_query(question == std::string_view::npos ? std::string_view() : target.substr(question + 1));
+  auto query =
+      parse_query(question == std::string_view::npos ? std::string_view() : target.substr(question + 1));
   if (!path || !query || !is_clean_path(*path)) return std::nullopt;
   request.path = *std::move(path);
   request.query = *std::move(query);
-  for (const auto& field : message) request.headers.emplace_back(lower_case(std::string_view(field.name_string())), std::string_view(field.value()));
+  for (const auto& field : message)
+    request.headers.emplace_back(lower_case(std::string_view(field.name_string())),
+                                 std::string_view(field.value()));
   request.body = std::move(message.body());
   request.remote = std::move(remote);
   return request;
@@ -71,7 +75,11 @@ std::string percent_decode(std::string_view text, bool plus_is_space, bool& ok) 
 
 struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(asio::any_io_executor executor_, ServerOptions options_, Handler handler_)
-      : executor(executor_), options(std::move(options_)), handler(std::move(handler_)), acceptor(executor), all_gone(executor, SteadyTime::max()) {}
+      : executor(executor_),
+        options(std::move(options_)),
+        handler(std::move(handler_)),
+        acceptor(executor),
+        all_gone(executor, SteadyTime::max()) {}
 
   /// One client's connection, so that draining can reach it.
   struct Peer {
@@ -140,19 +148,22 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       peer.idle = true;
       if (buffer.size() == 0) {
         beast::get_lowest_layer(stream).expires_after(options.limits.idle_timeout);
-        const auto got = co_await stream.async_read_some(buffer.prepare(4096), asio::redirect_error(asio::use_awaitable, error));
+        const auto got = co_await stream.async_read_some(buffer.prepare(4096),
+                                                         asio::redirect_error(asio::use_awaitable, error));
         if (error) break;
         buffer.commit(got);
       }
       peer.idle = false;
       // One clock for the whole request: a client that sends a byte now and then gains nothing by it.
       beast::get_lowest_layer(stream).expires_after(options.limits.read_timeout);
-      co_await wire::async_read_header(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+      co_await wire::async_read_header(stream, buffer, parser,
+                                       asio::redirect_error(asio::use_awaitable, error));
       if (!error && parser.get()[wire::field::expect] == "100-continue") {
         wire::response<wire::empty_body> proceed(wire::status::continue_, 11);
         co_await wire::async_write(stream, proceed, asio::redirect_error(asio::use_awaitable, error));
       }
-      if (!error) co_await wire::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+      if (!error)
+        co_await wire::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
       if (error) {
         if (const auto refusal = refusal_of(error)) co_await send(stream, *refusal, 11, false, false);
         break;
@@ -182,15 +193,19 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     try {
       co_return co_await handler(std::move(request));
     } catch (const std::exception& exception) {
-      co_return options.render_error ? options.render_error(500, Error(intra365::errors::internal)) : Response{500, "text/plain", "internal error\n", {}};
+      co_return options.render_error ? options.render_error(500, Error(intra365::errors::internal))
+                                     : Response{500, "text/plain", "internal error\n", {}};
     }
   }
 
   std::optional<Response> refusal_of(error_code error) const {
     if (error == wire::error::header_limit) return render(431, errors::too_large);
     if (error == wire::error::body_limit) return render(413, errors::too_large);
-    if (error == beast::error::timeout || error == wire::error::end_of_stream || error == asio::error::connection_reset) return std::nullopt;
-    if (error.category() == wire::make_error_code(wire::error::bad_method).category()) return render(400, errors::malformed);
+    if (error == beast::error::timeout || error == wire::error::end_of_stream ||
+        error == asio::error::connection_reset)
+      return std::nullopt;
+    if (error.category() == wire::make_error_code(wire::error::bad_method).category())
+      return render(400, errors::malformed);
     return std::nullopt;
   }
 
@@ -206,8 +221,10 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     beast::get_lowest_layer(stream).expires_after(options.limits.write_timeout);
     wire::response_serializer<wire::string_body> serializer(message);
     serializer.split(head);
-    if (head) co_await wire::async_write_header(stream, serializer, asio::use_awaitable);
-    else co_await wire::async_write(stream, serializer, asio::use_awaitable);
+    if (head)
+      co_await wire::async_write_header(stream, serializer, asio::use_awaitable);
+    else
+      co_await wire::async_write(stream, serializer, asio::use_awaitable);
   }
 
   asio::any_io_executor executor;
@@ -233,19 +250,26 @@ Result<void> Server::start() {
   try {
     if (!self.options.certificate_file.empty()) {
       self.tls.emplace(asio::ssl::context::tls_server);
-      self.tls->set_options(asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1 | asio::ssl::context::no_compression);
+      self.tls->set_options(asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1 |
+                            asio::ssl::context::no_compression);
       self.tls->use_certificate_chain_file(self.options.certificate_file);
       self.tls->use_private_key_file(self.options.key_file, asio::ssl::context::pem);
     }
-    const tcp::endpoint endpoint(asio::ip::make_address(self.options.host == "localhost" ? "127.0.0.1" : self.options.host), self.options.port);
+    const tcp::endpoint endpoint(
+        asio::ip::make_address(self.options.host == "localhost" ? "127.0.0.1" : self.options.host),
+        self.options.port);
     self.acceptor.open(endpoint.protocol());
     self.acceptor.set_option(asio::socket_base::reuse_address(true));
     self.acceptor.bind(endpoint);
     self.acceptor.listen();
   } catch (const boost::system::system_error& exception) {
-    return fail(errors::port_taken, self.options.host + ":" + std::to_string(self.options.port) + ": " + exception.code().message());
+    return fail(errors::port_taken, self.options.host + ":" + std::to_string(self.options.port) + ": " +
+                                        exception.code().message());
   }
-  asio::co_spawn(self.executor, [](std::shared_ptr<Impl> impl) -> asio::awaitable<void> { co_await impl->accept_all(); }(impl_), asio::detached);
+  asio::co_spawn(
+      self.executor,
+      [](std::shared_ptr<Impl> impl) -> asio::awaitable<void> { co_await impl->accept_all(); }(impl_),
+      asio::detached);
   return {};
 }
 
@@ -254,7 +278,9 @@ unsigned short Server::port() const {
   return impl_->acceptor.local_endpoint(ignored).port();
 }
 
-std::size_t Server::connections() const { return impl_->peers.size(); }
+std::size_t Server::connections() const {
+  return impl_->peers.size();
+}
 
 Task<> Server::drain(SteadyTime deadline) {
   const auto self = impl_;

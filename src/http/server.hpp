@@ -14,19 +14,22 @@
 namespace intra365::http {
 
 namespace errors {
-inline constexpr ErrorCode port_taken{ErrorKind::unavailable, "http.port_taken", "The address is in use by another program."};
-inline constexpr ErrorCode too_large{ErrorKind::invalid, "http.too_large", "The request's body or header is larger than allowed."};
-inline constexpr ErrorCode malformed{ErrorKind::invalid, "http.malformed", "The request is not well-formed HTTP."};
+inline constexpr ErrorCode port_taken{ErrorKind::unavailable, "http.port_taken",
+                                      "The address is in use by another program."};
+inline constexpr ErrorCode too_large{ErrorKind::invalid, "http.too_large",
+                                     "The request's body or header is larger than allowed."};
+inline constexpr ErrorCode malformed{ErrorKind::invalid, "http.malformed",
+                                     "The request is not well-formed HTTP."};
 }  // namespace errors
 
 struct Request {
-  std::string method;   ///< GET, POST …
-  std::string target;   ///< as sent: path and query
-  std::string path;     ///< percent-decoded, without query; no "..", always begins with '/'
+  std::string method;  ///< GET, POST …
+  std::string target;  ///< as sent: path and query
+  std::string path;    ///< percent-decoded, without query; no "..", always begins with '/'
   std::vector<std::pair<std::string, std::string>> query;    ///< decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
   std::string body;
-  std::string remote;   ///< address of the peer
+  std::string remote;  ///< address of the peer
   std::string_view header(std::string_view lower_case_name) const;
   std::string_view parameter(std::string_view name) const;
 };
@@ -42,8 +45,8 @@ struct Limits {
   std::size_t header_bytes = 16u << 10;
   std::size_t body_bytes = 1u << 20;
   std::size_t connections = 10000;
-  std::chrono::milliseconds read_timeout{15000};   ///< for one whole request, from its first byte
-  std::chrono::milliseconds idle_timeout{60000};   ///< between requests
+  std::chrono::milliseconds read_timeout{15000};  ///< for one whole request, from its first byte
+  std::chrono::milliseconds idle_timeout{60000};  ///< between requests
   std::chrono::milliseconds write_timeout{15000};
 };
 

@@ -18,9 +18,15 @@ std::optional<std::string> decode(std::string_view text, bool plus_is_space, std
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '+' && plus_is_space) { out.push_back(' '); continue; }
+    if (text[i] == '+' && plus_is_space) {
+      out.push_back(' ');
+      continue;
+    }
     if (static_cast<unsigned char>(text[i]) <= ' ' || text[i] == 0x7f) return std::nullopt;
-    if (text[i] != '%') { out.push_back(text[i]); continue; }
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
     if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0) return std::nullopt;
     const auto byte = static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
     if (byte == '\0' || refused.find(byte) != std::string_view::npos) return std::nullopt;
@@ -32,8 +38,12 @@ std::optional<std::string> decode(std::string_view text, bool plus_is_space, std
 
 }  // namespace
 
-std::optional<std::string> decode_path(std::string_view text) { return decode(text, false, "/\\"); }
-std::optional<std::string> decode_query_part(std::string_view text) { return decode(text, true, ""); }
+std::optional<std::string> decode_path(std::string_view text) {
+  return decode(text, false, "/\\");
+}
+std::optional<std::string> decode_query_part(std::string_view text) {
+  return decode(text, true, "");
+}
 
 std::optional<std::vector<std::pair<std::string, std::string>>> parse_query(std::string_view text) {
   std::vector<std::pair<std::string, std::string>> parameters;
@@ -43,7 +53,8 @@ std::optional<std::vector<std::pair<std::string, std::string>>> parse_query(std:
     if (part.empty()) continue;
     const auto equals = part.find('=');
     auto name = decode_query_part(part.substr(0, equals));
-    auto value = decode_query_part(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1));
+    auto value =
+        decode_query_part(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1));
     if (!name || !value || parameters.size() == kMaxParameters) return std::nullopt;
     parameters.emplace_back(*std::move(name), *std::move(value));
   }

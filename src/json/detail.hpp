@@ -41,7 +41,8 @@ template <class T>
 concept DescribedEnum = std::is_enum_v<T> && boost::describe::has_describe_enumerators<T>::value;
 
 template <class T>
-using Members = boost::describe::describe_members<T, boost::describe::mod_any_access | boost::describe::mod_inherited>;
+using Members =
+    boost::describe::describe_members<T, boost::describe::mod_any_access | boost::describe::mod_inherited>;
 
 /// A member's wire name, computed by the compiler.
 template <class D>
@@ -56,7 +57,10 @@ struct WireName {
     std::size_t n = 0;
     bool upper = false;
     for (const char* c = D::name; *c != '\0'; ++c) {
-      if (*c == '_') { upper = n > 0; continue; }
+      if (*c == '_') {
+        upper = n > 0;
+        continue;
+      }
       out[n++] = upper && *c >= 'a' && *c <= 'z' ? static_cast<char>(*c - 32) : *c;
       upper = false;
     }
@@ -80,7 +84,8 @@ constexpr bool may_be_absent(std::string_view snake_name) {
   return false;
 }
 template <class M>
-constexpr bool kind_may_be_absent = is_optional<M>::value || is_vector<M>::value || is_map<M>::value || std::is_same_v<M, bj::value> || std::is_same_v<M, bool>;
+constexpr bool kind_may_be_absent = is_optional<M>::value || is_vector<M>::value || is_map<M>::value ||
+                                    std::is_same_v<M, bj::value> || std::is_same_v<M, bool>;
 
 /// Where in the document we are; only turned into text when something is wrong.
 struct Path {
@@ -109,7 +114,8 @@ Result<void> read_object(const bj::value& value, T& out, Unknown unknown, const 
     const auto* found = object->if_contains(WireName<D>::value);
     const Path here{&path, WireName<D>::value};
     if (found == nullptr) {
-      if (!kind_may_be_absent<M> && !may_be_absent<T>(D::name)) outcome = fail(errors::missing_field, "'" + here.text() + "' is missing");
+      if (!kind_may_be_absent<M> && !may_be_absent<T>(D::name))
+        outcome = fail(errors::missing_field, "'" + here.text() + "' is missing");
       return;
     }
     ++known;
@@ -118,8 +124,12 @@ Result<void> read_object(const bj::value& value, T& out, Unknown unknown, const 
   if (!outcome || unknown == Unknown::ignore || known == object->size()) return outcome;
   for (const auto& item : *object) {
     bool is_known = false;
-    boost::mp11::mp_for_each<Members<T>>([&](auto member) { is_known = is_known || item.key() == WireName<decltype(member)>::value; });
-    if (!is_known) return fail(errors::unknown_field, "'" + Path{&path, std::string_view(item.key()).substr(0, 64)}.text() + "' is not a known field");
+    boost::mp11::mp_for_each<Members<T>>(
+        [&](auto member) { is_known = is_known || item.key() == WireName<decltype(member)>::value; });
+    if (!is_known)
+      return fail(
+          errors::unknown_field,
+          "'" + Path{&path, std::string_view(item.key()).substr(0, 64)}.text() + "' is not a known field");
   }
   return outcome;
 }
@@ -128,11 +138,19 @@ template <class T>
 Result<void> read_number(const bj::value& value, T& out, const Path& path) {
   if constexpr (std::is_floating_point_v<T>) {
     if (!value.is_number()) return wrong_type(path, "a number");
-    out = value.is_double() ? static_cast<T>(value.get_double()) : value.is_int64() ? static_cast<T>(value.get_int64()) : static_cast<T>(value.get_uint64());
+    out = value.is_double()  ? static_cast<T>(value.get_double())
+          : value.is_int64() ? static_cast<T>(value.get_int64())
+                             : static_cast<T>(value.get_uint64());
     return {};
   } else {
-    if (value.is_int64() && std::in_range<T>(value.get_int64())) { out = static_cast<T>(value.get_int64()); return {}; }
-    if (value.is_uint64() && std::in_range<T>(value.get_uint64())) { out = static_cast<T>(value.get_uint64()); return {}; }
+    if (value.is_int64() && std::in_range<T>(value.get_int64())) {
+      out = static_cast<T>(value.get_int64());
+      return {};
+    }
+    if (value.is_uint64() && std::in_range<T>(value.get_uint64())) {
+      out = static_cast<T>(value.get_uint64());
+      return {};
+    }
     return wrong_type(path, "a whole number in range");
   }
 }
@@ -142,12 +160,16 @@ Result<void> read_enum(const bj::value& value, T& out, const Path& path) {
   bool found = false;
   if (const auto* text = value.if_string()) {
     boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto enumerator) {
-      if (std::string_view(*text) == enumerator_name(enumerator.name)) { out = enumerator.value; found = true; }
+      if (std::string_view(*text) == enumerator_name(enumerator.name)) {
+        out = enumerator.value;
+        found = true;
+      }
     });
   }
   if (found) return {};
   std::string expected("one of");
-  boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto enumerator) { expected.append(" ").append(enumerator_name(enumerator.name)); });
+  boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>(
+      [&](auto enumerator) { expected.append(" ").append(enumerator_name(enumerator.name)); });
   return wrong_type(path, expected);
 }
 
@@ -157,7 +179,10 @@ Result<void> read(const bj::value& value, T& out, Unknown unknown, const Path& p
     out = bj::value(value, bj::storage_ptr());  // a copy of its own: the decode tree goes
     return {};
   } else if constexpr (is_optional<T>::value) {
-    if (value.is_null()) { out.reset(); return {}; }
+    if (value.is_null()) {
+      out.reset();
+      return {};
+    }
     return read(value, out.emplace(), unknown, path);
   } else if constexpr (std::is_same_v<T, bool>) {
     if (!value.is_bool()) return wrong_type(path, "true or false");
@@ -242,8 +267,10 @@ void write(std::string& out, const T& value) {
   if constexpr (std::is_same_v<T, bj::value>) {
     out.append(bj::serialize(value));
   } else if constexpr (is_optional<T>::value) {
-    if (value) write(out, *value);
-    else out.append("null");
+    if (value)
+      write(out, *value);
+    else
+      out.append("null");
   } else if constexpr (std::is_same_v<T, bool>) {
     out.append(value ? "true" : "false");
   } else if constexpr (std::is_floating_point_v<T>) {
@@ -302,7 +329,8 @@ bj::value schema_of() {
     return {{"type", "integer"}};
   } else if constexpr (DescribedEnum<T>) {
     bj::array names;
-    boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto enumerator) { names.emplace_back(enumerator_name(enumerator.name)); });
+    boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>(
+        [&](auto enumerator) { names.emplace_back(enumerator_name(enumerator.name)); });
     return {{"type", "string"}, {"enum", std::move(names)}};
   } else if constexpr (std::is_same_v<T, std::string>) {
     return {{"type", "string"}};

@@ -13,7 +13,8 @@ constexpr std::size_t kMaxDepth = 32;
 /// twice in one object.
 class Builder {
  public:
-  static constexpr std::size_t max_object_size = 100'000, max_array_size = 100'000, max_key_size = 1u << 16, max_string_size = 1u << 27;
+  static constexpr std::size_t max_object_size = 100'000, max_array_size = 100'000, max_key_size = 1u << 16,
+                               max_string_size = 1u << 27;
 
   explicit Builder(bj::storage_ptr storage) : storage_(std::move(storage)) {}
   bj::value take() { return std::move(root_); }
@@ -52,9 +53,15 @@ class Builder {
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 
  private:
-  bool collect(bj::string_view part) { text_.append(part.data(), part.size()); return true; }
+  bool collect(bj::string_view part) {
+    text_.append(part.data(), part.size());
+    return true;
+  }
   template <class T>
-  bool put(T value) { add(bj::value(value, storage_)); return true; }
+  bool put(T value) {
+    add(bj::value(value, storage_));
+    return true;
+  }
   bj::value* add(bj::value value) {
     if (open_.empty()) return &(root_ = std::move(value));
     if (auto* array = open_.back()->if_array()) return &array->emplace_back(std::move(value));
@@ -62,8 +69,14 @@ class Builder {
     keys_.pop_back();
     return &open_.back()->get_object().insert_or_assign(key, std::move(value)).first->value();
   }
-  bool open(bj::value container, bj::error_code&) { open_.push_back(add(std::move(container))); return true; }
-  bool close() { open_.pop_back(); return true; }
+  bool open(bj::value container, bj::error_code&) {
+    open_.push_back(add(std::move(container)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
 
   bj::storage_ptr storage_;
   bj::value root_ = bj::value(storage_);
@@ -75,7 +88,9 @@ class Builder {
 }  // namespace
 
 std::string Path::text() const {
-  std::string out = parent == nullptr || (parent->parent == nullptr && parent->field.empty()) ? std::string() : parent->text();
+  std::string out = parent == nullptr || (parent->parent == nullptr && parent->field.empty())
+                        ? std::string()
+                        : parent->text();
   if (field.empty()) return parent == nullptr ? out : out + "[" + std::to_string(index) + "]";
   if (!out.empty()) out += '.';
   return out.append(field);
@@ -100,11 +115,21 @@ void append_string(std::string& out, std::string_view text) {
     out.append(text.substr(plain, i - plain));
     plain = i + 1;
     switch (c) {
-      case '"': out.append("\\\""); break;
-      case '\\': out.append("\\\\"); break;
-      case '\n': out.append("\\n"); break;
-      case '\r': out.append("\\r"); break;
-      case '\t': out.append("\\t"); break;
+      case '"':
+        out.append("\\\"");
+        break;
+      case '\\':
+        out.append("\\\\");
+        break;
+      case '\n':
+        out.append("\\n");
+        break;
+      case '\r':
+        out.append("\\r");
+        break;
+      case '\t':
+        out.append("\\t");
+        break;
       default:
         out.append("\\u00");
         out.push_back(hex[c >> 4]);
@@ -131,7 +156,8 @@ Result<bj::value> parse_into(std::string_view text, bj::storage_ptr storage) {
   bj::basic_parser<Builder> parser(options, storage);
   bj::error_code ec;
   const auto consumed = parser.write_some(false, text.data(), text.size(), ec);
-  if (!parser.handler().duplicate().empty()) return fail(errors::duplicate_field, "'" + parser.handler().duplicate().substr(0, 64) + "' stands twice");
+  if (!parser.handler().duplicate().empty())
+    return fail(errors::duplicate_field, "'" + parser.handler().duplicate().substr(0, 64) + "' stands twice");
   if (ec == bj::error::too_deep) return fail(errors::too_deep);
   if (ec || consumed != text.size() || !parser.done()) return fail(errors::malformed_json);
   return parser.handler().take();
@@ -139,13 +165,17 @@ Result<bj::value> parse_into(std::string_view text, bj::storage_ptr storage) {
 
 }  // namespace detail
 
-Result<bj::value> parse(std::string_view text) { return detail::parse_into(text, {}); }
+Result<bj::value> parse(std::string_view text) {
+  return detail::parse_into(text, {});
+}
 
 std::string camel_case(std::string_view snake_case) {
   std::string out;
   for (std::size_t i = 0; i < snake_case.size(); ++i) {
-    if (snake_case[i] != '_') out.push_back(snake_case[i]);
-    else if (i + 1 < snake_case.size() && !out.empty()) out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(snake_case[++i]))));
+    if (snake_case[i] != '_')
+      out.push_back(snake_case[i]);
+    else if (i + 1 < snake_case.size() && !out.empty())
+      out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(snake_case[++i]))));
   }
   return out;
 }

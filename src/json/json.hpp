@@ -15,12 +15,18 @@
 #include "base/error.hpp"
 
 namespace intra365::errors {
-inline constexpr ErrorCode malformed_json{ErrorKind::invalid, "request.malformed", "The body is not one well-formed JSON value in UTF-8."};
-inline constexpr ErrorCode unknown_field{ErrorKind::invalid, "request.unknown_field", "A field of the request is not known; the message names it."};
-inline constexpr ErrorCode missing_field{ErrorKind::invalid, "request.missing_field", "A required field is missing; the message names it."};
-inline constexpr ErrorCode wrong_type{ErrorKind::invalid, "request.wrong_type", "A field has the wrong type or range; the message names it."};
-inline constexpr ErrorCode duplicate_field{ErrorKind::invalid, "request.duplicate_field", "A field stands twice in the same object."};
-inline constexpr ErrorCode too_deep{ErrorKind::invalid, "request.too_deep", "The JSON is nested deeper than 32 levels."};
+inline constexpr ErrorCode malformed_json{ErrorKind::invalid, "request.malformed",
+                                          "The body is not one well-formed JSON value in UTF-8."};
+inline constexpr ErrorCode unknown_field{ErrorKind::invalid, "request.unknown_field",
+                                         "A field of the request is not known; the message names it."};
+inline constexpr ErrorCode missing_field{ErrorKind::invalid, "request.missing_field",
+                                         "A required field is missing; the message names it."};
+inline constexpr ErrorCode wrong_type{ErrorKind::invalid, "request.wrong_type",
+                                      "A field has the wrong type or range; the message names it."};
+inline constexpr ErrorCode duplicate_field{ErrorKind::invalid, "request.duplicate_field",
+                                           "A field stands twice in the same object."};
+inline constexpr ErrorCode too_deep{ErrorKind::invalid, "request.too_deep",
+                                    "The JSON is nested deeper than 32 levels."};
 }  // namespace intra365::errors
 
 namespace intra365::json {

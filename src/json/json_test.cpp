@@ -27,7 +27,8 @@ struct Outer {
   std::uint64_t retries = 3;
   static constexpr std::array<std::string_view, 1> optional_fields{"retries"};
 };
-BOOST_DESCRIBE_STRUCT(Outer, (), (mate_id, is_on, ratio, colour, at, note, inners, counts, free_form, retries))
+BOOST_DESCRIBE_STRUCT(Outer, (),
+                      (mate_id, is_on, ratio, colour, at, note, inners, counts, free_form, retries))
 
 constexpr std::string_view kWhole =
     R"({"mateId":"m1","isOn":true,"ratio":0.5,"colour":"operator","at":"2026-01-02T03:04:05Z","note":"a\"b\n\u0001","inners":[{"someName":"x","bigNumber":9007199254740993}],"counts":{"a":1},"freeForm":{"any":[1,null]},"retries":7})";
@@ -72,9 +73,12 @@ TEST(Json, each_fault_has_its_code_and_names_its_field) {
     EXPECT_EQ(inner.error().code, code) << text;
     EXPECT_NE(inner.error().detail.find(names), std::string::npos) << inner.error().detail;
   }
-  const auto nested = decode<Outer>(R"({"mateId":"m","ratio":1,"colour":"red","at":"2026-01-02T03:04:05Z","inners":[{"someName":"x","bigNumber":1},{"someName":2,"bigNumber":1}]})");
+  const auto nested = decode<Outer>(
+      R"({"mateId":"m","ratio":1,"colour":"red","at":"2026-01-02T03:04:05Z","inners":[{"someName":"x","bigNumber":1},{"someName":2,"bigNumber":1}]})");
   EXPECT_NE(nested.error().detail.find("inners[1].someName"), std::string::npos) << nested.error().detail;
-  EXPECT_EQ(decode<Outer>(R"({"mateId":"a.b","ratio":1,"colour":"red","at":"2026-01-02T03:04:05Z"})").error().code, "subject.bad_token");
+  EXPECT_EQ(
+      decode<Outer>(R"({"mateId":"a.b","ratio":1,"colour":"red","at":"2026-01-02T03:04:05Z"})").error().code,
+      "subject.bad_token");
 }
 
 TEST(Json, nesting_is_bounded) {

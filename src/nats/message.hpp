@@ -64,7 +64,9 @@ class Message {
   MessageView view() const { return {subject(), reply(), headers(), payload()}; }
 
  private:
-  std::string_view part(std::size_t at, std::size_t size) const { return std::string_view(bytes_).substr(at, size); }
+  std::string_view part(std::size_t at, std::size_t size) const {
+    return std::string_view(bytes_).substr(at, size);
+  }
   std::string bytes_;
   std::size_t subject_ = 0, reply_ = 0, headers_ = 0;
 };

@@ -15,12 +15,17 @@ asio::awaitable<void> wait(asio::steady_timer& timer, SteadyTime until) {
   co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 }  // namespace
 
 AuditTrail::AuditTrail(nats::JetStream& jetstream, TaskGroup& tasks)
-    : jetstream_(jetstream), tasks_(tasks), changed_(jetstream.connection().executor()), written_(jetstream.connection().executor()) {
+    : jetstream_(jetstream),
+      tasks_(tasks),
+      changed_(jetstream.connection().executor()),
+      written_(jetstream.connection().executor()) {
   changed_.expires_at(SteadyTime::max());
   written_.expires_at(SteadyTime::max());
 }
@@ -50,7 +55,8 @@ Task<> AuditTrail::durable(std::uint64_t position, SteadyTime deadline) {
     if (now() >= deadline) co_return fail(errors::audit_unavailable);
     // One timer serves every waiter: each batch wakes them all, and none may move its expiry, so a
     // deadline is looked at on every wake and at least every 10 ms.
-    asio::steady_timer pause(written_.get_executor(), std::min(deadline, now() + std::chrono::milliseconds(10)));
+    asio::steady_timer pause(written_.get_executor(),
+                             std::min(deadline, now() + std::chrono::milliseconds(10)));
     using namespace asio::experimental::awaitable_operators;
     boost::system::error_code first, second;
     co_await (pause.async_wait(asio::redirect_error(asio::use_awaitable, first)) ||

@@ -12,8 +12,11 @@
 namespace intra365::platform {
 
 namespace errors {
-inline constexpr ErrorCode audit_full{ErrorKind::exhausted, "audit.full", "More audit entries wait for the audit stream than may."};
-inline constexpr ErrorCode audit_unavailable{ErrorKind::unavailable, "audit.unavailable", "The decision could not be recorded in time. A change may have been made: ask for its state."};
+inline constexpr ErrorCode audit_full{ErrorKind::exhausted, "audit.full",
+                                      "More audit entries wait for the audit stream than may."};
+inline constexpr ErrorCode audit_unavailable{
+    ErrorKind::unavailable, "audit.unavailable",
+    "The decision could not be recorded in time. A change may have been made: ask for its state."};
 }  // namespace errors
 
 /// An entry and whose it is, as it stands in the AUDIT stream: a JSON array of these is one message.

@@ -21,9 +21,9 @@ struct AuditNote {
 
 struct Caller {
   TenantId tenant;
-  std::string account;   ///< public key of the tenant's NATS account, or `platform`
+  std::string account;  ///< public key of the tenant's NATS account, or `platform`
   PrincipalKind kind = PrincipalKind::guest;
-  std::string id;        ///< Mate, user or service id; empty for a guest
+  std::string id;  ///< Mate, user or service id; empty for a guest
   std::vector<std::string> roles;
   std::vector<Scope> scopes;
   std::string token_id;  ///< jti of the access token
@@ -36,7 +36,9 @@ struct Caller {
   bool is_mate(const MateId& mate) const { return kind == PrincipalKind::mate && id == mate.str(); }
   bool is_user(const UserId& user) const { return kind == PrincipalKind::user && id == user.str(); }
   /// `mate:<id>`, `user:<id>`, `service:<name>` or `guest`.
-  std::string subject() const { return kind == PrincipalKind::guest ? "guest" : std::string(to_string(kind)) + ":" + id; }
+  std::string subject() const {
+    return kind == PrincipalKind::guest ? "guest" : std::string(to_string(kind)) + ":" + id;
+  }
 };
 
 }  // namespace intra365::platform

@@ -29,7 +29,8 @@ Reader section(std::string path, std::map<std::string, Reader> readers) {
     for (const auto& item : node) {
       const auto key = item.first.as<std::string>();
       const auto reader = readers.find(key);
-      if (reader == readers.end()) throw YAML::RepresentationException(item.first.Mark(), "unknown key '" + path + key + "'");
+      if (reader == readers.end())
+        throw YAML::RepresentationException(item.first.Mark(), "unknown key '" + path + key + "'");
       reader->second(item.second);
     }
   };
@@ -37,33 +38,35 @@ Reader section(std::string path, std::map<std::string, Reader> readers) {
 
 Reader document(Config& config) {
   auto& [nats, postgres, keys, gateway, tokens, roles, admin_key_file, version] = config;
-  return section("", {
-      {"nats", section("nats.", {{"urls", into(nats.urls)},
-                                 {"caFile", into(nats.ca_file)},
-                                 {"platformCredsFile", into(nats.platform_creds_file)},
-                                 {"authCredsFile", into(nats.auth_creds_file)},
-                                 {"systemCredsFile", into(nats.system_creds_file)}})},
-      {"postgres", section("postgres.", {{"ownerDsn", into(postgres.owner_dsn)},
-                                         {"serviceDsn", into(postgres.service_dsn)},
-                                         {"maxConnections", into(postgres.max_connections)},
-                                         {"prepare", into(postgres.prepare)}})},
-      {"keys", section("keys.", {{"operatorSigningSeedFile", into(keys.operator_signing_seed_file)},
-                                 {"authAccount", into(keys.auth_account)},
-                                 {"authAccountSeedFile", into(keys.auth_account_seed_file)},
-                                 {"calloutXkeySeedFile", into(keys.callout_xkey_seed_file)},
-                                 {"platformAccount", into(keys.platform_account)},
-                                 {"keyEncryptionKeyFile", into(keys.key_encryption_key_file)}})},
-      {"gateway", section("gateway.", {{"host", into(gateway.host)},
-                                       {"port", into(gateway.port)},
-                                       {"certificateFile", into(gateway.certificate_file)},
-                                       {"keyFile", into(gateway.key_file)},
-                                       {"assetsDir", into(gateway.assets_dir)}})},
-      {"tokens", section("tokens.", {{"issuer", into(tokens.issuer)},
-                                     {"accessLifetimeSeconds", seconds_into(tokens.access_lifetime)},
-                                     {"refreshLifetimeSeconds", seconds_into(tokens.refresh_lifetime)}})},
-      {"roles", into(roles)},
-      {"adminKeyFile", into(admin_key_file)},
-  });
+  return section(
+      "",
+      {
+          {"nats", section("nats.", {{"urls", into(nats.urls)},
+                                     {"caFile", into(nats.ca_file)},
+                                     {"platformCredsFile", into(nats.platform_creds_file)},
+                                     {"authCredsFile", into(nats.auth_creds_file)},
+                                     {"systemCredsFile", into(nats.system_creds_file)}})},
+          {"postgres", section("postgres.", {{"ownerDsn", into(postgres.owner_dsn)},
+                                             {"serviceDsn", into(postgres.service_dsn)},
+                                             {"maxConnections", into(postgres.max_connections)},
+                                             {"prepare", into(postgres.prepare)}})},
+          {"keys", section("keys.", {{"operatorSigningSeedFile", into(keys.operator_signing_seed_file)},
+                                     {"authAccount", into(keys.auth_account)},
+                                     {"authAccountSeedFile", into(keys.auth_account_seed_file)},
+                                     {"calloutXkeySeedFile", into(keys.callout_xkey_seed_file)},
+                                     {"platformAccount", into(keys.platform_account)},
+                                     {"keyEncryptionKeyFile", into(keys.key_encryption_key_file)}})},
+          {"gateway", section("gateway.", {{"host", into(gateway.host)},
+                                           {"port", into(gateway.port)},
+                                           {"certificateFile", into(gateway.certificate_file)},
+                                           {"keyFile", into(gateway.key_file)},
+                                           {"assetsDir", into(gateway.assets_dir)}})},
+          {"tokens", section("tokens.", {{"issuer", into(tokens.issuer)},
+                                         {"accessLifetimeSeconds", seconds_into(tokens.access_lifetime)},
+                                         {"refreshLifetimeSeconds", seconds_into(tokens.refresh_lifetime)}})},
+          {"roles", into(roles)},
+          {"adminKeyFile", into(admin_key_file)},
+      });
 }
 
 }  // namespace
@@ -80,7 +83,8 @@ Result<Config> read_config(const std::string& file) {
 
 Result<std::string> read_secret(const std::string& file) {
   struct stat status {};
-  if (::stat(file.c_str(), &status) != 0 || (status.st_mode & 077) != 0) return fail(errors::bad_secret_file, file);
+  if (::stat(file.c_str(), &status) != 0 || (status.st_mode & 077) != 0)
+    return fail(errors::bad_secret_file, file);
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream content;
   content << stream.rdbuf();

@@ -24,7 +24,7 @@ struct Config {
     std::string owner_dsn;    ///< migrations; empty where somebody else migrates
     std::string service_dsn;  ///< role without the right to bypass row-level security
     std::size_t max_connections = 16;
-    bool prepare = true;      ///< off behind a PgBouncer below 1.21
+    bool prepare = true;  ///< off behind a PgBouncer below 1.21
   } postgres;
 
   struct Keys {
@@ -61,8 +61,11 @@ Result<Config> read_config(const std::string& file);
 Result<std::string> read_secret(const std::string& file);
 
 namespace errors {
-inline constexpr ErrorCode bad_config{ErrorKind::invalid, "config.invalid", "The configuration cannot be used; the message says where."};
-inline constexpr ErrorCode bad_secret_file{ErrorKind::invalid, "config.secret_file", "A secret's file is missing, empty or readable by others (it needs mode 0600)."};
+inline constexpr ErrorCode bad_config{ErrorKind::invalid, "config.invalid",
+                                      "The configuration cannot be used; the message says where."};
+inline constexpr ErrorCode bad_secret_file{
+    ErrorKind::invalid, "config.secret_file",
+    "A secret's file is missing, empty or readable by others (it needs mode 0600)."};
 }  // namespace errors
 
 }  // namespace intra365::platform

@@ -18,7 +18,8 @@ struct CloudEvent {
   std::string traceparent;
   boost::json::value data;
 };
-BOOST_DESCRIBE_STRUCT(CloudEvent, (), (specversion, id, source, type, time, datacontenttype, traceparent, data))
+BOOST_DESCRIBE_STRUCT(CloudEvent, (),
+                      (specversion, id, source, type, time, datacontenttype, traceparent, data))
 
 }  // namespace
 
@@ -32,8 +33,10 @@ Task<> EventPublisher::start() {
   co_return Result<void>{};
 }
 
-Task<> EventPublisher::publish(TenantId tenant, std::string domain, std::string type, std::string data, TraceContext trace) {
-  CO_TRY(const auto account, co_await tenants_.account_of(tenant, std::chrono::steady_clock::now() + std::chrono::seconds(2)));
+Task<> EventPublisher::publish(TenantId tenant, std::string domain, std::string type, std::string data,
+                               TraceContext trace) {
+  CO_TRY(const auto account,
+         co_await tenants_.account_of(tenant, std::chrono::steady_clock::now() + std::chrono::seconds(2)));
   CO_TRY(auto content, json::parse(data));
   CloudEvent event;
   event.id = new_uuid();
@@ -51,12 +54,14 @@ Task<> EventPublisher::publish(TenantId tenant, std::string domain, std::string 
   co_return Result<void>{};
 }
 
-Task<std::string> ServiceClient::call_json(std::string_view subject, TenantId tenant, std::string body, TraceContext trace, SteadyTime deadline) {
+Task<std::string> ServiceClient::call_json(std::string_view subject, TenantId tenant, std::string body,
+                                           TraceContext trace, SteadyTime deadline) {
   nats::HeaderBlock headers;
   headers.add(tenant_header, tenant.str());
   headers.add(service_header, service_);
   headers.add(headers::traceparent, trace.traceparent());
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   headers.add(headers::deadline_ms, std::to_string(std::max<std::int64_t>(left.count(), 0)));
   const auto target = subjects::in_account(subjects::platform_account, subject);
   CO_TRY(const auto reply, co_await connection_.request(target, body, headers, deadline));
@@ -65,7 +70,8 @@ Task<std::string> ServiceClient::call_json(std::string_view subject, TenantId te
 }
 
 std::optional<Error> reply_error(const nats::MessageView& reply) {
-  return read_error(reply.headers.get(headers::error_code), reply.headers.get(headers::error_text), reply.payload);
+  return read_error(reply.headers.get(headers::error_code), reply.headers.get(headers::error_text),
+                    reply.payload);
 }
 
 }  // namespace intra365::platform

@@ -1,4 +1,5 @@
-// Everything the platform gives to a service: its connections, clock, telemetry and the ways to talk to others.
+// Everything the platform gives to a service: its connections, clock, telemetry and the ways to talk to
+// others.
 #pragma once
 #include "async/task_group.hpp"
 #include "base/time.hpp"
@@ -25,7 +26,8 @@ namespace intra365::platform {
 /// `intra365.events.<domain>.<type>`.
 class EventPublisher {
  public:
-  EventPublisher(nats::JetStream& jetstream, TenantDirectory& tenants) : jetstream_(jetstream), tenants_(tenants) {}
+  EventPublisher(nats::JetStream& jetstream, TenantDirectory& tenants)
+      : jetstream_(jetstream), tenants_(tenants) {}
   /// Creates the stream where it is missing.
   Task<> start();
   /// Returns once the event is durable. `data` is a JSON object without personal data beyond ids.
@@ -39,13 +41,17 @@ class EventPublisher {
 /// Calls operations of other services, as this service, inside the platform's account.
 class ServiceClient {
  public:
-  ServiceClient(nats::Connection& connection, std::string service) : connection_(connection), service_(std::move(service)) {}
+  ServiceClient(nats::Connection& connection, std::string service)
+      : connection_(connection), service_(std::move(service)) {}
   template <class Request, class Reply>
-  Task<Reply> call(const Operation<Request, Reply>& operation, TenantId tenant, Request request, TraceContext trace, SteadyTime deadline) {
-    CO_TRY(const auto body, co_await call_json(operation.spec.subject, std::move(tenant), json::encode(request), std::move(trace), deadline));
+  Task<Reply> call(const Operation<Request, Reply>& operation, TenantId tenant, Request request,
+                   TraceContext trace, SteadyTime deadline) {
+    CO_TRY(const auto body, co_await call_json(operation.spec.subject, std::move(tenant),
+                                               json::encode(request), std::move(trace), deadline));
     co_return json::decode<Reply>(body, json::Unknown::ignore);
   }
-  Task<std::string> call_json(std::string_view subject, TenantId tenant, std::string body, TraceContext trace, SteadyTime deadline);
+  Task<std::string> call_json(std::string_view subject, TenantId tenant, std::string body, TraceContext trace,
+                              SteadyTime deadline);
 
  private:
   nats::Connection& connection_;
@@ -76,7 +82,8 @@ inline constexpr std::string_view tenant_header = "Intra365-Tenant";
 inline constexpr std::string_view service_header = "Intra365-Service";
 
 /// Options of a connection that logs in with a credentials file and reports to the log.
-nats::Options connection_options(const Config& config, std::string creds_file, std::string name, Telemetry telemetry);
+nats::Options connection_options(const Config& config, std::string creds_file, std::string name,
+                                 Telemetry telemetry);
 
 /// Reads the error of a service's reply: Nats-Service-Error-Code and the JSON body.
 std::optional<Error> reply_error(const nats::MessageView& reply);

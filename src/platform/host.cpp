@@ -24,7 +24,8 @@ std::string endpoint_name(const OperationSpec& spec) {
 
 std::vector<postgres::Migration> all_migrations(const std::vector<ServiceModule>& modules) {
   auto all = migrations::platform();
-  for (const auto& module : modules) all.insert(all.end(), module.migrations.begin(), module.migrations.end());
+  for (const auto& module : modules)
+    all.insert(all.end(), module.migrations.begin(), module.migrations.end());
   std::ranges::sort(all, {}, &postgres::Migration::id);
   return all;
 }
@@ -41,7 +42,8 @@ Task<nats::Credentials> read_creds(std::string file) {
 
 }  // namespace
 
-nats::Options connection_options(const Config& config, std::string creds_file, std::string name, Telemetry telemetry) {
+nats::Options connection_options(const Config& config, std::string creds_file, std::string name,
+                                 Telemetry telemetry) {
   nats::Options options;
   options.urls = config.nats.urls;
   options.name = std::move(name);
@@ -49,7 +51,8 @@ nats::Options connection_options(const Config& config, std::string creds_file, s
   options.credentials = [file = std::move(creds_file)] { return read_creds(file); };
   auto& log = telemetry.log;
   options.on_event = [&log, name = options.name](std::string_view event, std::string_view detail) {
-    log.write(event == "connected" ? LogLevel::info : LogLevel::warning, "nats", {{"connection", name}, {"event", event}, {"detail", detail}});
+    log.write(event == "connected" ? LogLevel::info : LogLevel::warning, "nats",
+              {{"connection", name}, {"event", event}, {"detail", detail}});
   };
   return options;
 }
@@ -61,9 +64,12 @@ postgres::PoolOptions pool_options(const Config& config, Telemetry telemetry) {
   options.dsn = config.postgres.service_dsn;
   options.max_connections = config.postgres.max_connections;
   options.prepare = config.postgres.prepare;
-  auto& failures = telemetry.metrics.counter("postgres_query_failures_total", "Queries that ended in an error.");
-  auto& durations = telemetry.metrics.histogram("postgres_query_duration_seconds", "Time a query took, including waiting for a connection.");
-  options.on_query = [&failures, &durations](std::string_view, std::chrono::nanoseconds duration, const Error* error) {
+  auto& failures =
+      telemetry.metrics.counter("postgres_query_failures_total", "Queries that ended in an error.");
+  auto& durations = telemetry.metrics.histogram("postgres_query_duration_seconds",
+                                                "Time a query took, including waiting for a connection.");
+  options.on_query = [&failures, &durations](std::string_view, std::chrono::nanoseconds duration,
+                                             const Error* error) {
     if (error != nullptr) failures.Increment();
     durations.Observe(std::chrono::duration<double>(duration).count());
   };
@@ -73,18 +79,39 @@ postgres::PoolOptions pool_options(const Config& config, Telemetry telemetry) {
 }  // namespace
 
 struct Host::Impl {
-  Impl(asio::any_io_executor executor_, Config config_, std::vector<ServiceModule> modules_, Telemetry telemetry_)
-      : executor(executor_), config(std::move(config_)), modules(std::move(modules_)), telemetry(telemetry_),
+  Impl(asio::any_io_executor executor_, Config config_, std::vector<ServiceModule> modules_,
+       Telemetry telemetry_)
+      : executor(executor_),
+        config(std::move(config_)),
+        modules(std::move(modules_)),
+        telemetry(telemetry_),
         tasks(executor, "platform", 10'000),
-        nats(executor, connection_options(config, config.nats.platform_creds_file, "intra365-platform", telemetry)),
-        jetstream(nats), database(executor, pool_options(config, telemetry)), tenants(database), audit(jetstream, tasks),
-        events(jetstream, tenants), tokens(system_clock()), client(nats, "platform"),
+        nats(executor,
+             connection_options(config, config.nats.platform_creds_file, "intra365-platform", telemetry)),
+        jetstream(nats),
+        database(executor, pool_options(config, telemetry)),
+        tenants(database),
+        audit(jetstream, tasks),
+        events(jetstream, tenants),
+        tokens(system_clock()),
+        client(nats, "platform"),
         token_replica(nats, tasks, system_clock(), tokens, TenantId(),
                       subjects::in_account(subjects::platform_account, subjects::guard_token),
                       [this](auth::SyncRequest request, SteadyTime deadline) {
                         return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
                       }),
-        environment{config, system_clock(), executor, nats, jetstream, database, tasks, tenants, audit, events, tokens, telemetry,
+        environment{config,
+                    system_clock(),
+                    executor,
+                    nats,
+                    jetstream,
+                    database,
+                    tasks,
+                    tenants,
+                    audit,
+                    events,
+                    tokens,
+                    telemetry,
                     [this] { return readiness(); }} {}
 
   Task<> start_service(std::size_t index);
@@ -118,12 +145,17 @@ struct Host::Impl {
   bool database_up = false;
 };
 
-Host::Host(asio::any_io_executor executor, Config config, std::vector<ServiceModule> modules, Telemetry telemetry)
+Host::Host(asio::any_io_executor executor, Config config, std::vector<ServiceModule> modules,
+           Telemetry telemetry)
     : impl_(std::make_unique<Impl>(executor, std::move(config), std::move(modules), telemetry)) {}
 Host::~Host() = default;
 
-Environment& Host::environment() { return impl_->environment; }
-std::vector<std::pair<std::string, bool>> Host::readiness() const { return impl_->readiness(); }
+Environment& Host::environment() {
+  return impl_->environment;
+}
+std::vector<std::pair<std::string, bool>> Host::readiness() const {
+  return impl_->readiness();
+}
 
 Task<> Host::migrate(SteadyTime deadline) {
   postgres::PoolOptions options;
@@ -133,7 +165,8 @@ Task<> Host::migrate(SteadyTime deadline) {
   auto report = co_await postgres::migrate(owner, all_migrations(impl_->modules), deadline);
   owner.close();
   if (!report) co_return fail(std::move(report).error());
-  for (const auto& id : report->applied) impl_->telemetry.log.write(LogLevel::info, "migration applied", {{"migration", id}});
+  for (const auto& id : report->applied)
+    impl_->telemetry.log.write(LogLevel::info, "migration applied", {{"migration", id}});
   co_return Result<void>{};
 }
 
@@ -145,7 +178,8 @@ Task<> Host::start(SteadyTime deadline) {
   CO_CHECK(co_await impl_->events.start());
   CO_CHECK(impl_->tasks.spawn(impl_->watch_database()));
   // Tokens are checked with what the STS publishes: where it runs here, it comes first.
-  std::ranges::stable_partition(impl_->modules, [](const ServiceModule& module) { return module.name == "sts"; });
+  std::ranges::stable_partition(impl_->modules,
+                                [](const ServiceModule& module) { return module.name == "sts"; });
   const bool own_sts = !impl_->modules.empty() && impl_->modules.front().name == "sts";
   if (!own_sts) CO_CHECK(co_await impl_->token_replica.start(deadline));
   for (std::size_t i = 0; i < impl_->modules.size(); ++i) {
@@ -172,13 +206,15 @@ Task<> Host::Impl::start_service(std::size_t index) {
     endpoint.name = endpoint_name(*operation.spec);
     endpoint.subject = subjects::in_any_account(operation.spec->subject);
     endpoint.queue_group = service.name;
-    endpoint.metadata = {{"operation", std::string(operation.spec->name())}, {"summary", std::string(operation.spec->summary)}};
+    endpoint.metadata = {{"operation", std::string(operation.spec->name())},
+                         {"summary", std::string(operation.spec->summary)}};
     service.endpoints.push_back(std::move(endpoint));
   }
   auto* pipeline = entry.pipeline.get();
-  entry.endpoints = std::make_unique<nats::Service>(nats, std::move(service), [pipeline](nats::ServiceRequest request) {
-    return pipeline->handle(request.endpoint, std::move(request.message));
-  });
+  entry.endpoints =
+      std::make_unique<nats::Service>(nats, std::move(service), [pipeline](nats::ServiceRequest request) {
+        return pipeline->handle(request.endpoint, std::move(request.message));
+      });
   CO_CHECK(entry.endpoints->start());
   co_return Result<void>{};
 }
@@ -186,7 +222,8 @@ Task<> Host::Impl::start_service(std::size_t index) {
 Task<> Host::Impl::watch_database() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
-    database_up = (co_await database.ping(std::chrono::steady_clock::now() + std::chrono::seconds(1))).has_value();
+    database_up =
+        (co_await database.ping(std::chrono::steady_clock::now() + std::chrono::seconds(1))).has_value();
     co_await sleep_for(std::chrono::seconds(1));
   }
   co_return Result<void>{};

@@ -12,7 +12,8 @@ namespace intra365::platform {
 /// Owned by the thread that runs `executor`.
 class Host {
  public:
-  Host(asio::any_io_executor executor, Config config, std::vector<ServiceModule> modules, Telemetry telemetry);
+  Host(asio::any_io_executor executor, Config config, std::vector<ServiceModule> modules,
+       Telemetry telemetry);
   ~Host();
 
   /// Applies what is missing of the modules' migrations; needs `postgres.owner_dsn`.

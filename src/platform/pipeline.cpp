@@ -15,7 +15,8 @@ SteadyTime deadline_of(const OperationSpec& spec, std::string_view asked_ms) {
   auto limit = spec.deadline;
   std::int64_t asked = 0;
   const auto [end, error] = std::from_chars(asked_ms.data(), asked_ms.data() + asked_ms.size(), asked);
-  if (error == std::errc{} && end == asked_ms.data() + asked_ms.size() && asked >= 0) limit = std::min(limit, std::chrono::milliseconds(asked));
+  if (error == std::errc{} && end == asked_ms.data() + asked_ms.size() && asked >= 0)
+    limit = std::min(limit, std::chrono::milliseconds(asked));
   return std::chrono::steady_clock::now() + limit;
 }
 
@@ -31,7 +32,8 @@ void become(Caller& caller, const guard::Identity& identity) {
 
 Pipeline::Pipeline(Environment& environment, std::vector<BoundOperation> operations)
     : environment_(environment), operations_(std::move(operations)) {
-  for (const auto& operation : operations_) metrics_.push_back(environment_.telemetry.metrics.operation(*operation.spec));
+  for (const auto& operation : operations_)
+    metrics_.push_back(environment_.telemetry.metrics.operation(*operation.spec));
 }
 
 asio::awaitable<nats::ServiceReply> Pipeline::handle(std::size_t index, nats::Message message) {
@@ -45,7 +47,9 @@ asio::awaitable<nats::ServiceReply> Pipeline::handle(std::size_t index, nats::Me
 
   auto outcome = co_await contain(answer(operation, message, caller));
   const auto took = std::chrono::steady_clock::now() - began;
-  if (auto audited = co_await contain(write_audit(*operation.spec, caller, outcome ? nullptr : &outcome.error(), took)); !audited && outcome) {
+  if (auto audited =
+          co_await contain(write_audit(*operation.spec, caller, outcome ? nullptr : &outcome.error(), took));
+      !audited && outcome) {
     outcome = fail(std::move(audited).error());
   }
   metrics_[index].finished(took, outcome ? nullptr : &outcome.error());
@@ -54,20 +58,28 @@ asio::awaitable<nats::ServiceReply> Pipeline::handle(std::size_t index, nats::Me
   const auto& error = outcome.error();
   if (error.kind == ErrorKind::internal) {
     environment_.telemetry.log.write(LogLevel::error, "operation failed",
-                                     {{"operation", operation.spec->name()}, {"code", error.code}, {"detail", error.detail}, {"traceId", caller.trace.trace_id}});
+                                     {{"operation", operation.spec->name()},
+                                      {"code", error.code},
+                                      {"detail", error.detail},
+                                      {"traceId", caller.trace.trace_id}});
     // What went wrong inside is for the log; the caller gets the code and the trace id to ask with.
-    co_return nats::ServiceReply{error_body(Error(ErrorKind::internal, error.code, std::string(errors::internal.meaning)), caller.trace.trace_id), 500, error.code};
+    co_return nats::ServiceReply{
+        error_body(Error(ErrorKind::internal, error.code, std::string(errors::internal.meaning)),
+                   caller.trace.trace_id),
+        500, error.code};
   }
   co_return nats::ServiceReply{error_body(error, caller.trace.trace_id), http_status(error.kind), error.code};
 }
 
-Task<std::string> Pipeline::answer(const BoundOperation& operation, const nats::Message& message, Caller& caller) {
+Task<std::string> Pipeline::answer(const BoundOperation& operation, const nats::Message& message,
+                                   Caller& caller) {
   if (message.headers().block().size() > kMaxHeaderBytes) co_return fail(errors::headers_too_large);
   if (message.payload().size() > kMaxBodyBytes) co_return fail(errors::body_too_large);
   CO_CHECK(co_await authenticate(*operation.spec, message, caller));
   if (!caller.is_service() && !allows(caller.roles, operation.spec->access)) {
     if (caller.kind == PrincipalKind::guest) co_return fail(errors::no_token);
-    co_return fail(errors::role_required, "'" + std::string(operation.spec->name()) + "' needs the role " + std::string(to_string(operation.spec->access)));
+    co_return fail(errors::role_required, "'" + std::string(operation.spec->name()) + "' needs the role " +
+                                              std::string(to_string(operation.spec->access)));
   }
   co_return co_await with_deadline(caller.deadline, operation.invoke(caller, std::string(message.payload())));
 }
@@ -100,14 +112,17 @@ Task<> Pipeline::authenticate(const OperationSpec& spec, const nats::Message& me
   become(caller, verified);
   caller.tenant = verified.tenant;
   // The token says who; the account, put there by the server, says from which tenant. Both must agree.
-  auto account_tenant = co_await environment_.tenants.tenant_of(std::string(scoped->account), caller.deadline);
+  auto account_tenant =
+      co_await environment_.tenants.tenant_of(std::string(scoped->account), caller.deadline);
   if (!account_tenant) co_return fail(std::move(account_tenant).error());
   if (*account_tenant != verified.tenant) co_return fail(errors::wrong_tenant);
   co_return Result<void>{};
 }
 
-Task<> Pipeline::write_audit(const OperationSpec& spec, const Caller& caller, const Error* error, std::chrono::nanoseconds took) {
-  const bool refused = error != nullptr && (error->kind == ErrorKind::denied || error->kind == ErrorKind::unauthenticated);
+Task<> Pipeline::write_audit(const OperationSpec& spec, const Caller& caller, const Error* error,
+                             std::chrono::nanoseconds took) {
+  const bool refused =
+      error != nullptr && (error->kind == ErrorKind::denied || error->kind == ErrorKind::unauthenticated);
   if (!spec.audited && !refused) co_return Result<void>{};
   if (caller.tenant.empty() && !refused) co_return Result<void>{};
 
@@ -120,9 +135,13 @@ Task<> Pipeline::write_audit(const OperationSpec& spec, const Caller& caller, co
   record.entry.action = spec.name();
   const auto& note = *caller.note;
   record.entry.resource = note.resource.empty() ? "operation:" + std::string(spec.name()) : note.resource;
-  record.entry.outcome = refused || !note.refusal.empty() ? "denied" : error == nullptr ? "allowed" : "failed";
-  if (error != nullptr) record.entry.code = error->code;
-  else if (!note.refusal.empty()) record.entry.code = note.refusal;
+  record.entry.outcome = refused || !note.refusal.empty() ? "denied"
+                         : error == nullptr               ? "allowed"
+                                                          : "failed";
+  if (error != nullptr)
+    record.entry.code = error->code;
+  else if (!note.refusal.empty())
+    record.entry.code = note.refusal;
   record.entry.user_id = note.user_id;
   record.entry.consent_id = note.consent_id;
   record.entry.purpose = note.purpose;
@@ -134,7 +153,9 @@ Task<> Pipeline::write_audit(const OperationSpec& spec, const Caller& caller, co
   CO_TRY(const auto position, environment_.audit.record(std::move(records)));
   if (spec.effect == Effect::changes && error == nullptr) {
     // A little more than the operation's own time: the change is made, only its record is under way.
-    CO_CHECK(co_await environment_.audit.durable(position, std::max(caller.deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(500))));
+    CO_CHECK(co_await environment_.audit.durable(
+        position,
+        std::max(caller.deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(500))));
   }
   co_return Result<void>{};
 }

@@ -26,7 +26,8 @@ class Pipeline {
 
   Task<std::string> answer(const BoundOperation& operation, const nats::Message& message, Caller& caller);
   Task<> authenticate(const OperationSpec& spec, const nats::Message& message, Caller& caller);
-  Task<> write_audit(const OperationSpec& spec, const Caller& caller, const Error* error, std::chrono::nanoseconds took);
+  Task<> write_audit(const OperationSpec& spec, const Caller& caller, const Error* error,
+                     std::chrono::nanoseconds took);
 
   Environment& environment_;
   std::vector<BoundOperation> operations_;

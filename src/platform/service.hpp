@@ -31,7 +31,9 @@ BoundOperation bind(const Operation<Request, Reply>& operation, Handler handler)
 template <class Request, class Reply, class Object>
 BoundOperation bind(const Operation<Request, Reply>& operation, Object& object,
                     Task<Reply> (Object::*handler)(const Caller&, const Request&)) {
-  return bind(operation, [&object, handler](const Caller& caller, const Request& request) { return (object.*handler)(caller, request); });
+  return bind(operation, [&object, handler](const Caller& caller, const Request& request) {
+    return (object.*handler)(caller, request);
+  });
 }
 
 /// A service at work on one shard.

@@ -18,13 +18,16 @@ namespace intra365::platform {
 namespace {
 
 /// Seconds; from the cost of an in-memory answer to the longest deadline.
-const prometheus::Histogram::BucketBoundaries kDurations{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5};
+const prometheus::Histogram::BucketBoundaries kDurations{.0001, .00025, .0005, .001, .0025, .005, .01, .025,
+                                                         .05,   .1,     .25,   .5,   1,     2.5,  5};
 
 prometheus::Labels labels_of(std::vector<std::pair<std::string, std::string>>& pairs) {
   return {std::make_move_iterator(pairs.begin()), std::make_move_iterator(pairs.end())};
 }
 
-std::string prefixed(std::string_view name) { return "intra365_" + std::string(name); }
+std::string prefixed(std::string_view name) {
+  return "intra365_" + std::string(name);
+}
 
 }  // namespace
 
@@ -35,8 +38,10 @@ struct Log::Impl {
 
 Log::Log(const std::string& file, LogLevel lowest) : impl_(std::make_unique<Impl>()) {
   spdlog::sink_ptr sink;
-  if (file.empty()) sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  else sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+  if (file.empty())
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  else
+    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
   impl_->logger = std::make_shared<spdlog::logger>("intra365", std::move(sink));
   impl_->logger->set_pattern("%v");
   impl_->logger->flush_on(spdlog::level::info);
@@ -66,33 +71,55 @@ Metrics::~Metrics() = default;
 OperationMetrics Metrics::operation(const OperationSpec& spec) {
   const std::string name(spec.name());
   OperationMetrics metrics;
-  metrics.ok_ = &counter("operations_total", "Operations answered, by outcome.", {{"operation", name}, {"outcome", "ok"}});
+  metrics.ok_ = &counter("operations_total", "Operations answered, by outcome.",
+                         {{"operation", name}, {"outcome", "ok"}});
   for (int kind = 0; kind <= static_cast<int>(ErrorKind::internal); ++kind) {
-    metrics.failed_.push_back(&counter("operations_total", "Operations answered, by outcome.",
-                                       {{"operation", name}, {"outcome", std::string(to_string(static_cast<ErrorKind>(kind)))}}));
+    metrics.failed_.push_back(
+        &counter("operations_total", "Operations answered, by outcome.",
+                 {{"operation", name}, {"outcome", std::string(to_string(static_cast<ErrorKind>(kind)))}}));
   }
-  metrics.duration_ = &histogram("operation_duration_seconds", "Time from a request's arrival to its answer.", {{"operation", name}});
+  metrics.duration_ = &histogram("operation_duration_seconds", "Time from a request's arrival to its answer.",
+                                 {{"operation", name}});
   return metrics;
 }
 
-prometheus::Counter& Metrics::counter(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels) {
-  return prometheus::BuildCounter().Name(prefixed(name)).Help(std::string(help)).Register(*registry_).Add(labels_of(labels));
+prometheus::Counter& Metrics::counter(std::string_view name, std::string_view help,
+                                      std::vector<std::pair<std::string, std::string>> labels) {
+  return prometheus::BuildCounter()
+      .Name(prefixed(name))
+      .Help(std::string(help))
+      .Register(*registry_)
+      .Add(labels_of(labels));
 }
 
-prometheus::Gauge& Metrics::gauge(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels) {
-  return prometheus::BuildGauge().Name(prefixed(name)).Help(std::string(help)).Register(*registry_).Add(labels_of(labels));
+prometheus::Gauge& Metrics::gauge(std::string_view name, std::string_view help,
+                                  std::vector<std::pair<std::string, std::string>> labels) {
+  return prometheus::BuildGauge()
+      .Name(prefixed(name))
+      .Help(std::string(help))
+      .Register(*registry_)
+      .Add(labels_of(labels));
 }
 
-prometheus::Histogram& Metrics::histogram(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels) {
-  return prometheus::BuildHistogram().Name(prefixed(name)).Help(std::string(help)).Register(*registry_).Add(labels_of(labels), kDurations);
+prometheus::Histogram& Metrics::histogram(std::string_view name, std::string_view help,
+                                          std::vector<std::pair<std::string, std::string>> labels) {
+  return prometheus::BuildHistogram()
+      .Name(prefixed(name))
+      .Help(std::string(help))
+      .Register(*registry_)
+      .Add(labels_of(labels), kDurations);
 }
 
-std::string Metrics::text() const { return prometheus::TextSerializer().Serialize(registry_->Collect()); }
+std::string Metrics::text() const {
+  return prometheus::TextSerializer().Serialize(registry_->Collect());
+}
 
 std::vector<std::array<std::string, 3>> Metrics::families() const {
   std::vector<std::array<std::string, 3>> families;
   for (const auto& family : registry_->Collect()) {
-    const auto* type = family.type == prometheus::MetricType::Counter ? "counter" : family.type == prometheus::MetricType::Gauge ? "gauge" : "histogram";
+    const auto* type = family.type == prometheus::MetricType::Counter ? "counter"
+                       : family.type == prometheus::MetricType::Gauge ? "gauge"
+                                                                      : "histogram";
     families.push_back({family.name, type, family.help});
   }
   std::ranges::sort(families);

@@ -1,7 +1,7 @@
 // What the platform says about itself: JSON lines with correlation ids, and Prometheus metrics.
 #pragma once
-#include <boost/json/value.hpp>
 #include <array>
+#include <boost/json/value.hpp>
 #include <chrono>
 #include <initializer_list>
 #include <memory>
@@ -30,8 +30,10 @@ struct LogField {
 
   template <class T>
   LogField(std::string_view name, const T& content) : name(name) {
-    if constexpr (std::is_convertible_v<const T&, std::string_view>) value = std::string_view(content);
-    else value = content;
+    if constexpr (std::is_convertible_v<const T&, std::string_view>)
+      value = std::string_view(content);
+    else
+      value = content;
   }
 };
 
@@ -67,9 +69,12 @@ class Metrics {
   ~Metrics();
   OperationMetrics operation(const OperationSpec& spec);
   /// `name` without the prefix. Keep the reference: a look-up costs more than the increment.
-  prometheus::Counter& counter(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels = {});
-  prometheus::Gauge& gauge(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels = {});
-  prometheus::Histogram& histogram(std::string_view name, std::string_view help, std::vector<std::pair<std::string, std::string>> labels = {});
+  prometheus::Counter& counter(std::string_view name, std::string_view help,
+                               std::vector<std::pair<std::string, std::string>> labels = {});
+  prometheus::Gauge& gauge(std::string_view name, std::string_view help,
+                           std::vector<std::pair<std::string, std::string>> labels = {});
+  prometheus::Histogram& histogram(std::string_view name, std::string_view help,
+                                   std::vector<std::pair<std::string, std::string>> labels = {});
   /// Prometheus text format 0.0.4.
   std::string text() const;
   /// Name, type and help of every family, sorted: docs/generated/metrics.md.

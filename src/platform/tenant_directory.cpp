@@ -3,7 +3,8 @@
 namespace intra365::platform {
 namespace {
 
-constexpr postgres::Query tenant_directory{"tenant_directory", "select tenant_id, account from intra365.tenants"};
+constexpr postgres::Query tenant_directory{"tenant_directory",
+                                           "select tenant_id, account from intra365.tenants"};
 constexpr auto kPauseBetweenLoads = std::chrono::milliseconds(200);
 
 struct TenantRow {

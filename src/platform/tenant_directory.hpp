@@ -11,7 +11,8 @@
 namespace intra365::platform {
 
 namespace errors {
-inline constexpr ErrorCode unknown_tenant{ErrorKind::unauthenticated, "tenant.unknown", "The NATS account does not belong to a tenant of this platform."};
+inline constexpr ErrorCode unknown_tenant{ErrorKind::unauthenticated, "tenant.unknown",
+                                          "The NATS account does not belong to a tenant of this platform."};
 }
 
 /// Owned by one shard; not thread-safe.

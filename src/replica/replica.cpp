@@ -5,7 +5,9 @@ namespace {
 
 constexpr auto kSyncTimeout = std::chrono::milliseconds(800);
 
-SteadyTime now() { return std::chrono::steady_clock::now(); }
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
 }  // namespace
 
@@ -29,8 +31,10 @@ Task<> Replica::refresh(SteadyTime deadline) {
   const auto asked_at = now();
   const auto gaps_before = gaps_;
   CO_CHECK(co_await source_.sync(deadline));
-  if (gaps_before == gaps_) lease_.renew(asked_at);
-  else wake_.cancel();
+  if (gaps_before == gaps_)
+    lease_.renew(asked_at);
+  else
+    wake_.cancel();
   co_return Result<void>{};
 }
 

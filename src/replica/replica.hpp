@@ -21,7 +21,7 @@ enum class Push {
 class Replica {
  public:
   struct Source {
-    std::string name;          ///< for error messages
+    std::string name;  ///< for error messages
     std::string push_subject;
     /// Asks the truth and brings the copy up to date.
     std::function<Task<>(SteadyTime deadline)> sync;

@@ -4,9 +4,13 @@
 
 namespace intra365::replica {
 
-TokenReplica::TokenReplica(nats::Connection& connection, TaskGroup& tasks, const Clock& clock, guard::TokenVerifier& verifier,
-                           TenantId tenant, std::string push_subject, CallSync call_sync)
-    : clock_(clock), verifier_(verifier), tenant_(std::move(tenant)), call_sync_(std::move(call_sync)),
+TokenReplica::TokenReplica(nats::Connection& connection, TaskGroup& tasks, const Clock& clock,
+                           guard::TokenVerifier& verifier, TenantId tenant, std::string push_subject,
+                           CallSync call_sync)
+    : clock_(clock),
+      verifier_(verifier),
+      tenant_(std::move(tenant)),
+      call_sync_(std::move(call_sync)),
       replica_(connection, tasks,
                {"tokens", std::move(push_subject), [this](SteadyTime deadline) { return sync(deadline); },
                 [this](const nats::MessageView& message) { return on_push(message); }}) {}

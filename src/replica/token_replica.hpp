@@ -6,12 +6,13 @@
 
 namespace intra365::replica {
 
-/// Owned by one shard. `tenant` is used for revocations that do not name theirs (an SDK hears only of its own).
+/// Owned by one shard. `tenant` is used for revocations that do not name theirs (an SDK hears only of its
+/// own).
 class TokenReplica {
  public:
   using CallSync = std::function<Task<auth::SyncReply>(auth::SyncRequest, SteadyTime deadline)>;
-  TokenReplica(nats::Connection& connection, TaskGroup& tasks, const Clock& clock, guard::TokenVerifier& verifier, TenantId tenant,
-               std::string push_subject, CallSync call_sync);
+  TokenReplica(nats::Connection& connection, TaskGroup& tasks, const Clock& clock,
+               guard::TokenVerifier& verifier, TenantId tenant, std::string push_subject, CallSync call_sync);
   Task<> start(SteadyTime deadline) { return replica_.start(deadline); }
   Task<> refresh(SteadyTime deadline) { return replica_.refresh(deadline); }
   bool alive() const { return replica_.alive(); }

@@ -14,8 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
-const Folders kPlatform{"base", "async", "crypto", "json", "nats", "postgres", "http", "contract", "guard", "replica", "platform"};
-const Folders kSdk{"base", "async", "crypto", "json", "nats", "http", "contract", "guard", "replica", "sdk/cpp"};
+const Folders kPlatform{"base", "async",    "crypto", "json",    "nats",    "postgres",
+                        "http", "contract", "guard",  "replica", "platform"};
+const Folders kSdk{"base", "async",    "crypto", "json",    "nats",
+                   "http", "contract", "guard",  "replica", "sdk/cpp"};
 
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{
@@ -39,10 +41,12 @@ const std::map<std::string, Folders> kRules{
 };
 
 /// Headers of a library that only one folder may know.
-const std::map<std::string, std::string> kWrapped{
-    {"boost/beast", "http"}, {"libpq-fe.h", "postgres"}, {"sodium.h", "crypto"}, {"openssl/evp.h", "crypto"}, {"spdlog/", "platform"}, {"CLI/", "cli"}};
+const std::map<std::string, std::string> kWrapped{{"boost/beast", "http"}, {"libpq-fe.h", "postgres"},
+                                                  {"sodium.h", "crypto"},  {"openssl/evp.h", "crypto"},
+                                                  {"spdlog/", "platform"}, {"CLI/", "cli"}};
 
-/// `src/services/audit/store.cpp` -> `services/audit`, `src/nats/x.hpp` -> `nats`, `sdk/cpp/x.hpp` -> `sdk/cpp`.
+/// `src/services/audit/store.cpp` -> `services/audit`, `src/nats/x.hpp` -> `nats`, `sdk/cpp/x.hpp` ->
+/// `sdk/cpp`.
 std::string folder_of(std::string path) {
   if (path.starts_with("src/")) path.erase(0, 4);
   const auto first = path.find('/');
@@ -58,11 +62,13 @@ std::string broken_rule(const std::string& file, const std::string& included) {
   for (const auto& [header, owner] : kWrapped) {
     if (included.starts_with(header) && from != owner) return "only " + owner + " may include " + header;
   }
-  if (included.find('/') == std::string::npos || !fs::exists(fs::path(INTRA365_SOURCE_DIR) / "src" / included)) {
+  if (included.find('/') == std::string::npos ||
+      !fs::exists(fs::path(INTRA365_SOURCE_DIR) / "src" / included)) {
     if (!fs::exists(fs::path(INTRA365_SOURCE_DIR) / included)) return {};  // not ours
   }
   const auto to = folder_of(included);
-  const bool is_test = file.find("test_") != std::string::npos || file.ends_with("_test.cpp") || file.ends_with("_bench.cpp") || file.ends_with("_fuzz.cpp");
+  const bool is_test = file.find("test_") != std::string::npos || file.ends_with("_test.cpp") ||
+                       file.ends_with("_bench.cpp") || file.ends_with("_fuzz.cpp");
   if (from == to || (is_test && to == "tests")) return {};
   const auto rule = kRules.find(from.starts_with("services/") ? "services" : from);
   if (rule == kRules.end()) return "the folder " + from + " has no rule; give it one";
@@ -81,7 +87,8 @@ std::vector<std::string> violations() {
         ++number;
         if (!line.starts_with("#include ")) continue;
         const auto begin = line.find_first_of("<\"") + 1, end = line.find_first_of(">\"", begin);
-        if (const auto rule = broken_rule(file, line.substr(begin, end - begin)); !rule.empty()) found.push_back(file + ":" + std::to_string(number) + ": " + rule);
+        if (const auto rule = broken_rule(file, line.substr(begin, end - begin)); !rule.empty())
+          found.push_back(file + ":" + std::to_string(number) + ": " + rule);
       }
     }
   }

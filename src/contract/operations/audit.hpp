@@ -12,11 +12,11 @@ using namespace std::chrono_literals;
 struct Entry {
   std::string entry_id;  ///< UUID v7; the same entry sent twice is stored once
   Timestamp at;
-  std::string source;     ///< `platform` or `mate:<id>`: who made the decision and says so
-  std::string actor;      ///< `mate:<id>`, `user:<id>`, `service:<name>` or `guest`
-  std::string action;     ///< operation name, or `call` / `data.access` for Mate-to-Mate traffic
-  std::string resource;   ///< what it was about, e.g. `mate:image-analyzer/image-analysis/analyze-image`
-  std::string outcome;    ///< `allowed`, `denied` or `failed`
+  std::string source;    ///< `platform` or `mate:<id>`: who made the decision and says so
+  std::string actor;     ///< `mate:<id>`, `user:<id>`, `service:<name>` or `guest`
+  std::string action;    ///< operation name, or `call` / `data.access` for Mate-to-Mate traffic
+  std::string resource;  ///< what it was about, e.g. `mate:image-analyzer/image-analysis/analyze-image`
+  std::string outcome;   ///< `allowed`, `denied` or `failed`
   std::optional<std::string> code;  ///< error code when not allowed
   std::optional<UserId> user_id;
   std::optional<ConsentId> consent_id;
@@ -27,7 +27,9 @@ struct Entry {
   std::optional<std::int64_t> duration_us;
   static constexpr std::array<std::string_view, 2> optional_fields{"count", "source"};
 };
-BOOST_DESCRIBE_STRUCT(Entry, (), (entry_id, at, source, actor, action, resource, outcome, code, user_id, consent_id, purpose, scopes, trace_id, count, duration_us))
+BOOST_DESCRIBE_STRUCT(Entry, (),
+                      (entry_id, at, source, actor, action, resource, outcome, code, user_id, consent_id,
+                       purpose, scopes, trace_id, count, duration_us))
 
 struct AppendRequest {
   std::vector<Entry> entries;  ///< at most 500
@@ -47,10 +49,11 @@ struct QueryRequest {
   std::optional<UserId> user_id;
   std::optional<Timestamp> since;
   std::optional<Timestamp> until;
-  std::optional<int> limit;           ///< 1 to 200, 50 when absent
+  std::optional<int> limit;  ///< 1 to 200, 50 when absent
   std::optional<std::string> cursor;
 };
-BOOST_DESCRIBE_STRUCT(QueryRequest, (), (trace_id, actor, action, outcome, user_id, since, until, limit, cursor))
+BOOST_DESCRIBE_STRUCT(QueryRequest, (),
+                      (trace_id, actor, action, outcome, user_id, since, until, limit, cursor))
 
 struct QueryReply {
   std::vector<Entry> entries;  ///< newest first

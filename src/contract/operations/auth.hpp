@@ -24,14 +24,15 @@ BOOST_DESCRIBE_STRUCT(TokenRequest, (), (provider, credentials, audience, scopes
 
 struct TokenReply {
   std::string token;
-  std::string token_type;  ///< `Bearer`
+  std::string token_type;       ///< `Bearer`
   std::int64_t expires_in = 0;  ///< seconds
   std::optional<std::string> refresh_token;
   std::optional<MateId> mate_id;
   std::optional<UserId> user_id;
   TenantId tenant;
 };
-BOOST_DESCRIBE_STRUCT(TokenReply, (), (token, token_type, expires_in, refresh_token, mate_id, user_id, tenant))
+BOOST_DESCRIBE_STRUCT(TokenReply, (),
+                      (token, token_type, expires_in, refresh_token, mate_id, user_id, tenant))
 
 struct ValidateRequest {
   std::string token;
@@ -53,7 +54,8 @@ struct ValidateReply {
   std::optional<std::int64_t> iat;
   std::optional<std::int64_t> exp;
 };
-BOOST_DESCRIBE_STRUCT(ValidateReply, (), (active, sub, mate_id, user_id, tenant, roles, scopes, iss, aud, jti, iat, exp))
+BOOST_DESCRIBE_STRUCT(ValidateReply, (),
+                      (active, sub, mate_id, user_id, tenant, roles, scopes, iss, aud, jti, iat, exp))
 
 struct RefreshRequest {
   std::string refresh_token;
@@ -79,7 +81,7 @@ BOOST_DESCRIBE_STRUCT(RevokeReply, (), (revoked, connections_closed, epoch))
 
 /// A token, a subject or a whole tenant whose tokens issued up to a time are dead.
 struct Revocation {
-  std::optional<TenantId> tenant;      ///< named to platform services, who hear of all tenants
+  std::optional<TenantId> tenant;  ///< named to platform services, who hear of all tenants
   std::optional<std::string> jti;
   std::optional<std::string> subject;  ///< `mate:<id>`, `user:<id>` or `key:<id>`
   Timestamp revoked_at;                ///< for a subject: tokens issued at or before this are dead
@@ -102,8 +104,8 @@ BOOST_DESCRIBE_STRUCT(SyncRequest, (), (epoch))
 
 /// What an enforcement point needs to check tokens by itself.
 struct SyncReply {
-  std::uint64_t epoch = 0;            ///< the tenant's revocation epoch at the time of the answer
-  boost::json::value keys;            ///< JWKS
+  std::uint64_t epoch = 0;  ///< the tenant's revocation epoch at the time of the answer
+  boost::json::value keys;  ///< JWKS
   std::string issuer;
   std::vector<Revocation> revocations;  ///< those after the epoch asked with
 };
@@ -124,7 +126,7 @@ struct UserCreateReply {
 BOOST_DESCRIBE_STRUCT(UserCreateReply, (), (user_id, api_key))
 
 struct MateCreateRequest {
-  MateId name;  ///< becomes the Mate's id
+  MateId name;                      ///< becomes the Mate's id
   std::optional<std::string> role;  ///< `mate` when absent
 };
 BOOST_DESCRIBE_STRUCT(MateCreateRequest, (), (name, role))
@@ -183,7 +185,9 @@ struct ApiKey {
   std::optional<Timestamp> revoked_at;
   std::optional<Timestamp> last_used_at;
 };
-BOOST_DESCRIBE_STRUCT(ApiKey, (), (key_id, mate_id, user_id, name, roles, scopes, created_at, expires_at, revoked_at, last_used_at))
+BOOST_DESCRIBE_STRUCT(ApiKey, (),
+                      (key_id, mate_id, user_id, name, roles, scopes, created_at, expires_at, revoked_at,
+                       last_used_at))
 
 struct KeyListReply {
   std::vector<ApiKey> api_keys;
@@ -203,8 +207,8 @@ BOOST_DESCRIBE_STRUCT(TenantCreateRequest, (), (name))
 
 struct TenantCreateReply {
   TenantId tenant_id;
-  std::string account;   ///< public key of its NATS account
-  std::string api_key;   ///< key of its operator, shown this once
+  std::string account;  ///< public key of its NATS account
+  std::string api_key;  ///< key of its operator, shown this once
 };
 BOOST_DESCRIBE_STRUCT(TenantCreateReply, (), (tenant_id, account, api_key))
 

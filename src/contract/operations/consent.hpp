@@ -20,10 +20,13 @@ struct Consent {
   std::optional<Timestamp> expires_at;
   std::optional<Timestamp> revoked_at;
   boost::json::value metadata;
-  std::uint64_t epoch = 0;       ///< the user's consent epoch at the last change of this record
-  std::uint64_t mate_epoch = 0;  ///< the Mate's consent epoch at the last change: its enforcement points see gaps by it
+  std::uint64_t epoch = 0;  ///< the user's consent epoch at the last change of this record
+  std::uint64_t mate_epoch =
+      0;  ///< the Mate's consent epoch at the last change: its enforcement points see gaps by it
 };
-BOOST_DESCRIBE_STRUCT(Consent, (), (consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, metadata, epoch, mate_epoch))
+BOOST_DESCRIBE_STRUCT(Consent, (),
+                      (consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at,
+                       revoked_at, metadata, epoch, mate_epoch))
 
 struct GrantRequest {
   UserId user_id;
@@ -45,9 +48,9 @@ BOOST_DESCRIBE_STRUCT(RevokeRequest, (), (consent_id, user_id, mate_id))
 
 /// How far a revocation has got when the reply leaves.
 struct Propagation {
-  bool committed = false;  ///< in PostgreSQL
-  bool cached = false;     ///< in the KV bucket
-  bool published = false;  ///< pushed to the Mate's enforcement points
+  bool committed = false;        ///< in PostgreSQL
+  bool cached = false;           ///< in the KV bucket
+  bool published = false;        ///< pushed to the Mate's enforcement points
   std::int64_t bound_ms = 1000;  ///< after this not one allow, whatever was lost on the way
 };
 BOOST_DESCRIBE_STRUCT(Propagation, (), (committed, cached, published, bound_ms))
@@ -83,8 +86,8 @@ BOOST_DESCRIBE_STRUCT(VerifyReply, (), (allowed, consent_id, code, epoch))
 struct QueryRequest {
   std::optional<UserId> user_id;
   std::optional<MateId> mate_id;
-  std::optional<bool> active;         ///< only those that hold now, or only those that do not
-  std::optional<int> limit;           ///< 1 to 200, 50 when absent
+  std::optional<bool> active;  ///< only those that hold now, or only those that do not
+  std::optional<int> limit;    ///< 1 to 200, 50 when absent
   std::optional<std::string> cursor;
 };
 BOOST_DESCRIBE_STRUCT(QueryRequest, (), (user_id, mate_id, active, limit, cursor))
@@ -110,8 +113,8 @@ struct HistoryEntry {
   ConsentId consent_id;
   UserId user_id;
   MateId mate_id;
-  std::string event;   ///< `granted`, `revoked`, `expired`, `superseded`
-  std::string actor;   ///< `user:<id>` or `system`
+  std::string event;  ///< `granted`, `revoked`, `expired`, `superseded`
+  std::string actor;  ///< `user:<id>` or `system`
   std::vector<Purpose> purposes;
   std::vector<Scope> scopes;
   std::optional<Timestamp> expires_at;
@@ -119,7 +122,9 @@ struct HistoryEntry {
   Timestamp recorded_at;
   std::optional<std::string> trace_id;
 };
-BOOST_DESCRIBE_STRUCT(HistoryEntry, (), (sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at, epoch, recorded_at, trace_id))
+BOOST_DESCRIBE_STRUCT(HistoryEntry, (),
+                      (sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at,
+                       epoch, recorded_at, trace_id))
 
 struct AuditReply {
   std::vector<HistoryEntry> entries;
@@ -148,7 +153,8 @@ inline constexpr auto grant = operation<GrantRequest, Consent>({
     .access = Access::anyone,
     .effect = Effect::changes,
     .summary = "A person allows a Mate to use their data: these scopes, for these purposes, until then.",
-    .example = R"({"userId":"alice","mateId":"image-analyzer","purposes":["ai-assistance"],"scopes":["image.analyze"],"expiresAt":"2027-01-01T00:00:00Z"})",
+    .example =
+        R"({"userId":"alice","mateId":"image-analyzer","purposes":["ai-assistance"],"scopes":["image.analyze"],"expiresAt":"2027-01-01T00:00:00Z"})",
 });
 inline constexpr auto revoke = operation<RevokeRequest, RevokeReply>({
     .subject = "intra365.consent.revoke",
@@ -165,7 +171,8 @@ inline constexpr auto verify = operation<VerifyRequest, VerifyReply>({
     .effect = Effect::reads,
     .deadline = 250ms,
     .summary = "May this Mate use these scopes of this user for this purpose, now?",
-    .example = R"({"userId":"alice","mateId":"image-analyzer","scopes":["image.analyze"],"purpose":"ai-assistance"})",
+    .example =
+        R"({"userId":"alice","mateId":"image-analyzer","scopes":["image.analyze"],"purpose":"ai-assistance"})",
 });
 inline constexpr auto query = operation<QueryRequest, QueryReply>({
     .subject = "intra365.consent.query",

@@ -75,9 +75,9 @@ BOOST_DESCRIBE_ENUM(Decision, allow, deny)
 struct Reason {
   PolicyId policy_id;
   std::uint64_t version = 0;
-  std::int64_t rule = 0;              ///< index in the policy's rules
+  std::int64_t rule = 0;  ///< index in the policy's rules
   RuleEffect effect = RuleEffect::deny;
-  std::optional<std::string> error;   ///< why a condition could not be evaluated
+  std::optional<std::string> error;  ///< why a condition could not be evaluated
 };
 BOOST_DESCRIBE_STRUCT(Reason, (), (policy_id, version, rule, effect, error))
 
@@ -114,7 +114,8 @@ inline constexpr auto create = operation<Policy, ChangeReply>({
     .access = Access::operator_,
     .effect = Effect::changes,
     .summary = "Adds a policy; every enforcement point of the tenant follows at once.",
-    .example = R"({"name":"Health records","type":"data-access","rules":[{"effect":"allow","subjects":["mate:healthcare-ai"],"resources":["user:*/health-records"],"actions":["read"],"conditions":{"consent.granted":true}}]})",
+    .example =
+        R"({"name":"Health records","type":"data-access","rules":[{"effect":"allow","subjects":["mate:healthcare-ai"],"resources":["user:*/health-records"],"actions":["read"],"conditions":{"consent.granted":true}}]})",
 });
 inline constexpr auto update = operation<Policy, ChangeReply>({
     .subject = "intra365.policy.update",
@@ -152,7 +153,8 @@ inline constexpr auto evaluate = operation<EvaluateRequest, EvaluateReply>({
     .access = Access::anyone,
     .deadline = 250ms,
     .summary = "Is this subject allowed this action on this resource, and which rules say so?",
-    .example = R"({"subject":"mate:assistant","action":"call","resource":"mate:image-analyzer/image-analysis/analyze-image","context":{}})",
+    .example =
+        R"({"subject":"mate:assistant","action":"call","resource":"mate:image-analyzer/image-analysis/analyze-image","context":{}})",
 });
 inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .subject = "intra365.policy.sync",

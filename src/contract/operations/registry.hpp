@@ -30,7 +30,7 @@ struct Mate {
   std::string name;
   std::string type;  ///< `ai-agent`, `web-app`, `service`, `iot-device`
   std::vector<Capability> capabilities;
-  std::string version;  ///< semantic version
+  std::string version;           ///< semantic version
   boost::json::value endpoints;  ///< `{"nats.subjects":[…]}`; further kinds may stand beside it
   std::optional<Authentication> authentication;
   std::optional<DataAccess> data_access;
@@ -40,7 +40,9 @@ struct Mate {
   std::vector<std::string> dependencies;  ///< ids of Mates it calls
   boost::json::value metadata;
 };
-BOOST_DESCRIBE_STRUCT(Mate, (), (mate_id, name, type, capabilities, version, endpoints, authentication, data_access, status, description, tags, dependencies, metadata))
+BOOST_DESCRIBE_STRUCT(Mate, (),
+                      (mate_id, name, type, capabilities, version, endpoints, authentication, data_access,
+                       status, description, tags, dependencies, metadata))
 
 struct RegisterReply {
   MateId mate_id;
@@ -88,10 +90,13 @@ struct Discovered {
   Timestamp registered_at;
   std::optional<Timestamp> last_seen_at;
   std::uint64_t revision = 0;
-  double score = 0;               ///< 0 to 1
-  std::vector<std::string> why;   ///< e.g. `capability image-analysis`
+  double score = 0;              ///< 0 to 1
+  std::vector<std::string> why;  ///< e.g. `capability image-analysis`
 };
-BOOST_DESCRIBE_STRUCT(Discovered, (), (mate_id, name, type, capabilities, version, endpoints, authentication, data_access, status, description, tags, dependencies, metadata, registered_at, last_seen_at, revision, score, why))
+BOOST_DESCRIBE_STRUCT(Discovered, (),
+                      (mate_id, name, type, capabilities, version, endpoints, authentication, data_access,
+                       status, description, tags, dependencies, metadata, registered_at, last_seen_at,
+                       revision, score, why))
 
 struct DiscoverReply {
   std::vector<Discovered> mates;
@@ -116,7 +121,8 @@ inline constexpr auto register_ = operation<Mate, RegisterReply>({
     .access = Access::mate,
     .effect = Effect::changes,
     .summary = "A Mate makes itself, its capabilities and its data needs known.",
-    .example = R"({"name":"Image analyzer","type":"service","capabilities":["image-analysis"],"version":"1.0.0","endpoints":{"nats.subjects":["intra365.mate.image-analyzer.*"]}})",
+    .example =
+        R"({"name":"Image analyzer","type":"service","capabilities":["image-analysis"],"version":"1.0.0","endpoints":{"nats.subjects":["intra365.mate.image-analyzer.*"]}})",
 });
 inline constexpr auto deregister = operation<MateRequest, DeregisterReply>({
     .subject = "intra365.registry.deregister",

@@ -1,9 +1,9 @@
 #include "services/consent/service.hpp"
 
-#include "guard/consent_index.hpp"
-#include "guard/lease.hpp"
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
+#include "guard/consent_index.hpp"
+#include "guard/lease.hpp"
 #include "nats/key_value.hpp"
 #include "services/consent/store.hpp"
 
@@ -33,7 +33,8 @@ BOOST_DESCRIBE_STRUCT(ConsentEvent, (), (consent_id, user_id, mate_id, epoch))
 
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
   if (limit && (*limit < 1 || *limit > 200)) return fail(intra365::errors::bad_value, "limit: 1 to 200");
-  if (cursor && !is_token(*cursor)) return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+  if (cursor && !is_token(*cursor))
+    return fail(intra365::errors::bad_value, "cursor: not one that was given out");
   return Page{limit.value_or(50), cursor.value_or("")};
 }
 
@@ -45,8 +46,9 @@ class Consents final : public platform::Service {
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::grant, *this, &Consents::grant), bind(wire::revoke, *this, &Consents::revoke), bind(wire::verify, *this, &Consents::verify),
-            bind(wire::query, *this, &Consents::query), bind(wire::audit, *this, &Consents::audit),   bind(wire::sync, *this, &Consents::sync)};
+    return {bind(wire::grant, *this, &Consents::grant),   bind(wire::revoke, *this, &Consents::revoke),
+            bind(wire::verify, *this, &Consents::verify), bind(wire::query, *this, &Consents::query),
+            bind(wire::audit, *this, &Consents::audit),   bind(wire::sync, *this, &Consents::sync)};
   }
 
   Task<> start() override {
@@ -91,17 +93,21 @@ class Consents final : public platform::Service {
     note(caller, request.user_id, request.scopes, request.mate_id);
     caller.note->purpose = request.purpose;
     CO_CHECK(check_verify(caller, request));
-    CO_TRY(const auto pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
+    CO_TRY(const auto pair,
+           co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
     if (request.min_epoch.value_or(0) > pair.epoch) co_return fail(errors::stale);
     std::vector<const wire::Consent*> records;
     for (const auto& record : pair.records) records.push_back(&record);
-    const auto decision = guard::decide_consent(records, request.scopes, request.purpose, environment_.clock.now());
+    const auto decision =
+        guard::decide_consent(records, request.scopes, request.purpose, environment_.clock.now());
     wire::VerifyReply reply;
     reply.allowed = decision.allowed();
     reply.code = decision.code;
     reply.epoch = pair.epoch;
-    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
-    else caller.note->refusal = guard::error_of(decision.code).code;
+    if (decision.allowed())
+      reply.consent_id = decision.consent->consent_id;
+    else
+      caller.note->refusal = guard::error_of(decision.code).code;
     caller.note->consent_id = reply.consent_id;
     co_return reply;
   }
@@ -119,11 +125,14 @@ class Consents final : public platform::Service {
   Task<wire::AuditReply> audit(const Caller& caller, const wire::AuditRequest& request) {
     caller.note->user_id = request.user_id;
     CO_TRY(const auto page, read_page(request.limit, request.cursor));
-    if (page.after.find_first_not_of("0123456789") != std::string::npos || page.after.size() > 18) co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    if (page.after.find_first_not_of("0123456789") != std::string::npos || page.after.size() > 18)
+      co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
     CO_TRY(const auto view, view_of(caller, request.user_id, request.mate_id));
-    CO_TRY(auto entries, co_await store_.history(caller.tenant, view, request.consent_id, page, caller.deadline));
+    CO_TRY(auto entries,
+           co_await store_.history(caller.tenant, view, request.consent_id, page, caller.deadline));
     std::optional<std::string> cursor;
-    if (entries.size() == static_cast<std::size_t>(page.limit)) cursor = std::to_string(entries.back().sequence);
+    if (entries.size() == static_cast<std::size_t>(page.limit))
+      cursor = std::to_string(entries.back().sequence);
     co_return wire::AuditReply{std::move(entries), std::move(cursor)};
   }
 
@@ -132,33 +141,43 @@ class Consents final : public platform::Service {
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
     if (reply.mate_epoch != request.mate_epoch) {
-      CO_TRY(reply.consents, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch, kSyncPage, caller.deadline));
+      CO_TRY(reply.consents, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
+                                                           kSyncPage, caller.deadline));
       reply.more = reply.consents.size() == kSyncPage;
-      for (auto& record : reply.consents) record.metadata = nullptr;  // evidence is not for enforcement points
+      for (auto& record : reply.consents)
+        record.metadata = nullptr;  // evidence is not for enforcement points
     }
     co_return reply;
   }
 
-  struct Reached { bool cached = false, published = false; };
+  struct Reached {
+    bool cached = false, published = false;
+  };
 
   /// After the commit: cache, push, event. None of them is the truth, so none may fail the change; what is
   /// lost here the leases and syncs make good within their bound.
-  asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, std::string event, TraceContext trace) {
+  asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, std::string event,
+                                  TraceContext trace) {
     Reached reached;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
     slim.metadata = nullptr;
     const auto body = json::encode(slim);
     if (const auto account = co_await environment_.tenants.account_of(tenant, deadline)) {
-      reached.published = environment_.nats.publish(subjects::in_account(*account, subjects::guard_consent(record.mate_id)), body).has_value();
+      reached.published =
+          environment_.nats
+              .publish(subjects::in_account(*account, subjects::guard_consent(record.mate_id)), body)
+              .has_value();
     }
     const auto key = tenant.str() + "." + record.consent_id.str();
     reached.cached = (co_await cache_.put(key, body)).has_value();
     const ConsentEvent content{record.consent_id, record.user_id, record.mate_id, record.epoch};
-    const auto published = co_await environment_.events.publish(tenant, "consent", event, json::encode(content), trace);
+    const auto published =
+        co_await environment_.events.publish(tenant, "consent", event, json::encode(content), trace);
     if (!reached.published || !reached.cached || !published) {
-      environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
-                                       {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id}});
+      environment_.telemetry.log.write(
+          platform::LogLevel::warning, "consent change is spread by sync only",
+          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id}});
     }
     co_return reached;
   }
@@ -166,17 +185,20 @@ class Consents final : public platform::Service {
   Task<> watch_expiry() {
     const auto cancelled = co_await asio::this_coro::cancellation_state;
     while (cancelled.cancelled() == asio::cancellation_type::none) {
-      const auto expired = co_await store_.tell_expired(kExpiryBatch, std::chrono::steady_clock::now() + std::chrono::seconds(2));
+      const auto expired = co_await store_.tell_expired(
+          kExpiryBatch, std::chrono::steady_clock::now() + std::chrono::seconds(2));
       for (const auto& gone : expired ? *expired : std::vector<Expired>()) {
         const ConsentEvent content{gone.consent_id, gone.user_id, gone.mate_id, gone.epoch};
-        co_await environment_.events.publish(gone.tenant_id, "consent", "expired", json::encode(content), TraceContext::create());
+        co_await environment_.events.publish(gone.tenant_id, "consent", "expired", json::encode(content),
+                                             TraceContext::create());
       }
       if (!expired || expired->size() < kExpiryBatch) co_await sleep_for(kExpiryPause);
     }
     co_return Result<void>{};
   }
 
-  static void note(const Caller& caller, const UserId& user, const std::vector<Scope>& scopes, const MateId& mate) {
+  static void note(const Caller& caller, const UserId& user, const std::vector<Scope>& scopes,
+                   const MateId& mate) {
     caller.note->user_id = user;
     caller.note->scopes = scopes;
     caller.note->resource = "mate:" + mate.str();

@@ -30,19 +30,28 @@ class Store {
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
   /// Row, history row and both epochs in one transaction; durable when it returns.
-  Task<intra365::consent::Consent> grant(TenantId tenant, ConsentId id, intra365::consent::GrantRequest request, Author author, SteadyTime deadline);
+  Task<intra365::consent::Consent> grant(TenantId tenant, ConsentId id,
+                                         intra365::consent::GrantRequest request, Author author,
+                                         SteadyTime deadline);
   /// The records that were revoked; empty when none held.
-  Task<std::vector<intra365::consent::Consent>> revoke(TenantId tenant, UserId user, intra365::consent::RevokeRequest request, Author author, SteadyTime deadline);
+  Task<std::vector<intra365::consent::Consent>> revoke(TenantId tenant, UserId user,
+                                                       intra365::consent::RevokeRequest request,
+                                                       Author author, SteadyTime deadline);
   /// What a user has granted a Mate, dead records included, with the user's epoch at that time.
   struct Pair {
     std::vector<intra365::consent::Consent> records;
     std::uint64_t epoch = 0;
   };
   Task<Pair> find(TenantId tenant, UserId user, MateId mate, SteadyTime deadline);
-  Task<std::vector<intra365::consent::Consent>> query(TenantId tenant, View view, std::optional<bool> active, Page page, SteadyTime deadline);
-  Task<std::vector<intra365::consent::HistoryEntry>> history(TenantId tenant, View view, std::optional<ConsentId> consent, Page page, SteadyTime deadline);
+  Task<std::vector<intra365::consent::Consent>> query(TenantId tenant, View view, std::optional<bool> active,
+                                                      Page page, SteadyTime deadline);
+  Task<std::vector<intra365::consent::HistoryEntry>> history(TenantId tenant, View view,
+                                                             std::optional<ConsentId> consent, Page page,
+                                                             SteadyTime deadline);
   Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
-  Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit, SteadyTime deadline);
+  Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
+                                                              std::uint64_t mate_epoch, int limit,
+                                                              SteadyTime deadline);
   Task<std::vector<Expired>> tell_expired(int limit, SteadyTime deadline);
 
  private:

@@ -37,7 +37,8 @@ class Gateway final : public platform::Service {
   Task<http::Response> run_operation(const OperationInfo& operation, const Exchange& exchange);
   Task<http::Response> call_mate(const Exchange& exchange);
   /// Consent and policy for a call; the id of the consent that covers it.
-  Task<std::optional<std::string>> permit(const Exchange& exchange, TenantId tenant, std::string caller, MateId mate);
+  Task<std::optional<std::string>> permit(const Exchange& exchange, TenantId tenant, std::string caller,
+                                          MateId mate);
 
   Task<http::Response> healthz(const Exchange& exchange);
   Task<http::Response> readyz(const Exchange& exchange);

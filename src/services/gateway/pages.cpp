@@ -21,7 +21,8 @@ http::Response text(std::string body, std::string content_type) {
 
 /// Swagger UI asks for nothing but its own files and our document; the policy keeps it so.
 constexpr std::string_view kDocsPolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 constexpr std::string_view kDocsPage = R"html(<!doctype html>
 <html lang="en">
@@ -41,18 +42,23 @@ constexpr std::string_view kDocsPage = R"html(<!doctype html>
 )html";
 
 constexpr std::string_view kDocsStyle =
-    "body{margin:0}@media (prefers-color-scheme:dark){body{background:#111}#swagger-ui{filter:invert(.9) hue-rotate(180deg)}}\n";
+    "body{margin:0}@media (prefers-color-scheme:dark){body{background:#111}#swagger-ui{filter:invert(.9) "
+    "hue-rotate(180deg)}}\n";
 constexpr std::string_view kDocsScript =
-    "window.ui = SwaggerUIBundle({url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null});\n";
+    "window.ui = SwaggerUIBundle({url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, "
+    "validatorUrl: null});\n";
 
 struct Asset {
   std::string_view name, content_type;
 };
-constexpr std::array kAssets{Asset{"swagger-ui.css", "text/css; charset=utf-8"}, Asset{"swagger-ui-bundle.js", "text/javascript; charset=utf-8"}};
+constexpr std::array kAssets{Asset{"swagger-ui.css", "text/css; charset=utf-8"},
+                             Asset{"swagger-ui-bundle.js", "text/javascript; charset=utf-8"}};
 
 }  // namespace
 
-Task<http::Response> Gateway::healthz(const Exchange&) { co_return json_response(R"({"status":"ok"})"); }
+Task<http::Response> Gateway::healthz(const Exchange&) {
+  co_return json_response(R"({"status":"ok"})");
+}
 
 Task<http::Response> Gateway::readyz(const Exchange&) {
   boost::json::object dependencies;
@@ -61,7 +67,8 @@ Task<http::Response> Gateway::readyz(const Exchange&) {
     dependencies[name] = up ? "up" : "down";
     ready = ready && up;
   }
-  auto response = json_response(boost::json::serialize(boost::json::object{{"status", ready ? "ready" : "not ready"}, {"dependencies", std::move(dependencies)}}));
+  auto response = json_response(boost::json::serialize(boost::json::object{
+      {"status", ready ? "ready" : "not ready"}, {"dependencies", std::move(dependencies)}}));
   response.status = ready ? 200 : 503;
   co_return response;
 }
@@ -70,8 +77,12 @@ Task<http::Response> Gateway::metrics(const Exchange&) {
   co_return text(environment_.telemetry.metrics.text(), "text/plain; version=0.0.4; charset=utf-8");
 }
 
-Task<http::Response> Gateway::openapi_document(const Exchange&) { co_return json_response(boost::json::serialize(openapi(environment_.config.version))); }
-Task<http::Response> Gateway::asyncapi_document(const Exchange&) { co_return json_response(boost::json::serialize(asyncapi(environment_.config.version))); }
+Task<http::Response> Gateway::openapi_document(const Exchange&) {
+  co_return json_response(boost::json::serialize(openapi(environment_.config.version)));
+}
+Task<http::Response> Gateway::asyncapi_document(const Exchange&) {
+  co_return json_response(boost::json::serialize(asyncapi(environment_.config.version)));
+}
 
 Task<http::Response> Gateway::docs(const Exchange&) {
   auto response = text(std::string(kDocsPage), "text/html; charset=utf-8");
@@ -85,7 +96,8 @@ Task<http::Response> Gateway::docs_asset(const Exchange& exchange) {
   if (name == "page.js") co_return text(std::string(kDocsScript), "text/javascript; charset=utf-8");
   for (const auto& asset : kAssets) {
     if (asset.name != name) continue;
-    std::ifstream file(environment_.config.gateway.assets_dir + "/" + std::string(asset.name), std::ios::binary);
+    std::ifstream file(environment_.config.gateway.assets_dir + "/" + std::string(asset.name),
+                       std::ios::binary);
     std::ostringstream content;
     content << file.rdbuf();
     if (!file) break;
@@ -98,7 +110,8 @@ Task<http::Response> Gateway::docs_asset(const Exchange& exchange) {
 
 Task<http::Response> Gateway::discovery(const Exchange& exchange) {
   const auto host = exchange.request.header("host");
-  const auto base = (environment_.config.gateway.certificate_file.empty() ? "http://" : "https://") + std::string(host.substr(0, 256));
+  const auto base = (environment_.config.gateway.certificate_file.empty() ? "http://" : "https://") +
+                    std::string(host.substr(0, 256));
   const boost::json::object document{{"issuer", environment_.config.tokens.issuer},
                                      {"jwks_uri", base + "/.well-known/jwks.json"},
                                      {"token_endpoint", base + "/v1/auth/token"},
@@ -112,7 +125,8 @@ Task<http::Response> Gateway::discovery(const Exchange& exchange) {
 
 Task<http::Response> Gateway::jwks(const Exchange& exchange) {
   const auth::SyncRequest nothing;
-  CO_TRY(const auto reply, co_await services_.call(auth::sync, TenantId(), nothing, exchange.trace, exchange.deadline));
+  CO_TRY(const auto reply,
+         co_await services_.call(auth::sync, TenantId(), nothing, exchange.trace, exchange.deadline));
   auto response = json_response(boost::json::serialize(reply.keys));
   response.headers.emplace_back("Cache-Control", "public, max-age=60");
   co_return response;

@@ -26,7 +26,9 @@ std::atomic<std::uint16_t> listening{0};
 
 }  // namespace
 
-std::uint16_t listening_port() { return listening; }
+std::uint16_t listening_port() {
+  return listening;
+}
 
 platform::ServiceModule module() {
   return {
@@ -37,9 +39,11 @@ platform::ServiceModule module() {
   };
 }
 
-Gateway::Gateway(platform::Environment& environment) : environment_(environment), services_(environment.nats, "gateway"), doors_(environment) {
+Gateway::Gateway(platform::Environment& environment)
+    : environment_(environment), services_(environment.nats, "gateway"), doors_(environment) {
   for (const auto& operation : catalog()) {
-    if (operation.spec->http.method != Method::none) add(to_string(operation.spec->http.method), operation.spec->http.path, {&operation, nullptr});
+    if (operation.spec->http.method != Method::none)
+      add(to_string(operation.spec->http.method), operation.spec->http.path, {&operation, nullptr});
   }
   add("POST", "/v1/mates/{mateId}/call/{capability}/{action}", {nullptr, &Gateway::call_mate});
   add("GET", "/healthz", {nullptr, &Gateway::healthz});
@@ -69,7 +73,8 @@ Task<> Gateway::start() {
   options.certificate_file = config.certificate_file;
   options.key_file = config.key_file;
   options.render_error = [](int, const Error& error) { return problem(error, {}); };
-  server_.emplace(environment_.executor, std::move(options), [this](http::Request request) { return answer(std::move(request)); });
+  server_.emplace(environment_.executor, std::move(options),
+                  [this](http::Request request) { return answer(std::move(request)); });
   CO_CHECK(server_->start());
   listening = server_->port();
   co_return Result<void>{};
@@ -90,7 +95,8 @@ asio::awaitable<http::Response> Gateway::answer(http::Request request) {
   exchange.match = router_.find(method, exchange.request.path);
   exchange.deadline = std::chrono::steady_clock::now() + kOperationTime;
 
-  Result<http::Response> outcome = fail(errors::unknown_operation, "there is no " + exchange.request.path.substr(0, 200));
+  Result<http::Response> outcome =
+      fail(errors::unknown_operation, "there is no " + exchange.request.path.substr(0, 200));
   if (exchange.match.kind == http::Router::Match::Kind::no_method) {
     auto response = problem(Error(errors::method_not_allowed), exchange.trace.trace_id);
     response.status = 405;
@@ -101,8 +107,10 @@ asio::awaitable<http::Response> Gateway::answer(http::Request request) {
   }
   if (exchange.match.kind == http::Router::Match::Kind::found) {
     const auto& route = routes_[exchange.match.index];
-    if (route.operation != nullptr) outcome = co_await contain(run_operation(*route.operation, exchange));
-    else outcome = co_await contain((this->*route.page)(exchange));
+    if (route.operation != nullptr)
+      outcome = co_await contain(run_operation(*route.operation, exchange));
+    else
+      outcome = co_await contain((this->*route.page)(exchange));
   }
   auto response = outcome ? *std::move(outcome) : problem(outcome.error(), exchange.trace.trace_id);
   response.headers.emplace_back("traceparent", exchange.trace.traceparent());
@@ -121,7 +129,8 @@ Task<http::Response> Gateway::run_operation(const OperationInfo& operation, cons
     CO_TRY(account, co_await environment_.tenants.account_of(tenant, exchange.deadline));
   }
   nats::HeaderBlock block;
-  if (!authorization.empty() && !block.add(headers::authorization, authorization)) co_return fail(errors::malformed_token);
+  if (!authorization.empty() && !block.add(headers::authorization, authorization))
+    co_return fail(errors::malformed_token);
   block.add(headers::traceparent, exchange.trace.traceparent());
   const auto subject = subjects::in_account(account, operation.spec->subject);
   CO_TRY(const auto reply, co_await environment_.nats.request(subject, body, block, exchange.deadline));
@@ -146,7 +155,8 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   if (!block.add(headers::authorization, authorization)) co_return fail(errors::malformed_token);
   block.add(headers::traceparent, exchange.trace.traceparent());
   block.add(headers::deadline_ms, std::to_string(std::chrono::milliseconds(kCallTime).count()));
-  if (const auto user = exchange.request.header("x-user-id"); !user.empty()) block.add(headers::user_id, user);
+  if (const auto user = exchange.request.header("x-user-id"); !user.empty())
+    block.add(headers::user_id, user);
   if (consent_id) block.add(headers::consent_id, *consent_id);
   const auto subject = subjects::mate(mate, capability.str() + "." + action.str());
   CO_TRY(const auto reply, co_await door->request(subject, exchange.request.body, block, deadline));
@@ -154,10 +164,12 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   co_return json_response(std::string(reply.payload()));
 }
 
-Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, TenantId tenant, std::string caller, MateId mate) {
+Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, TenantId tenant,
+                                                 std::string caller, MateId mate) {
   registry::MateRequest wanted;
   wanted.mate_id = mate;
-  CO_TRY(const auto registered, co_await services_.call(registry::get, tenant, wanted, exchange.trace, exchange.deadline));
+  CO_TRY(const auto registered,
+         co_await services_.call(registry::get, tenant, wanted, exchange.trace, exchange.deadline));
   const auto access = registered.data_access.value_or(registry::DataAccess());
 
   std::optional<std::string> consent_id;
@@ -170,21 +182,27 @@ Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, Tenan
     question.mate_id = mate;
     question.scopes = access.required_scopes;
     const auto purpose = exchange.request.header(kPurposeHeader);
-    if (purpose.empty() && access.purposes.empty()) co_return fail(errors::consent_purpose, "the Mate names no purpose; send X-Purpose");
-    CO_TRY(question.purpose, Purpose::parse(purpose.empty() ? std::string_view(access.purposes.front().str()) : purpose));
-    CO_TRY(const auto answer, co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
+    if (purpose.empty() && access.purposes.empty())
+      co_return fail(errors::consent_purpose, "the Mate names no purpose; send X-Purpose");
+    CO_TRY(question.purpose,
+           Purpose::parse(purpose.empty() ? std::string_view(access.purposes.front().str()) : purpose));
+    CO_TRY(const auto answer,
+           co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
     if (!answer.allowed) co_return fail(guard::error_of(answer.code));
     consent_id = answer.consent_id->str();
-    if (const auto named = exchange.request.header("x-consent-id"); !named.empty() && named != *consent_id) co_return fail(errors::consent_mismatch);
+    if (const auto named = exchange.request.header("x-consent-id"); !named.empty() && named != *consent_id)
+      co_return fail(errors::consent_mismatch);
     consented = {{"granted", true}, {"purpose", question.purpose.str()}};
   }
 
   policy::EvaluateRequest question;
   question.subject = caller;
   question.action = "call";
-  question.resource = "mate:" + mate.str() + "/" + std::string(exchange.match.parameters[1].second) + "/" + std::string(exchange.match.parameters[2].second);
+  question.resource = "mate:" + mate.str() + "/" + std::string(exchange.match.parameters[1].second) + "/" +
+                      std::string(exchange.match.parameters[2].second);
   question.context = boost::json::object{{"consent", std::move(consented)}};
-  CO_TRY(const auto decision, co_await services_.call(policy::evaluate, tenant, std::move(question), exchange.trace, exchange.deadline));
+  CO_TRY(const auto decision, co_await services_.call(policy::evaluate, tenant, std::move(question),
+                                                      exchange.trace, exchange.deadline));
   if (decision.decision != policy::Decision::allow) co_return fail(errors::policy_denied);
   co_return consent_id;
 }

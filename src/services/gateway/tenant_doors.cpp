@@ -7,7 +7,8 @@ namespace intra365::services::gateway {
 Task<nats::Connection*> TenantDoors::open(TenantId tenant, SteadyTime deadline) {
   auto& door = doors_[tenant];
   if (!door) {
-    auto options = platform::connection_options(environment_.config, {}, "intra365-gateway", environment_.telemetry);
+    auto options =
+        platform::connection_options(environment_.config, {}, "intra365-gateway", environment_.telemetry);
     options.inbox_prefix = "_INBOX_" + std::string(roles::gateway_id);
     options.credentials = [this, tenant] { return credentials(tenant); };
     door = std::make_unique<nats::Connection>(environment_.executor, std::move(options));
@@ -24,7 +25,8 @@ Task<nats::Credentials> TenantDoors::credentials(TenantId tenant) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   auth::DelegateTokenRequest request;
   request.tenant = tenant;
-  CO_TRY(auto reply, co_await services_.call(auth::delegate_token, tenant, request, TraceContext::create(), deadline));
+  CO_TRY(auto reply,
+         co_await services_.call(auth::delegate_token, tenant, request, TraceContext::create(), deadline));
   nats::Credentials result;
   result.user = "token";
   result.pass = std::move(reply.token);

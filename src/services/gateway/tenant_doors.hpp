@@ -10,7 +10,8 @@ namespace intra365::services::gateway {
 /// Owned by one shard; not thread-safe.
 class TenantDoors {
  public:
-  explicit TenantDoors(platform::Environment& environment) : environment_(environment), services_(environment.nats, "gateway") {}
+  explicit TenantDoors(platform::Environment& environment)
+      : environment_(environment), services_(environment.nats, "gateway") {}
   /// A connection inside the tenant's account; it stays open.
   Task<nats::Connection*> open(TenantId tenant, SteadyTime deadline);
   Task<> close(SteadyTime deadline);

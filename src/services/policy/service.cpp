@@ -33,12 +33,14 @@ std::optional<UserId> owner_of(std::string_view resource) {
 /// Owned by one shard; not thread-safe.
 class Policies final : public platform::Service {
  public:
-  explicit Policies(platform::Environment& environment) : environment_(environment), store_(environment), services_(environment.nats, "policy") {}
+  explicit Policies(platform::Environment& environment)
+      : environment_(environment), store_(environment), services_(environment.nats, "policy") {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::create, *this, &Policies::create), bind(wire::update, *this, &Policies::update), bind(wire::delete_, *this, &Policies::remove),
-            bind(wire::list, *this, &Policies::list),     bind(wire::get, *this, &Policies::get),       bind(wire::evaluate, *this, &Policies::evaluate),
+    return {bind(wire::create, *this, &Policies::create),  bind(wire::update, *this, &Policies::update),
+            bind(wire::delete_, *this, &Policies::remove), bind(wire::list, *this, &Policies::list),
+            bind(wire::get, *this, &Policies::get),        bind(wire::evaluate, *this, &Policies::evaluate),
             bind(wire::sync, *this, &Policies::sync)};
   }
 
@@ -49,7 +51,8 @@ class Policies final : public platform::Service {
     if (!policy.policy_id) policy.policy_id = PolicyId::trusted(new_uuid());
     CO_CHECK(guard::validate(policy));
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
-    CO_TRY(auto reply, co_await store_.create(caller.tenant, std::move(policy), caller.subject(), caller.deadline));
+    CO_TRY(auto reply,
+           co_await store_.create(caller.tenant, std::move(policy), caller.subject(), caller.deadline));
     co_await tell(caller, reply, "created");
     co_return reply;
   }
@@ -65,7 +68,8 @@ class Policies final : public platform::Service {
 
   Task<wire::ChangeReply> remove(const Caller& caller, const wire::PolicyRequest& request) {
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
-    CO_TRY(auto reply, co_await store_.remove(caller.tenant, request.policy_id, caller.subject(), caller.deadline));
+    CO_TRY(auto reply,
+           co_await store_.remove(caller.tenant, request.policy_id, caller.subject(), caller.deadline));
     co_await tell(caller, reply, "deleted");
     co_return reply;
   }
@@ -73,9 +77,11 @@ class Policies final : public platform::Service {
   Task<wire::ListReply> list(const Caller& caller, const wire::ListRequest& request) {
     const int limit = request.limit.value_or(50);
     if (limit < 1 || limit > 200) co_return fail(intra365::errors::bad_value, "limit: 1 to 200");
-    if (request.cursor && !is_token(*request.cursor)) co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    if (request.cursor && !is_token(*request.cursor))
+      co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
-    CO_TRY(auto policies, co_await store_.list(caller.tenant, std::nullopt, request.cursor.value_or(""), limit, caller.deadline));
+    CO_TRY(auto policies, co_await store_.list(caller.tenant, std::nullopt, request.cursor.value_or(""),
+                                               limit, caller.deadline));
     std::optional<std::string> cursor;
     if (policies.size() == static_cast<std::size_t>(limit)) cursor = policies.back().policy_id->str();
     co_return wire::ListReply{std::move(policies), std::move(cursor)};
@@ -97,7 +103,8 @@ class Policies final : public platform::Service {
     }
     // A platform service that has asked the consent service itself may say what it heard.
     if (caller.is_service() && request.context.is_object()) {
-      if (const auto* heard = request.context.get_object().if_contains("consent")) attributes["consent"] = *heard;
+      if (const auto* heard = request.context.get_object().if_contains("consent"))
+        attributes["consent"] = *heard;
     }
     CO_TRY(const auto set, co_await compiled(caller.tenant, caller.deadline));
     guard::PolicyRequest question{subject.text, action, resource.text, &attributes};
@@ -110,7 +117,8 @@ class Policies final : public platform::Service {
     reply.decision_id = new_uuid();
     caller.note->resource = resource.text.substr(0, 256);
     if (!decision.allowed()) caller.note->refusal = intra365::errors::policy_denied.code;
-    CO_CHECK(co_await store_.record(caller.tenant, known_.at(caller.tenant).epoch, json::encode(request), json::encode(reply), reply.decision_id, caller.deadline));
+    CO_CHECK(co_await store_.record(caller.tenant, known_.at(caller.tenant).epoch, json::encode(request),
+                                    json::encode(reply), reply.decision_id, caller.deadline));
     co_return reply;
   }
 
@@ -128,10 +136,12 @@ class Policies final : public platform::Service {
 
   /// What is known of the person: their country from the users table, their consent from the consent
   /// service. Neither can be handed in by whoever asks.
-  Task<> add_person(const Caller& caller, UserId owner, std::string subject, boost::json::object& attributes) {
+  Task<> add_person(const Caller& caller, UserId owner, std::string subject,
+                    boost::json::object& attributes) {
     CO_TRY(const auto facts, co_await store_.user(caller.tenant, owner, caller.deadline));
     if (facts) {
-      auto& user = attributes["user"].is_object() ? attributes["user"].get_object() : attributes["user"].emplace_object();
+      auto& user = attributes["user"].is_object() ? attributes["user"].get_object()
+                                                  : attributes["user"].emplace_object();
       user["id"] = owner.str();
       if (facts->country) user["country"] = *facts->country;
     }
@@ -142,20 +152,24 @@ class Policies final : public platform::Service {
     question.mate_id = mate;
     question.active = true;
     question.limit = 200;
-    CO_TRY(const auto held, co_await services_.call(consent::query, caller.tenant, question, caller.trace, caller.deadline));
+    CO_TRY(const auto held,
+           co_await services_.call(consent::query, caller.tenant, question, caller.trace, caller.deadline));
     boost::json::array purposes, scopes;
     for (const auto& record : held.consents) {
       for (const auto& purpose : record.purposes) purposes.emplace_back(purpose.str());
       for (const auto& scope : record.scopes) scopes.emplace_back(scope.str());
     }
-    attributes["consent"] = {{"granted", !held.consents.empty()}, {"purpose", std::move(purposes)}, {"scope", std::move(scopes)}};
+    attributes["consent"] = {
+        {"granted", !held.consents.empty()}, {"purpose", std::move(purposes)}, {"scope", std::move(scopes)}};
     co_return Result<void>{};
   }
 
   /// The tenant's compiled set; compiled again only when its epoch has moved.
   Task<std::shared_ptr<const guard::PolicySet>> compiled(TenantId tenant, SteadyTime deadline) {
     CO_TRY(const auto epoch, co_await store_.epoch(tenant, deadline));
-    if (const auto known = known_.find(tenant); epoch != 0 && known != known_.end() && known->second.epoch == epoch) co_return known->second.set;
+    if (const auto known = known_.find(tenant);
+        epoch != 0 && known != known_.end() && known->second.epoch == epoch)
+      co_return known->second.set;
     CO_CHECK(co_await store_.add_defaults(tenant, deadline));
     CO_TRY(const auto stored, co_await store_.active_set(tenant, deadline));
     CO_TRY(auto set, guard::PolicySet::compile(stored.policies));
@@ -168,11 +182,15 @@ class Policies final : public platform::Service {
     if (const auto account = co_await environment_.tenants.account_of(caller.tenant, caller.deadline)) {
       const wire::PolicyPush push{change.policy_epoch};
       // A hint: enforcement points that miss it find out with their next sync.
-      static_cast<void>(environment_.nats.publish(subjects::in_account(*account, subjects::guard_policy), json::encode(push)));
+      static_cast<void>(environment_.nats.publish(subjects::in_account(*account, subjects::guard_policy),
+                                                  json::encode(push)));
     }
     const PolicyEvent content{change.policy_id, change.version, change.policy_epoch};
-    const auto published = co_await environment_.events.publish(caller.tenant, "policy", type, json::encode(content), caller.trace);
-    if (!published) environment_.telemetry.log.write(platform::LogLevel::warning, "policy change was not announced", {{"traceId", caller.trace.trace_id}});
+    const auto published = co_await environment_.events.publish(caller.tenant, "policy", type,
+                                                                json::encode(content), caller.trace);
+    if (!published)
+      environment_.telemetry.log.write(platform::LogLevel::warning, "policy change was not announced",
+                                       {{"traceId", caller.trace.trace_id}});
   }
 
   struct Known {

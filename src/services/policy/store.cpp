@@ -10,29 +10,47 @@ using postgres::Query;
 using postgres::Statement;
 
 constexpr Query policy_insert{"policy_insert",
-  "insert into intra365.policies (tenant_id, policy_id, name, type, rules, priority, active, version, updated_by)"
-  " values ($1, $2, $3, $4, $5::jsonb, $6, $7,"
-  "  (select coalesce(max(version), 0) + 1 from intra365.policy_versions where tenant_id = $1 and policy_id = $2), $8) returning version"};
-constexpr Query policy_update{"policy_update",
-  "update intra365.policies set name = $3, type = $4, rules = $5::jsonb, priority = $6, active = $7, version = version + 1, updated_at = now(), updated_by = $8"
-  " where tenant_id = $1 and policy_id = $2 and ($9::bigint is null or version = $9) returning version"};
-constexpr Query policy_delete{"policy_delete", "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
+                              "insert into intra365.policies (tenant_id, policy_id, name, type, rules, "
+                              "priority, active, version, updated_by)"
+                              " values ($1, $2, $3, $4, $5::jsonb, $6, $7,"
+                              "  (select coalesce(max(version), 0) + 1 from intra365.policy_versions where "
+                              "tenant_id = $1 and policy_id = $2), $8) returning version"};
+constexpr Query policy_update{
+    "policy_update",
+    "update intra365.policies set name = $3, type = $4, rules = $5::jsonb, priority = $6, active = $7, "
+    "version = version + 1, updated_at = now(), updated_by = $8"
+    " where tenant_id = $1 and policy_id = $2 and ($9::bigint is null or version = $9) returning version"};
+constexpr Query policy_delete{
+    "policy_delete",
+    "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
 constexpr Query version_insert{"policy_version_insert",
-  "insert into intra365.policy_versions (tenant_id, policy_id, version, change, document, changed_by) values ($1, $2, $3, $4, $5::jsonb, $6)"};
+                               "insert into intra365.policy_versions (tenant_id, policy_id, version, change, "
+                               "document, changed_by) values ($1, $2, $3, $4, $5::jsonb, $6)"};
 constexpr Query epoch_bump{"policy_epoch_bump",
-  "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do update set epoch = intra365.policy_epochs.epoch + 1 returning epoch as version"};
-constexpr Query epoch_start{"policy_epoch_start", "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do nothing returning epoch as version"};
-constexpr Query epoch_get{"policy_epoch", "select epoch as version from intra365.policy_epochs where tenant_id = $1"};
-constexpr Query policy_list{"policy_list",
-  "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = $1"
-  " and ($2::text is null or policy_id = $2) and policy_id > $3 order by policy_id limit $4"};
+                           "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do "
+                           "update set epoch = intra365.policy_epochs.epoch + 1 returning epoch as version"};
+constexpr Query epoch_start{"policy_epoch_start",
+                            "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do "
+                            "nothing returning epoch as version"};
+constexpr Query epoch_get{"policy_epoch",
+                          "select epoch as version from intra365.policy_epochs where tenant_id = $1"};
+constexpr Query policy_list{
+    "policy_list",
+    "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = "
+    "$1"
+    " and ($2::text is null or policy_id = $2) and policy_id > $3 order by policy_id limit $4"};
 constexpr Query policy_active{"policy_active",
-  "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = $1 and active order by policy_id"};
-constexpr Query user_facts{"policy_user_facts", "select country, profile from intra365.users where tenant_id = $1 and user_id = $2"};
+                              "select policy_id, name, type, rules, priority, active, version from "
+                              "intra365.policies where tenant_id = $1 and active order by policy_id"};
+constexpr Query user_facts{
+    "policy_user_facts", "select country, profile from intra365.users where tenant_id = $1 and user_id = $2"};
 constexpr Query evaluation_insert{"policy_evaluation_insert",
-  "insert into intra365.policy_evaluations (tenant_id, decision_id, policy_epoch, request, reply) values ($1, $2, $3, $4::jsonb, $5::jsonb)"};
+                                  "insert into intra365.policy_evaluations (tenant_id, decision_id, "
+                                  "policy_epoch, request, reply) values ($1, $2, $3, $4::jsonb, $5::jsonb)"};
 
-struct VersionRow { std::uint64_t version = 0; };
+struct VersionRow {
+  std::uint64_t version = 0;
+};
 BOOST_DESCRIBE_STRUCT(VersionRow, (), (version))
 
 struct PolicyRow {
@@ -45,7 +63,9 @@ struct PolicyRow {
 };
 BOOST_DESCRIBE_STRUCT(PolicyRow, (), (policy_id, name, type, rules, priority, active, version))
 
-struct RulesHolder { std::vector<wire::Rule> rules; };
+struct RulesHolder {
+  std::vector<wire::Rule> rules;
+};
 BOOST_DESCRIBE_STRUCT(RulesHolder, (), (rules))
 
 boost::json::value rules_json(const wire::Policy& policy) {
@@ -57,7 +77,8 @@ Result<std::vector<wire::Policy>> policies_of(const postgres::Rows& rows) {
   std::vector<wire::Policy> policies;
   for (auto& row : listed) {
     TRY(auto holder, json::from_value<RulesHolder>(boost::json::object{{"rules", row.rules}}));
-    policies.push_back({row.policy_id, row.name, row.type, std::move(holder.rules), row.priority, row.active, row.version});
+    policies.push_back(
+        {row.policy_id, row.name, row.type, std::move(holder.rules), row.priority, row.active, row.version});
   }
   return policies;
 }
@@ -67,13 +88,17 @@ Result<std::uint64_t> version_of(const postgres::Rows& rows) {
   return row ? row->version : 0;
 }
 
-postgres::Parameters insert_parameters(const TenantId& tenant, const wire::Policy& policy, const std::string& actor) {
-  return postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true), actor);
+postgres::Parameters insert_parameters(const TenantId& tenant, const wire::Policy& policy,
+                                       const std::string& actor) {
+  return postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy),
+                        policy.priority.value_or(100), policy.active.value_or(true), actor);
 }
 
 /// The version's document and the tenant's new epoch, in the transaction that changed the policy.
-Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy, std::string change, std::string actor) {
-  auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
+Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy,
+                               std::string change, std::string actor) {
+  auto versioned =
+      postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
   CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, postgres::bind(tenant)));
   CO_TRY(const auto epoch, version_of(bumped));
@@ -83,21 +108,25 @@ Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tena
 
 }  // namespace
 
-Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std::string actor, SteadyTime deadline) {
+Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std::string actor,
+                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
   const auto inserted = co_await transaction.query(policy_insert, insert_parameters(tenant, policy, actor));
-  if (!inserted && inserted.error().is(postgres::errors::unique_violation)) co_return fail(errors::policy_exists);
+  if (!inserted && inserted.error().is(postgres::errors::unique_violation))
+    co_return fail(errors::policy_exists);
   if (!inserted) co_return fail(inserted.error());
   CO_TRY(policy.version, version_of(*inserted));
   co_return co_await finish(transaction, tenant, std::move(policy), "created", std::move(actor));
 }
 
-Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std::string actor, SteadyTime deadline) {
+Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std::string actor,
+                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  auto parameters = postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy), policy.priority.value_or(100), policy.active.value_or(true),
-                         actor, policy.version);
+  auto parameters =
+      postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy),
+                     policy.priority.value_or(100), policy.active.value_or(true), actor, policy.version);
   CO_TRY(const auto updated, co_await transaction.query(policy_update, std::move(parameters)));
   if (updated.empty()) {
     CO_CHECK(co_await transaction.rollback());
@@ -124,11 +153,14 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
   CO_TRY(const auto started, co_await transaction.query(epoch_start, postgres::bind(tenant)));
-  if (started.empty()) co_return Result<void>{};  // the set has a history: what it is now is the operator's will
+  if (started.empty())
+    co_return Result<void>{};  // the set has a history: what it is now is the operator's will
   for (auto& policy : default_policies()) {
-    CO_TRY(const auto inserted, co_await transaction.query(policy_insert, insert_parameters(tenant, policy, "system")));
+    CO_TRY(const auto inserted,
+           co_await transaction.query(policy_insert, insert_parameters(tenant, policy, "system")));
     CO_TRY(policy.version, version_of(inserted));
-    auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"), json::to_value(policy), std::string("system"));
+    auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
+                                    json::to_value(policy), std::string("system"));
     CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   }
   co_return co_await transaction.commit();
@@ -152,21 +184,26 @@ Task<std::uint64_t> Store::epoch(TenantId tenant, SteadyTime deadline) {
   co_return version_of(rows);
 }
 
-Task<std::vector<wire::Policy>> Store::list(TenantId tenant, std::optional<PolicyId> only, std::string after, int limit, SteadyTime deadline) {
+Task<std::vector<wire::Policy>> Store::list(TenantId tenant, std::optional<PolicyId> only, std::string after,
+                                            int limit, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, policy_list, postgres::bind(tenant, only, after, limit), deadline));
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, policy_list, postgres::bind(tenant, only, after, limit), deadline));
   co_return policies_of(rows);
 }
 
 Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, user_facts, postgres::bind(tenant, user), deadline));
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, user_facts, postgres::bind(tenant, user), deadline));
   co_return rows.as_optional<UserFacts>();
 }
 
-Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply, std::string decision_id, SteadyTime deadline) {
+Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
+                     std::string decision_id, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_CHECK(co_await database_.query(scope, evaluation_insert, postgres::bind(tenant, decision_id, epoch, request, reply), deadline));
+  CO_CHECK(co_await database_.query(scope, evaluation_insert,
+                                    postgres::bind(tenant, decision_id, epoch, request, reply), deadline));
   co_return Result<void>{};
 }
 

@@ -6,9 +6,12 @@
 namespace intra365::services::policy {
 
 namespace errors {
-inline constexpr ErrorCode unknown_policy{ErrorKind::not_found, "policy.unknown", "There is no such policy in this tenant."};
-inline constexpr ErrorCode policy_exists{ErrorKind::conflict, "policy.exists", "There is a policy of this id already; update it instead."};
-inline constexpr ErrorCode version_conflict{ErrorKind::conflict, "policy.version_conflict", "Somebody changed the policy in between: read it again."};
+inline constexpr ErrorCode unknown_policy{ErrorKind::not_found, "policy.unknown",
+                                          "There is no such policy in this tenant."};
+inline constexpr ErrorCode policy_exists{ErrorKind::conflict, "policy.exists",
+                                         "There is a policy of this id already; update it instead."};
+inline constexpr ErrorCode version_conflict{ErrorKind::conflict, "policy.version_conflict",
+                                            "Somebody changed the policy in between: read it again."};
 }  // namespace errors
 
 /// What a person's attributes are, as policies may ask for them.
@@ -22,9 +25,12 @@ class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
-  Task<intra365::policy::ChangeReply> create(TenantId tenant, intra365::policy::Policy policy, std::string actor, SteadyTime deadline);
-  Task<intra365::policy::ChangeReply> update(TenantId tenant, intra365::policy::Policy policy, std::string actor, SteadyTime deadline);
-  Task<intra365::policy::ChangeReply> remove(TenantId tenant, PolicyId id, std::string actor, SteadyTime deadline);
+  Task<intra365::policy::ChangeReply> create(TenantId tenant, intra365::policy::Policy policy,
+                                             std::string actor, SteadyTime deadline);
+  Task<intra365::policy::ChangeReply> update(TenantId tenant, intra365::policy::Policy policy,
+                                             std::string actor, SteadyTime deadline);
+  Task<intra365::policy::ChangeReply> remove(TenantId tenant, PolicyId id, std::string actor,
+                                             SteadyTime deadline);
   /// Gives a tenant that never had a policy the default set; does nothing for others.
   Task<> add_defaults(TenantId tenant, SteadyTime deadline);
 
@@ -34,9 +40,11 @@ class Store {
   };
   Task<Set> active_set(TenantId tenant, SteadyTime deadline);
   Task<std::uint64_t> epoch(TenantId tenant, SteadyTime deadline);
-  Task<std::vector<intra365::policy::Policy>> list(TenantId tenant, std::optional<PolicyId> only, std::string after, int limit, SteadyTime deadline);
+  Task<std::vector<intra365::policy::Policy>> list(TenantId tenant, std::optional<PolicyId> only,
+                                                   std::string after, int limit, SteadyTime deadline);
   Task<std::optional<UserFacts>> user(TenantId tenant, UserId user, SteadyTime deadline);
-  Task<> record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply, std::string decision_id, SteadyTime deadline);
+  Task<> record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
+                std::string decision_id, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;

@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::string_view kStatuses[] = {"active", "degraded", "draining", "inactive"};
 
-Failure bad(std::string_view what) { return fail(intra365::errors::bad_value, std::string(what)); }
+Failure bad(std::string_view what) {
+  return fail(intra365::errors::bad_value, std::string(what));
+}
 
 /// Semantic versioning 2.0.0, its core: three numbers, then anything after '-' or '+'.
 bool is_semantic_version(std::string_view text) {
@@ -32,10 +34,12 @@ Result<void> check_endpoints(const boost::json::value& endpoints, const MateId& 
   const auto* subjects = object->if_contains("nats.subjects");
   if (subjects == nullptr) return {};
   const auto* list = subjects->if_array();
-  if (list == nullptr || list->size() > 100) return bad("endpoints.nats.subjects: expected a list of at most 100 subjects");
+  if (list == nullptr || list->size() > 100)
+    return bad("endpoints.nats.subjects: expected a list of at most 100 subjects");
   const auto own = "intra365.mate." + mate.str() + ".";
   for (const auto& subject : *list) {
-    if (!subject.is_string() || !std::string_view(subject.get_string()).starts_with(own)) return fail(errors::foreign_subject);
+    if (!subject.is_string() || !std::string_view(subject.get_string()).starts_with(own))
+      return fail(errors::foreign_subject);
   }
   return {};
 }
@@ -44,7 +48,8 @@ Result<void> check_endpoints(const boost::json::value& endpoints, const MateId& 
 
 Result<MateId> own_mate(const platform::Caller& caller, const std::optional<MateId>& named) {
   if (!named) {
-    if (caller.kind != PrincipalKind::mate) return fail(intra365::errors::missing_field, "'mateId' is missing");
+    if (caller.kind != PrincipalKind::mate)
+      return fail(intra365::errors::missing_field, "'mateId' is missing");
     return MateId::parse(caller.id);
   }
   if (!caller.is_mate(*named) && !caller.is_operator()) return fail(errors::not_this_mate);
@@ -55,12 +60,17 @@ Result<MateId> check_registration(const platform::Caller& caller, const intra365
   TRY(auto id, own_mate(caller, mate.mate_id));
   if (mate.name.empty() || mate.name.size() > 200) return bad("name: 1 to 200 bytes");
   if (mate.type.empty() || mate.type.size() > 64) return bad("type: 1 to 64 bytes");
-  if (!is_semantic_version(mate.version) || mate.version.size() > 64) return bad("version: a semantic version such as 1.0.0");
-  if (mate.capabilities.size() > 100 || mate.tags.size() > 50 || mate.dependencies.size() > 100) return bad("at most 100 capabilities, 50 tags and 100 dependencies");
+  if (!is_semantic_version(mate.version) || mate.version.size() > 64)
+    return bad("version: a semantic version such as 1.0.0");
+  if (mate.capabilities.size() > 100 || mate.tags.size() > 50 || mate.dependencies.size() > 100)
+    return bad("at most 100 capabilities, 50 tags and 100 dependencies");
   if (mate.description.value_or("").size() > 4000) return bad("description: at most 4000 bytes");
-  for (const auto& tag : mate.tags) if (!is_dotted_name(tag)) return bad("tags: a tag must match [A-Za-z0-9_.:-]{1,128}");
-  for (const auto& other : mate.dependencies) if (!is_token(other)) return bad("dependencies: expected ids of Mates");
-  if (std::ranges::find(kStatuses, mate.status.value_or("active")) == std::end(kStatuses)) return bad("status: one of active, degraded, draining, inactive");
+  for (const auto& tag : mate.tags)
+    if (!is_dotted_name(tag)) return bad("tags: a tag must match [A-Za-z0-9_.:-]{1,128}");
+  for (const auto& other : mate.dependencies)
+    if (!is_token(other)) return bad("dependencies: expected ids of Mates");
+  if (std::ranges::find(kStatuses, mate.status.value_or("active")) == std::end(kStatuses))
+    return bad("status: one of active, degraded, draining, inactive");
   CHECK(check_endpoints(mate.endpoints, id));
   return id;
 }
@@ -74,7 +84,8 @@ Result<void> check_discovery(const intra365::registry::DiscoverRequest& request)
   return {};
 }
 
-Fit rank(const intra365::registry::DiscoverRequest& request, const intra365::registry::Discovered& mate, double text_rank, Timestamp now) {
+Fit rank(const intra365::registry::DiscoverRequest& request, const intra365::registry::Discovered& mate,
+         double text_rank, Timestamp now) {
   Fit fit{0.4, {}};
   if (request.capability) {
     fit.score += 0.3;

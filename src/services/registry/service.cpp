@@ -34,8 +34,10 @@ class Registry final : public platform::Service {
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::register_, *this, &Registry::register_mate), bind(wire::deregister, *this, &Registry::deregister),
-            bind(wire::discover, *this, &Registry::discover), bind(wire::get, *this, &Registry::get), bind(wire::heartbeat, *this, &Registry::heartbeat)};
+    return {bind(wire::register_, *this, &Registry::register_mate),
+            bind(wire::deregister, *this, &Registry::deregister),
+            bind(wire::discover, *this, &Registry::discover), bind(wire::get, *this, &Registry::get),
+            bind(wire::heartbeat, *this, &Registry::heartbeat)};
   }
 
   Task<> start() override {
@@ -90,7 +92,8 @@ class Registry final : public platform::Service {
 
   Task<wire::HeartbeatReply> heartbeat(const Caller& caller, const wire::HeartbeatRequest& request) {
     CO_TRY(const auto id, own_mate(caller, request.mate_id));
-    if (request.status && *request.status != "active" && *request.status != "degraded" && *request.status != "draining") {
+    if (request.status && *request.status != "active" && *request.status != "degraded" &&
+        *request.status != "draining") {
       co_return fail(intra365::errors::bad_value, "status: one of active, degraded, draining");
     }
     CO_TRY(const auto known, co_await store_.seen(caller.tenant, id, request.status, caller.deadline));
@@ -102,11 +105,15 @@ class Registry final : public platform::Service {
     const auto key = caller.tenant.str() + "." + id.str();
     const bool gone = type == "deregistered";
     bool cached = false;
-    if (gone) cached = (co_await cache_.remove(key)).has_value();
-    else cached = (co_await cache_.put(key, content)).has_value();
-    const auto published = co_await environment_.events.publish(caller.tenant, "mate", type, content, caller.trace);
+    if (gone)
+      cached = (co_await cache_.remove(key)).has_value();
+    else
+      cached = (co_await cache_.put(key, content)).has_value();
+    const auto published =
+        co_await environment_.events.publish(caller.tenant, "mate", type, content, caller.trace);
     if (!cached || !published) {
-      environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not announced", {{"traceId", caller.trace.trace_id}});
+      environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not announced",
+                                       {{"traceId", caller.trace.trace_id}});
     }
   }
 

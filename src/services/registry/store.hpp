@@ -15,10 +15,12 @@ class Store {
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
   /// Mate, capabilities, version and dependencies in one transaction.
-  Task<intra365::registry::RegisterReply> register_mate(TenantId tenant, MateId id, intra365::registry::Mate mate, SteadyTime deadline);
+  Task<intra365::registry::RegisterReply> register_mate(TenantId tenant, MateId id,
+                                                        intra365::registry::Mate mate, SteadyTime deadline);
   /// The last revision, nullopt when it was not registered.
   Task<std::optional<std::uint64_t>> deregister(TenantId tenant, MateId id, SteadyTime deadline);
-  Task<std::vector<Found>> discover(TenantId tenant, std::optional<MateId> id, intra365::registry::DiscoverRequest request, SteadyTime deadline);
+  Task<std::vector<Found>> discover(TenantId tenant, std::optional<MateId> id,
+                                    intra365::registry::DiscoverRequest request, SteadyTime deadline);
   /// False when the Mate is not registered.
   Task<bool> seen(TenantId tenant, MateId id, std::optional<std::string> status, SteadyTime deadline);
 

@@ -24,8 +24,8 @@ struct TenantAccount {
 /// connection at a time has nobody else in it to listen.
 class Accounts {
  public:
-  Accounts(platform::Environment& environment, const crypto::Envelope& envelope, crypto::Nkey operator_key, std::string guest_secret,
-           nats::Connection& system);
+  Accounts(platform::Environment& environment, const crypto::Envelope& envelope, crypto::Nkey operator_key,
+           std::string guest_secret, nats::Connection& system);
   /// Tells the servers of every tenant and of the guest pool.
   Task<> start(SteadyTime deadline);
 

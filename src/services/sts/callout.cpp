@@ -18,7 +18,8 @@ constexpr auto kReplyTime = std::chrono::minutes(5);
 /// Spreads reconnects by a tenth, so that what connected together does not come back together.
 std::chrono::seconds with_jitter(std::chrono::seconds duration) {
   thread_local std::minstd_rand generator{std::random_device{}()};
-  return duration - std::chrono::seconds(std::uniform_int_distribution<std::int64_t>(0, duration.count() / 10)(generator));
+  return duration - std::chrono::seconds(
+                        std::uniform_int_distribution<std::int64_t>(0, duration.count() / 10)(generator));
 }
 
 /// A signature that comes along must be one of this connection's nonce; one that is demanded must come.
@@ -27,7 +28,9 @@ Result<void> check_nonce(const crypto::AuthorizationRequest& request, const std:
   const auto signature = crypto::decode_base64url(request.signature);
   if (request.nkey.empty() || request.nonce.empty() || !signature) return fail(errors::bad_nonce);
   if (!bound_nkey.empty() && bound_nkey != request.nkey) return fail(errors::nkey_required);
-  if (!crypto::is_public_key(request.nkey, crypto::KeyKind::user) || !crypto::verify(request.nkey, request.nonce, *signature)) return fail(errors::bad_nonce);
+  if (!crypto::is_public_key(request.nkey, crypto::KeyKind::user) ||
+      !crypto::verify(request.nkey, request.nonce, *signature))
+    return fail(errors::bad_nonce);
   return {};
 }
 
@@ -37,8 +40,14 @@ bool is_guest(const crypto::AuthorizationRequest& request) {
 
 }  // namespace
 
-Callout::Callout(platform::Environment& environment, Store& store, Accounts& accounts, nats::Connection& auth, crypto::Nkey auth_account, crypto::Xkey xkey)
-    : environment_(environment), store_(store), accounts_(accounts), auth_(auth), auth_account_(std::move(auth_account)), xkey_(std::move(xkey)) {}
+Callout::Callout(platform::Environment& environment, Store& store, Accounts& accounts, nats::Connection& auth,
+                 crypto::Nkey auth_account, crypto::Xkey xkey)
+    : environment_(environment),
+      store_(store),
+      accounts_(accounts),
+      auth_(auth),
+      auth_account_(std::move(auth_account)),
+      xkey_(std::move(xkey)) {}
 
 Task<> Callout::start() {
   auto subscription = auth_.subscribe(
@@ -53,7 +62,9 @@ Task<> Callout::start() {
   co_return Result<void>{};
 }
 
-void Callout::stop() { subscription_.unsubscribe(); }
+void Callout::stop() {
+  subscription_.unsubscribe();
+}
 
 Task<> Callout::answer(nats::Message message) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerWithin;
@@ -70,8 +81,10 @@ Task<> Callout::answer(nats::Message message) {
   response.user_nkey = request.user_nkey;
   response.server_id = request.server_id;
   response.issuer_account = environment_.config.keys.auth_account;
-  if (user_jwt) response.user_jwt = *user_jwt;
-  else response.error = user_jwt.error().code;  // reaches the server's log only, never the client
+  if (user_jwt)
+    response.user_jwt = *user_jwt;
+  else
+    response.error = user_jwt.error().code;  // reaches the server's log only, never the client
   auto reply = crypto::mint(response, auth_account_, environment_.clock.now());
   if (!server_xkey.empty()) {
     CO_TRY(reply, xkey_.seal(reply, server_xkey));
@@ -117,14 +130,17 @@ Task<Principal> Callout::authenticate(crypto::AuthorizationRequest request, Stea
   }
   if (request.user == "token") {
     CO_TRY(const auto* identity, environment_.tokens.verify(request.pass));
-    Principal principal{identity->tenant, {}, identity->kind, identity->id, identity->roles, identity->scopes, identity->key_id, {}, identity->expires_at};
+    Principal principal{
+        identity->tenant, {}, identity->kind,      identity->id, identity->roles, identity->scopes,
+        identity->key_id, {}, identity->expires_at};
     CO_CHECK(check_nonce(request, {}));
     co_return principal;
   }
   co_return fail(errors::bad_provider);
 }
 
-void Callout::audit(const crypto::AuthorizationRequest& request, const Principal* principal, const Error* error) {
+void Callout::audit(const crypto::AuthorizationRequest& request, const Principal* principal,
+                    const Error* error) {
   platform::AuditRecord record;
   record.tenant = principal == nullptr ? TenantId::trusted("platform") : principal->tenant;
   record.entry.entry_id = new_uuid();

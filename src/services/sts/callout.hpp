@@ -10,7 +10,8 @@ namespace intra365::services::sts {
 /// Owned by one shard; not thread-safe. Answers from the only connection in the AUTH account.
 class Callout {
  public:
-  Callout(platform::Environment& environment, Store& store, Accounts& accounts, nats::Connection& auth, crypto::Nkey auth_account, crypto::Xkey xkey);
+  Callout(platform::Environment& environment, Store& store, Accounts& accounts, nats::Connection& auth,
+          crypto::Nkey auth_account, crypto::Xkey xkey);
   Task<> start();
   void stop();
 

@@ -3,10 +3,14 @@
 namespace intra365::services::sts {
 namespace {
 
-constexpr postgres::Query signing_keys{"auth_signing_keys", "select kid, seed, public_jwk, state from intra365.signing_keys order by created_at"};
+constexpr postgres::Query signing_keys{
+    "auth_signing_keys",
+    "select kid, seed, public_jwk, state from intra365.signing_keys order by created_at"};
 // Two instances that start together both try; the index on the active state lets one of them in.
-constexpr postgres::Query signing_key_insert{"auth_signing_key_insert",
-  "insert into intra365.signing_keys (kid, seed, public_jwk, state) values ($1, $2::bytea, $3::jsonb, 'active') on conflict do nothing"};
+constexpr postgres::Query signing_key_insert{
+    "auth_signing_key_insert",
+    "insert into intra365.signing_keys (kid, seed, public_jwk, state) values ($1, $2::bytea, $3::jsonb, "
+    "'active') on conflict do nothing"};
 
 struct SigningKeyRow {
   std::string kid;
@@ -16,7 +20,9 @@ struct SigningKeyRow {
 };
 BOOST_DESCRIBE_STRUCT(SigningKeyRow, (), (kid, seed, public_jwk, state))
 
-std::string row_context(std::string_view kid) { return "signing_keys/" + std::string(kid); }
+std::string row_context(std::string_view kid) {
+  return "signing_keys/" + std::string(kid);
+}
 
 }  // namespace
 

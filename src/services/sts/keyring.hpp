@@ -13,7 +13,8 @@ namespace intra365::services::sts {
 /// Owned by one shard; not thread-safe.
 class Keyring {
  public:
-  Keyring(platform::Environment& environment, const crypto::Envelope& envelope) : database_(environment.database), envelope_(envelope) {}
+  Keyring(platform::Environment& environment, const crypto::Envelope& envelope)
+      : database_(environment.database), envelope_(envelope) {}
 
   /// Loads the ring; makes the first key where there is none.
   Task<> start(SteadyTime deadline);

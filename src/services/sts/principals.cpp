@@ -11,16 +11,20 @@ namespace intra365::services::sts {
 namespace {
 
 constexpr postgres::Query tenant_list_page{"auth_tenant_list",
-  "select tenant_id, account, created_at from intra365.tenants where tenant_id > $1 order by tenant_id limit $2"};
+                                           "select tenant_id, account, created_at from intra365.tenants "
+                                           "where tenant_id > $1 order by tenant_id limit $2"};
 
 Result<void> check_name(std::string_view name) {
-  if (roles::is_reserved_name(name)) return fail(errors::name_taken, "'" + std::string(name) + "' is a name of the platform");
+  if (roles::is_reserved_name(name))
+    return fail(errors::name_taken, "'" + std::string(name) + "' is a name of the platform");
   return {};
 }
 
-Result<std::vector<std::string>> check_role(const std::optional<std::string>& role, std::string_view otherwise) {
+Result<std::vector<std::string>> check_role(const std::optional<std::string>& role,
+                                            std::string_view otherwise) {
   const auto chosen = role.value_or(std::string(otherwise));
-  if (!roles::is_assignable(chosen)) return fail(errors::bad_role, "'" + chosen.substr(0, 64) + "' is not one of mate, user, operator");
+  if (!roles::is_assignable(chosen))
+    return fail(errors::bad_role, "'" + chosen.substr(0, 64) + "' is not one of mate, user, operator");
   std::vector<std::string> held{chosen};
   if (chosen != otherwise) held.emplace_back(otherwise);
   return held;
@@ -38,9 +42,11 @@ Result<void> write_secret_file(const std::string& file, std::string_view text) {
   const auto temporary = file + ".new";
   const int descriptor = ::open(temporary.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
   if (descriptor < 0) return fail(platform::errors::bad_secret_file, "cannot write " + file);
-  const bool written = ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(descriptor) == 0;
+  const bool written = ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::fsync(descriptor) == 0;
   ::close(descriptor);
-  if (!written || ::rename(temporary.c_str(), file.c_str()) != 0) return fail(platform::errors::bad_secret_file, "cannot write " + file);
+  if (!written || ::rename(temporary.c_str(), file.c_str()) != 0)
+    return fail(platform::errors::bad_secret_file, "cannot write " + file);
   return {};
 }
 
@@ -49,10 +55,13 @@ Result<void> write_secret_file(const std::string& file, std::string_view text) {
 Task<auth::UserCreateReply> Sts::user_create(const Caller& caller, const auth::UserCreateRequest& request) {
   CO_CHECK(check_name(request.name.str()));
   CO_TRY(auto held, check_role(request.role, roles::user));
-  if (request.display_name && request.display_name->size() > 200) co_return fail(intra365::errors::bad_value, "displayName: at most 200 bytes");
-  if (request.country && request.country->size() != 2) co_return fail(intra365::errors::bad_value, "country: two letters, ISO 3166-1");
+  if (request.display_name && request.display_name->size() > 200)
+    co_return fail(intra365::errors::bad_value, "displayName: at most 200 bytes");
+  if (request.country && request.country->size() != 2)
+    co_return fail(intra365::errors::bad_value, "country: two letters, ISO 3166-1");
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{caller.tenant, request.name.str(), PrincipalKind::user, std::move(held), request.display_name, request.country};
+  NewPrincipal principal{caller.tenant,   request.name.str(),   PrincipalKind::user,
+                         std::move(held), request.display_name, request.country};
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), caller.deadline));
   caller.note->resource = "user:" + request.name.str();
@@ -63,7 +72,8 @@ Task<auth::MateCreateReply> Sts::mate_create(const Caller& caller, const auth::M
   CO_CHECK(check_name(request.name.str()));
   CO_TRY(auto held, check_role(request.role, roles::mate));
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{caller.tenant, request.name.str(), PrincipalKind::mate, std::move(held), std::nullopt, std::nullopt};
+  NewPrincipal principal{caller.tenant,   request.name.str(), PrincipalKind::mate,
+                         std::move(held), std::nullopt,       std::nullopt};
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), caller.deadline));
   caller.note->resource = "mate:" + request.name.str();
@@ -78,15 +88,19 @@ Task<auth::UserListReply> Sts::user_list(const Caller& caller, const auth::ListR
 }
 
 Task<auth::KeyCreateReply> Sts::key_create(const Caller& caller, const auth::KeyCreateRequest& request) {
-  if (request.mate_id.has_value() == request.user_id.has_value()) co_return fail(intra365::errors::bad_value, "name exactly one of mateId and userId");
-  if (request.expires_at && *request.expires_at <= environment_.clock.now()) co_return fail(intra365::errors::bad_value, "expiresAt: lies in the past");
-  if (request.nkey && !crypto::is_public_key(*request.nkey, crypto::KeyKind::user)) co_return fail(intra365::errors::bad_value, "nkey: not a public user nkey");
+  if (request.mate_id.has_value() == request.user_id.has_value())
+    co_return fail(intra365::errors::bad_value, "name exactly one of mateId and userId");
+  if (request.expires_at && *request.expires_at <= environment_.clock.now())
+    co_return fail(intra365::errors::bad_value, "expiresAt: lies in the past");
+  if (request.nkey && !crypto::is_public_key(*request.nkey, crypto::KeyKind::user))
+    co_return fail(intra365::errors::bad_value, "nkey: not a public user nkey");
   const auto kind = request.mate_id ? PrincipalKind::mate : PrincipalKind::user;
   const auto principal = request.mate_id ? request.mate_id->str() : request.user_id->str();
   CO_TRY(const auto known, co_await store_.has_principal(caller.tenant, principal, kind, caller.deadline));
   if (!known) co_return fail(errors::unknown_principal);
   const auto key = ApiKeyText::create();
-  NewKey details{request.name, request.nkey, request.scopes.value_or(std::vector<Scope>()), request.expires_at};
+  NewKey details{request.name, request.nkey, request.scopes.value_or(std::vector<Scope>()),
+                 request.expires_at};
   CO_CHECK(co_await store_.create_key(caller.tenant, principal, key, std::move(details), caller.deadline));
   caller.note->resource = "key:" + key.id;
   co_return auth::KeyCreateReply{ApiKeyId::trusted(key.id), key.text()};
@@ -106,46 +120,55 @@ Task<auth::RevokeReply> Sts::key_revoke(const Caller& caller, const auth::KeyRev
   caller.note->resource = subject;
   // Connections are known by principal, not by key: tokens die at once, a connection made with the key at
   // its next proof.
-  co_return co_await revocations_->revoke_subject(caller.tenant, subject, subject, caller.subject(), caller.deadline);
+  co_return co_await revocations_->revoke_subject(caller.tenant, subject, subject, caller.subject(),
+                                                  caller.deadline);
 }
 
 Task<std::string> Sts::create_operator(TenantId tenant, std::vector<std::string> held, SteadyTime deadline) {
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{tenant, std::string(roles::admin_id), PrincipalKind::mate, std::move(held), std::nullopt, std::nullopt};
+  NewPrincipal principal{
+      tenant, std::string(roles::admin_id), PrincipalKind::mate, std::move(held), std::nullopt, std::nullopt};
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), deadline));
   co_return key.text();
 }
 
-Task<auth::TenantCreateReply> Sts::tenant_create(const Caller& caller, const auth::TenantCreateRequest& request) {
+Task<auth::TenantCreateReply> Sts::tenant_create(const Caller& caller,
+                                                 const auth::TenantCreateRequest& request) {
   CO_CHECK(check_name(request.name.str()));
   CO_TRY(const auto account, co_await accounts_->create(request.name, caller.deadline));
   std::vector<std::string> held{std::string(roles::operator_), std::string(roles::mate)};
   CO_TRY(auto key, co_await create_operator(request.name, std::move(held), caller.deadline));
   caller.note->resource = "tenant:" + request.name.str();
-  CO_CHECK(co_await environment_.events.publish(request.name, "system", "tenant-created", "{}", caller.trace));
+  CO_CHECK(
+      co_await environment_.events.publish(request.name, "system", "tenant-created", "{}", caller.trace));
   co_return auth::TenantCreateReply{request.name, account.account, std::move(key)};
 }
 
 Task<auth::TenantListReply> Sts::tenant_list(const Caller& caller, const auth::ListRequest& request) {
   CO_TRY(const auto page, read_page(request));
   postgres::Scope platform_wide;
-  CO_TRY(const auto rows, co_await environment_.database.query(platform_wide, tenant_list_page, postgres::bind(page.after, page.limit), caller.deadline));
+  CO_TRY(const auto rows,
+         co_await environment_.database.query(platform_wide, tenant_list_page,
+                                              postgres::bind(page.after, page.limit), caller.deadline));
   CO_TRY(auto tenants, rows.as<auth::Tenant>());
   auto cursor = next_cursor(tenants, page.limit, &auth::Tenant::tenant_id);
   co_return auth::TenantListReply{std::move(tenants), std::move(cursor)};
 }
 
-/// The first start makes the tenant `default`; a start that finds the operator's key file gone makes a new key.
+/// The first start makes the tenant `default`; a start that finds the operator's key file gone makes a new
+/// key.
 Task<> Sts::ensure_default_tenant(SteadyTime deadline) {
   const auto tenant = TenantId::trusted("default");
   const auto& file = environment_.config.admin_key_file;
   if (!co_await accounts_->find(tenant, deadline)) {
     CO_CHECK(co_await accounts_->create(tenant, deadline));
   }
-  CO_TRY(const auto has_admin, co_await store_.has_principal(tenant, std::string(roles::admin_id), PrincipalKind::mate, deadline));
+  CO_TRY(const auto has_admin,
+         co_await store_.has_principal(tenant, std::string(roles::admin_id), PrincipalKind::mate, deadline));
   if (!has_admin) {
-    std::vector<std::string> held{std::string(roles::operator_), std::string(roles::platform_operator), std::string(roles::mate)};
+    std::vector<std::string> held{std::string(roles::operator_), std::string(roles::platform_operator),
+                                  std::string(roles::mate)};
     CO_TRY(const auto key, co_await create_operator(tenant, std::move(held), deadline));
     co_return file.empty() ? Result<void>{} : write_secret_file(file, key + "\n");
   }
@@ -153,7 +176,8 @@ Task<> Sts::ensure_default_tenant(SteadyTime deadline) {
   const auto key = ApiKeyText::create();
   NewKey details;
   details.name = "replaces a lost admin.key";
-  CO_CHECK(co_await store_.create_key(tenant, std::string(roles::admin_id), key, std::move(details), deadline));
+  CO_CHECK(
+      co_await store_.create_key(tenant, std::string(roles::admin_id), key, std::move(details), deadline));
   co_return write_secret_file(file, key.text() + "\n");
 }
 

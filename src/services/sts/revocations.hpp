@@ -13,9 +13,11 @@ class Revocations {
   Revocations(platform::Environment& environment, Store& store, nats::Connection& system);
   Task<> start(SteadyTime deadline);
 
-  Task<auth::RevokeReply> revoke_token(TenantId tenant, std::string jti, std::string actor, SteadyTime deadline);
+  Task<auth::RevokeReply> revoke_token(TenantId tenant, std::string jti, std::string actor,
+                                       SteadyTime deadline);
   /// `subject` is `mate:<id>`, `user:<id>` or `key:<id>`; connections of `principal` are closed.
-  Task<auth::RevokeReply> revoke_subject(TenantId tenant, std::string subject, std::string principal, std::string actor, SteadyTime deadline);
+  Task<auth::RevokeReply> revoke_subject(TenantId tenant, std::string subject, std::string principal,
+                                         std::string actor, SteadyTime deadline);
 
  private:
   Task<WrittenRevocation> spread(auth::Revocation revocation, std::string actor, SteadyTime deadline);

@@ -11,7 +11,7 @@ struct Sts::Secrets {
   crypto::Nkey auth_account;
   crypto::Xkey callout_xkey;
   crypto::Envelope envelope;
-  std::string guest_secret;   ///< guest rooms are derived from it
+  std::string guest_secret;  ///< guest rooms are derived from it
 };
 
 }  // namespace intra365::services::sts

@@ -25,13 +25,20 @@ Sts::~Sts() = default;
 std::vector<platform::BoundOperation> Sts::operations() {
   using platform::bind;
   return {
-      bind(auth::token_request, *this, &Sts::token_request),   bind(auth::token_validate, *this, &Sts::token_validate),
-      bind(auth::token_refresh, *this, &Sts::token_refresh),   bind(auth::token_revoke, *this, &Sts::token_revoke),
-      bind(auth::sync, *this, &Sts::sync),                     bind(auth::delegate_token, *this, &Sts::delegate_token),
-      bind(auth::user_create, *this, &Sts::user_create),       bind(auth::user_list, *this, &Sts::user_list),
-      bind(auth::mate_create, *this, &Sts::mate_create),       bind(auth::key_create, *this, &Sts::key_create),
-      bind(auth::key_list, *this, &Sts::key_list),             bind(auth::key_revoke, *this, &Sts::key_revoke),
-      bind(auth::tenant_create, *this, &Sts::tenant_create),   bind(auth::tenant_list, *this, &Sts::tenant_list),
+      bind(auth::token_request, *this, &Sts::token_request),
+      bind(auth::token_validate, *this, &Sts::token_validate),
+      bind(auth::token_refresh, *this, &Sts::token_refresh),
+      bind(auth::token_revoke, *this, &Sts::token_revoke),
+      bind(auth::sync, *this, &Sts::sync),
+      bind(auth::delegate_token, *this, &Sts::delegate_token),
+      bind(auth::user_create, *this, &Sts::user_create),
+      bind(auth::user_list, *this, &Sts::user_list),
+      bind(auth::mate_create, *this, &Sts::mate_create),
+      bind(auth::key_create, *this, &Sts::key_create),
+      bind(auth::key_list, *this, &Sts::key_list),
+      bind(auth::key_revoke, *this, &Sts::key_revoke),
+      bind(auth::tenant_create, *this, &Sts::tenant_create),
+      bind(auth::tenant_list, *this, &Sts::tenant_list),
   };
 }
 
@@ -45,8 +52,10 @@ Result<void> Sts::open_secrets() {
   TRY(auto xkey, crypto::Xkey::from_seed(xkey_seed));
   TRY(const auto wrapped, platform::read_secret(keys.key_encryption_key_file));
   const auto key_encryption_key = crypto::decode_base64url(wrapped);
-  if (!key_encryption_key || key_encryption_key->size() != 32) return fail(platform::errors::bad_secret_file, keys.key_encryption_key_file);
-  secrets_.reset(new Secrets{std::move(operator_key), std::move(auth_account), std::move(xkey), crypto::Envelope(*key_encryption_key),
+  if (!key_encryption_key || key_encryption_key->size() != 32)
+    return fail(platform::errors::bad_secret_file, keys.key_encryption_key_file);
+  secrets_.reset(new Secrets{std::move(operator_key), std::move(auth_account), std::move(xkey),
+                             crypto::Envelope(*key_encryption_key),
                              crypto::hmac_sha256(*key_encryption_key, "guest rooms")});
   return {};
 }
@@ -56,16 +65,19 @@ Task<> Sts::start() {
   const auto& config = environment_.config;
   CO_CHECK(open_secrets());
 
-  auto system = platform::connection_options(config, config.nats.system_creds_file, "intra365-sts-system", environment_.telemetry);
+  auto system = platform::connection_options(config, config.nats.system_creds_file, "intra365-sts-system",
+                                             environment_.telemetry);
   system_.emplace(environment_.executor, std::move(system));
   CO_CHECK(co_await system_->connect(deadline));
-  auto callout = platform::connection_options(config, config.nats.auth_creds_file, "intra365-sts-callout", environment_.telemetry);
+  auto callout = platform::connection_options(config, config.nats.auth_creds_file, "intra365-sts-callout",
+                                              environment_.telemetry);
   auth_.emplace(environment_.executor, std::move(callout));
   CO_CHECK(co_await auth_->connect(deadline));
 
   keyring_.emplace(environment_, secrets_->envelope);
   CO_CHECK(co_await keyring_->start(deadline));
-  accounts_.emplace(environment_, secrets_->envelope, secrets_->operator_key, secrets_->guest_secret, *system_);
+  accounts_.emplace(environment_, secrets_->envelope, secrets_->operator_key, secrets_->guest_secret,
+                    *system_);
   CO_CHECK(co_await accounts_->start(deadline));
   revocations_.emplace(environment_, store_, *system_);
   CO_CHECK(co_await revocations_->start(deadline));

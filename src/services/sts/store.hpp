@@ -52,7 +52,8 @@ class Store {
 
   /// Principal and first key in one transaction. Fails with `auth.name_taken`.
   Task<> create_principal(NewPrincipal principal, ApiKeyText key, NewKey details, SteadyTime deadline);
-  Task<> create_key(TenantId tenant, std::string principal, ApiKeyText key, NewKey details, SteadyTime deadline);
+  Task<> create_key(TenantId tenant, std::string principal, ApiKeyText key, NewKey details,
+                    SteadyTime deadline);
   Task<bool> has_principal(TenantId tenant, std::string id, PrincipalKind kind, SteadyTime deadline);
   /// The principal behind a key: `auth.bad_credentials` when unknown, wrong, expired or revoked, all alike.
   Task<Principal> find_by_key(ApiKeyText key, Timestamp now, SteadyTime deadline);
@@ -62,16 +63,19 @@ class Store {
 
   /// Records an access token and, where given, the refresh token beside it.
   Task<> add_token(guard::AccessTokenClaims claims, SteadyTime deadline);
-  Task<> add_tokens(guard::AccessTokenClaims claims, std::string refresh_hash, std::string family_id, Timestamp refresh_expires_at, SteadyTime deadline);
+  Task<> add_tokens(guard::AccessTokenClaims claims, std::string refresh_hash, std::string family_id,
+                    Timestamp refresh_expires_at, SteadyTime deadline);
   Task<std::optional<RefreshRow>> find_refresh_token(std::string hash, SteadyTime deadline);
   /// Marks a refresh token as used and stores its successor, if nobody did so before; false: somebody did.
-  Task<bool> rotate(Principal principal, std::string hash, std::string successor_hash, std::string successor_sealed, std::string family_id,
-                    Timestamp successor_expires_at, SteadyTime deadline);
+  Task<bool> rotate(Principal principal, std::string hash, std::string successor_hash,
+                    std::string successor_sealed, std::string family_id, Timestamp successor_expires_at,
+                    SteadyTime deadline);
   Task<> revoke_family(TenantId tenant, std::string family_id, SteadyTime deadline);
   Task<> revoke_refresh_tokens_of(TenantId tenant, std::string principal, SteadyTime deadline);
 
   Task<WrittenRevocation> add_revocation(auth::Revocation revocation, std::string actor, SteadyTime deadline);
-  Task<std::vector<auth::Revocation>> revocations_since(std::optional<TenantId> tenant, std::uint64_t epoch, SteadyTime deadline);
+  Task<std::vector<auth::Revocation>> revocations_since(std::optional<TenantId> tenant, std::uint64_t epoch,
+                                                        SteadyTime deadline);
   Task<std::uint64_t> revocation_epoch(std::optional<TenantId> tenant, SteadyTime deadline);
 
  private:

@@ -32,7 +32,8 @@ class Sts final : public platform::Service {
   Task<auth::RevokeReply> token_revoke(const Caller& caller, const auth::RevokeRequest& request);
   Task<auth::SyncReply> sync(const Caller& caller, const auth::SyncRequest& request);
   Task<auth::TokenReply> delegate_token(const Caller& caller, const auth::DelegateTokenRequest& request);
-  Task<auth::TokenReply> issue(Principal principal, std::optional<std::string> refresh_token, SteadyTime deadline);
+  Task<auth::TokenReply> issue(Principal principal, std::optional<std::string> refresh_token,
+                               SteadyTime deadline);
   Task<auth::TokenReply> reuse(RefreshRow row, SteadyTime deadline);
   auth::TokenReply reply_for(const Principal& principal, const guard::AccessTokenClaims& claims) const;
 

@@ -10,7 +10,9 @@ namespace {
 constexpr auto kRefreshGrace = std::chrono::seconds(30);
 constexpr auto kGatewayToken = std::chrono::seconds(300);
 
-std::string refresh_context(std::string_view family) { return "refresh_tokens/" + std::string(family); }
+std::string refresh_context(std::string_view family) {
+  return "refresh_tokens/" + std::string(family);
+}
 
 }  // namespace
 
@@ -20,30 +22,39 @@ auth::TokenReply Sts::reply_for(const Principal& principal, const guard::AccessT
   reply.token_type = "Bearer";
   reply.expires_in = claims.exp - claims.iat;
   reply.tenant = principal.tenant;
-  if (principal.kind == PrincipalKind::user) reply.user_id = UserId::trusted(principal.id);
-  else reply.mate_id = MateId::trusted(principal.id);
+  if (principal.kind == PrincipalKind::user)
+    reply.user_id = UserId::trusted(principal.id);
+  else
+    reply.mate_id = MateId::trusted(principal.id);
   return reply;
 }
 
 Task<auth::TokenReply> Sts::token_request(const Caller& caller, const auth::TokenRequest& request) {
-  if (request.provider != "api-key") co_return fail(errors::bad_provider, "'" + request.provider.substr(0, 64) + "' is not configured here");
-  if (!request.credentials.api_key) co_return fail(intra365::errors::missing_field, "credentials.apiKey is needed for the provider api-key");
-  if (request.audience && *request.audience != guard::access_token_audience) co_return fail(errors::bad_audience);
+  if (request.provider != "api-key")
+    co_return fail(errors::bad_provider, "'" + request.provider.substr(0, 64) + "' is not configured here");
+  if (!request.credentials.api_key)
+    co_return fail(intra365::errors::missing_field, "credentials.apiKey is needed for the provider api-key");
+  if (request.audience && *request.audience != guard::access_token_audience)
+    co_return fail(errors::bad_audience);
   CO_TRY(const auto key, ApiKeyText::parse(*request.credentials.api_key));
   CO_TRY(auto principal, co_await store_.find_by_key(key, environment_.clock.now(), caller.deadline));
   // A key bound to an nkey proves nothing without the signature, which only a NATS login carries.
-  if (!principal.nkey.empty() && (caller.kind == PrincipalKind::guest || caller.id != principal.id)) co_return fail(errors::nkey_required);
+  if (!principal.nkey.empty() && (caller.kind == PrincipalKind::guest || caller.id != principal.id))
+    co_return fail(errors::nkey_required);
   CO_TRY(principal.scopes, narrow_scopes(principal.scopes, request.scopes));
   caller.note->resource = principal.subject();
   co_return co_await issue(std::move(principal), new_refresh_token(), caller.deadline);
 }
 
-Task<auth::TokenReply> Sts::issue(Principal principal, std::optional<std::string> refresh_token, SteadyTime deadline) {
+Task<auth::TokenReply> Sts::issue(Principal principal, std::optional<std::string> refresh_token,
+                                  SteadyTime deadline) {
   const auto now = environment_.clock.now();
-  const auto claims = token_claims(principal, environment_.config.tokens.issuer, now, environment_.config.tokens.access_lifetime);
+  const auto claims = token_claims(principal, environment_.config.tokens.issuer, now,
+                                   environment_.config.tokens.access_lifetime);
   auto reply = reply_for(principal, claims);
   if (refresh_token) {
-    CO_CHECK(co_await store_.add_tokens(claims, refresh_token_hash(*refresh_token), new_uuid(), now + environment_.config.tokens.refresh_lifetime, deadline));
+    CO_CHECK(co_await store_.add_tokens(claims, refresh_token_hash(*refresh_token), new_uuid(),
+                                        now + environment_.config.tokens.refresh_lifetime, deadline));
     reply.refresh_token = std::move(refresh_token);
   } else {
     CO_CHECK(co_await store_.add_token(claims, deadline));
@@ -67,8 +78,10 @@ Task<auth::ValidateReply> Sts::token_validate(const Caller& caller, const auth::
   reply.jti = identity.token_id;
   reply.iat = unix_seconds(identity.issued_at);
   reply.exp = unix_seconds(identity.expires_at);
-  if (identity.kind == PrincipalKind::user) reply.user_id = UserId::trusted(identity.id);
-  else reply.mate_id = MateId::trusted(identity.id);
+  if (identity.kind == PrincipalKind::user)
+    reply.user_id = UserId::trusted(identity.id);
+  else
+    reply.mate_id = MateId::trusted(identity.id);
   co_return reply;
 }
 
@@ -76,13 +89,16 @@ Task<auth::TokenReply> Sts::token_refresh(const Caller& caller, const auth::Refr
   if (request.refresh_token.size() > 128) co_return fail(errors::bad_credentials);
   const auto hash = refresh_token_hash(request.refresh_token);
   CO_TRY(auto row, co_await store_.find_refresh_token(hash, caller.deadline));
-  if (!row || row->revoked_at || row->key_revoked_at || row->expires_at <= environment_.clock.now()) co_return fail(errors::bad_credentials);
+  if (!row || row->revoked_at || row->key_revoked_at || row->expires_at <= environment_.clock.now())
+    co_return fail(errors::bad_credentials);
   caller.note->resource = row->principal.subject();
   if (row->used_at) co_return co_await reuse(*std::move(row), caller.deadline);
 
   const auto successor = new_refresh_token();
   const auto sealed = secrets_->envelope.seal(successor, refresh_context(row->family_id));
-  CO_TRY(const auto rotated, co_await store_.rotate(row->principal, hash, refresh_token_hash(successor), sealed, row->family_id, row->expires_at, caller.deadline));
+  CO_TRY(const auto rotated,
+         co_await store_.rotate(row->principal, hash, refresh_token_hash(successor), sealed, row->family_id,
+                                row->expires_at, caller.deadline));
   if (!rotated) {
     CO_TRY(auto again, co_await store_.find_refresh_token(hash, caller.deadline));
     if (!again || !again->used_at) co_return fail(errors::bad_credentials);
@@ -99,15 +115,18 @@ Task<auth::TokenReply> Sts::reuse(RefreshRow row, SteadyTime deadline) {
     CO_CHECK(co_await store_.revoke_family(row.principal.tenant, row.family_id, deadline));
     co_return fail(errors::refresh_reused);
   }
-  CO_TRY(const auto successor, secrets_->envelope.open(*row.successor_sealed, refresh_context(row.family_id)));
+  CO_TRY(const auto successor,
+         secrets_->envelope.open(*row.successor_sealed, refresh_context(row.family_id)));
   CO_TRY(auto reply, co_await issue(row.principal, std::nullopt, deadline));
   reply.refresh_token = successor;
   co_return reply;
 }
 
 Task<auth::RevokeReply> Sts::token_revoke(const Caller& caller, const auth::RevokeRequest& request) {
-  const int named = request.token.has_value() + request.mate_id.has_value() + request.user_id.has_value() + request.session.has_value();
-  if (named != 1) co_return fail(intra365::errors::bad_value, "name exactly one of token, mateId, userId and session");
+  const int named = request.token.has_value() + request.mate_id.has_value() + request.user_id.has_value() +
+                    request.session.has_value();
+  if (named != 1)
+    co_return fail(intra365::errors::bad_value, "name exactly one of token, mateId, userId and session");
   const auto actor = caller.subject();
 
   if (request.token) {
@@ -155,7 +174,8 @@ Task<auth::TokenReply> Sts::delegate_token(const Caller& caller, const auth::Del
   principal.kind = PrincipalKind::mate;
   principal.id = roles::gateway_id;
   principal.roles = {std::string(roles::gateway)};
-  const auto claims = token_claims(principal, environment_.config.tokens.issuer, environment_.clock.now(), kGatewayToken);
+  const auto claims =
+      token_claims(principal, environment_.config.tokens.issuer, environment_.clock.now(), kGatewayToken);
   co_return reply_for(principal, claims);
 }
 
