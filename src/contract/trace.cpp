@@ -35,7 +35,7 @@ std::string random_hex(std::size_t digits) {
 }  // namespace
 
 TraceContext TraceContext::create() {
-  return {random_hex(32), random_hex(16), true};
+  return {random_hex(32), random_hex(16), false};
 }
 
 TraceContext TraceContext::child() const {

@@ -39,7 +39,7 @@ class NatsServer {
   /// The same with another configuration text.
   void restart(std::string_view config_text);
   /// SIGSTOP: connections stay open and nothing answers, as behind a broken network.
-  void pause() { process_->signal(SIGSTOP); }
+  void pause() { process_->pause(); }
   void resume() { process_->signal(SIGCONT); }
   /// Makes it read a new configuration text without a restart (SIGHUP). It takes a moment: wait for the
   /// effect.
@@ -87,7 +87,7 @@ class PostgresServer {
   /// Stops it in order (open transactions are rolled back) when it runs, then starts it again.
   void restart();
   /// SIGSTOP to the server and all its backends.
-  void pause() { process_->signal_family(SIGSTOP); }
+  void pause() { process_->pause_family(); }
   void resume() { process_->signal_family(SIGCONT); }
 
  private:
