@@ -116,7 +116,9 @@ struct Host::Impl {
 
   Task<> start_service(std::size_t index);
   std::vector<std::pair<std::string, bool>> readiness() const {
-    return {{"nats", nats.connected()}, {"postgres", database_up}, {"tokens", token_replica.alive()}};
+    return {{"nats", nats.connected()},
+            {"postgres", database_up},
+            {"tokens", token_replica.alive(std::chrono::steady_clock::now())}};
   }
   Task<> watch_database();
 
@@ -211,9 +213,9 @@ Task<> Host::Impl::start_service(std::size_t index) {
     service.endpoints.push_back(std::move(endpoint));
   }
   auto* pipeline = entry.pipeline.get();
-  entry.endpoints =
-      std::make_unique<nats::Service>(nats, std::move(service), [pipeline](nats::ServiceRequest request) {
-        return pipeline->handle(request.endpoint, std::move(request.message));
+  entry.endpoints = std::make_unique<nats::Service>(
+      nats, std::move(service), [pipeline](const nats::MessageView& request, std::size_t operation) {
+        return nats::ServiceAnswer(pipeline->handle(operation, nats::Message(request)));
       });
   CO_CHECK(entry.endpoints->start());
   co_return Result<void>{};

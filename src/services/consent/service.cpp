@@ -63,7 +63,7 @@ class Consents final : public platform::Service {
     note(caller, request.user_id, request.scopes, request.mate_id);
     CO_CHECK(check_grant(caller, request, environment_.clock.now()));
     const auto id = ConsentId::trusted(new_uuid());
-    const Author author{caller.subject(), caller.trace.trace_id};
+    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
     CO_TRY(auto record, co_await store_.grant(caller.tenant, id, request, author, caller.deadline));
     caller.note->consent_id = record.consent_id;
     co_await spread(caller.tenant, record, "granted", caller.trace);
@@ -74,7 +74,7 @@ class Consents final : public platform::Service {
     caller.note->consent_id = request.consent_id;
     CO_TRY(const auto user, check_revoke(caller, request));
     caller.note->user_id = user;
-    const Author author{caller.subject(), caller.trace.trace_id};
+    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
     CO_TRY(auto revoked, co_await store_.revoke(caller.tenant, user, request, author, caller.deadline));
     if (revoked.empty()) co_return fail(errors::unknown_consent);
     wire::RevokeReply reply;
@@ -177,7 +177,7 @@ class Consents final : public platform::Service {
     if (!reached.published || !reached.cached || !published) {
       environment_.telemetry.log.write(
           platform::LogLevel::warning, "consent change is spread by sync only",
-          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id}});
+          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id()}});
     }
     co_return reached;
   }

@@ -190,7 +190,7 @@ class Policies final : public platform::Service {
                                                                 json::encode(content), caller.trace);
     if (!published)
       environment_.telemetry.log.write(platform::LogLevel::warning, "policy change was not announced",
-                                       {{"traceId", caller.trace.trace_id}});
+                                       {{"traceId", caller.trace.trace_id()}});
   }
 
   struct Known {

@@ -113,7 +113,7 @@ class Registry final : public platform::Service {
         co_await environment_.events.publish(caller.tenant, "mate", type, content, caller.trace);
     if (!cached || !published) {
       environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not announced",
-                                       {{"traceId", caller.trace.trace_id}});
+                                       {{"traceId", caller.trace.trace_id()}});
     }
   }
 
