@@ -35,4 +35,15 @@ const OperationInfo* find_operation(std::string_view subject) {
   return found == catalog().end() ? nullptr : &*found;
 }
 
+std::vector<std::string_view> service_names() {
+  std::vector<std::string_view> names;
+  for (const auto& operation : catalog()) {
+    auto name = operation.spec->subject;
+    name.remove_prefix(name.find('.') + 1);
+    name = name.substr(0, name.find('.'));
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
 }  // namespace intra365
