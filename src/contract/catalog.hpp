@@ -13,8 +13,8 @@ std::span<const OperationInfo> catalog();
 /// The operation with this NATS subject, or nullptr.
 const OperationInfo* find_operation(std::string_view subject);
 
-/// The services that have operations, each once: `registry` of `intra365.registry.discover`. A tenant's account
-/// imports `intra365.<service>.>` of each.
+/// The services that have operations, each once: `registry` of `intra365.registry.discover`. A tenant's
+/// account imports `intra365.<service>.>` of each.
 std::vector<std::string_view> service_names();
 
 }  // namespace intra365
