@@ -12,20 +12,45 @@
 namespace intra365 {
 
 std::span<const OperationInfo> catalog() {
+  // One a line, so that a new one is one line of a diff.
+  // clang-format off
   static constexpr std::array operations{
-      info(auth::token_request),  info(auth::token_validate), info(auth::token_refresh),
-      info(auth::token_revoke),   info(auth::sync),           info(auth::user_create),
-      info(auth::user_list),      info(auth::mate_create),    info(auth::key_create),
-      info(auth::key_list),       info(auth::key_revoke),     info(auth::tenant_create),
-      info(auth::tenant_list),    info(auth::delegate_token), info(registry::register_),
-      info(registry::deregister), info(registry::discover),   info(registry::get),
-      info(registry::heartbeat),  info(consent::grant),       info(consent::revoke),
-      info(consent::verify),      info(consent::query),       info(consent::audit),
-      info(consent::sync),        info(policy::create),       info(policy::update),
-      info(policy::delete_),      info(policy::list),         info(policy::get),
-      info(policy::evaluate),     info(policy::sync),         info(audit::append),
+      info(auth::token_request),
+      info(auth::token_validate),
+      info(auth::token_refresh),
+      info(auth::token_revoke),
+      info(auth::sync),
+      info(auth::user_create),
+      info(auth::user_list),
+      info(auth::mate_create),
+      info(auth::key_create),
+      info(auth::key_list),
+      info(auth::key_revoke),
+      info(auth::tenant_create),
+      info(auth::tenant_list),
+      info(auth::delegate_token),
+      info(registry::register_),
+      info(registry::deregister),
+      info(registry::discover),
+      info(registry::get),
+      info(registry::heartbeat),
+      info(consent::grant),
+      info(consent::revoke),
+      info(consent::verify),
+      info(consent::query),
+      info(consent::audit),
+      info(consent::sync),
+      info(policy::create),
+      info(policy::update),
+      info(policy::delete_),
+      info(policy::list),
+      info(policy::get),
+      info(policy::evaluate),
+      info(policy::sync),
+      info(audit::append),
       info(audit::query),
   };
+  // clang-format on
   return operations;
 }
 
