@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "app/gen.hpp"
+#include "app/setup.hpp"
 #include "app/up.hpp"
 #include "cli/commands.hpp"
 #include "embedded/data_directory.hpp"
@@ -74,6 +75,10 @@ int main(int count, char** arguments) {
   auto* migrate = app.add_subcommand("migrate", "Bring a database to this version's schema");
   migrate->add_option("--config", migrate_config, "YAML file")->required();
   migrate->callback([&] { exit_code = app::migrate(migrate_config); });
+
+  app.add_subcommand("setup", "Fetch nats-server and PostgreSQL to where `up` finds them")->callback([&] {
+    exit_code = app::setup();
+  });
 
   bool doctor_json = false;
   auto* doctor = app.add_subcommand("doctor", "Say what is wrong, and how to mend it");
