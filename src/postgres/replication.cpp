@@ -182,6 +182,8 @@ Task<std::unique_ptr<ReplicationStream>> ReplicationStream::connect(asio::any_io
   CO_TRY(auto target, parse_dsn(options.dsn));
   target.set("replication", "database");
   target.set_default("application_name", "intra365-cdc");
+  // Texts of times depend on these two; a replication connection never goes through a pooler that minds.
+  target.set("options", "-c timezone=UTC -c datestyle=ISO");
   CO_TRY(auto opened, co_await with_deadline(deadline, open_connection(executor, std::move(target))));
   auto impl = std::make_unique<Impl>(std::move(options), std::move(opened));
   co_return std::unique_ptr<ReplicationStream>(new ReplicationStream(std::move(impl)));
@@ -249,6 +251,10 @@ Task<> ReplicationStream::wait(SteadyTime until) {
   if (first.index() == 0 && read_error) co_return fail(errors::unavailable, read_error.message());
   if (!PQconsumeInput(impl_->connection.get())) co_return impl_->lost();
   co_return Result<void>{};
+}
+
+void ReplicationStream::interrupt() {
+  impl_->timer.cancel();
 }
 
 void ReplicationStream::confirm(Lsn position) {

@@ -68,6 +68,8 @@ class ReplicationStream {
   Result<std::optional<ReplicationFrame>> try_next();
   /// Waits until something has arrived or `until` has passed. Tells the server our state meanwhile.
   Task<> wait(SteadyTime until);
+  /// Ends a `wait` that is under way. On the stream's executor only.
+  void interrupt();
 
   /// Everything before `position` is durable with us: the server may forget it. Sent with the next status.
   void confirm(Lsn position);

@@ -29,6 +29,7 @@ const std::map<std::string, Folders> kRules{
     {"postgres", {"base", "async"}},
     {"http", {"base", "async"}},
     {"cel", {"base"}},
+    {"cdc", {"base", "async", "json", "nats", "postgres"}},
     {"contract", {"base", "json"}},
     {"guard", {"base", "crypto", "json", "contract"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
