@@ -67,7 +67,7 @@ int main(int count, char** arguments) {
   serve->add_option("--config", serve_options.config_file, "YAML file")->required();
   serve
       ->add_option("--roles", serve_options.roles,
-                   "comma-separated: sts, audit, registry, consent, policy, gateway")
+                   "comma-separated: sts, audit, registry, consent, policy, events, gateway")
       ->delimiter(',');
   serve->callback([&] { exit_code = app::serve(serve_options); });
 

@@ -67,6 +67,8 @@ Result<void> Batcher::take(std::string_view bytes) {
     add({"delete", deleted->relation.get(), nullptr, &deleted->old_row, deleted->whole_row});
   } else if (const auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
     add_truncate(*truncate);
+  } else if (const auto* logical = std::get_if<pgoutput::Logical>(&message)) {
+    add_message(*logical);
   }
   return {};
 }
@@ -81,7 +83,7 @@ bool Batcher::covered(const Position& position) const {
 void Batcher::add(const RowChange& change) {
   const Position position{transaction_->commit, ++index_};
   if (covered(position)) return;
-  OutgoingChange outgoing;
+  nats::Outgoing outgoing;
   outgoing.subject = subject_of(change);
   append_json(outgoing.payload, options_.source, *transaction_, index_, change);
   if (outgoing.payload.size() > options_.max_payload) {
@@ -95,23 +97,33 @@ void Batcher::add(const RowChange& change) {
     append_json(outgoing.payload, options_.source, *transaction_, index_,
                 {change.operation, &key_only, &row, nullptr, false});
   }
+  add(std::move(outgoing), position);
+}
+
+void Batcher::add(nats::Outgoing outgoing, const Position& position) {
   bytes_ += outgoing.subject.size() + outgoing.payload.size();
   pending_.push_back(std::move(outgoing));
   last_ = position;
+}
+
+void Batcher::add_message(const pgoutput::Logical& message) {
+  const Position position{transaction_->commit, ++index_};
+  if (!message.transactional || !options_.on_message || covered(position)) return;
+  auto outgoing =
+      options_.on_message(message, *transaction_, change_id(options_.source, *transaction_, index_));
+  if (outgoing) add(*std::move(outgoing), position);
 }
 
 void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
   for (const auto& relation : truncate.relations) {
     const Position position{transaction_->commit, ++index_};
     if (covered(position)) continue;
-    OutgoingChange outgoing;
+    nats::Outgoing outgoing;
     outgoing.subject = options_.subject_prefix + ".row." + relation->table + ".-.0";
     const pgoutput::Tuple nothing;
     append_json(outgoing.payload, options_.source, *transaction_, index_,
                 {"truncate", relation.get(), nullptr, &nothing, false});
-    bytes_ += outgoing.subject.size() + outgoing.payload.size();
-    pending_.push_back(std::move(outgoing));
-    last_ = position;
+    add(std::move(outgoing), position);
   }
 }
 

@@ -4,12 +4,14 @@
 // must be the one of the cursor before: so a batch is written exactly once, whoever tries it how often, and a
 // process that was replaced without knowing cannot write any more.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cdc/change.hpp"
 #include "cdc/errors.hpp"
+#include "nats/jetstream.hpp"
 
 namespace intra365::cdc {
 
@@ -24,19 +26,21 @@ struct Cursor {
   static Result<Cursor> parse(std::string_view json);
 };
 
-struct OutgoingChange {
-  std::string subject, payload;
-};
-
 /// Messages to store together, and the cursor that goes behind them.
 struct Batch {
-  std::vector<OutgoingChange> messages;
+  std::vector<nats::Outgoing> messages;
   Cursor cursor;
 };
+
+/// What becomes of something that a transaction wrote with pg_logical_emit_message; nullopt: nothing. `id` is
+/// the change's, as in `append_json`.
+using OnMessage = std::function<std::optional<nats::Outgoing>(
+    const postgres::pgoutput::Logical& message, const Transaction& transaction, const std::string& id)>;
 
 struct BatcherOptions {
   std::string source;                     ///< `<system id>.<slot>`; in front of every change's id
   std::string subject_prefix = "change";  ///< changes go to `<prefix>.row.<table>.<tenant>.<partition>`
+  OnMessage on_message;
   std::string tenant_column = "tenant_id";
   std::uint32_t partitions = 16;   ///< rows of one key always go to the same
   std::size_t max_messages = 999;  ///< the server takes 1,000 a batch; one is the cursor
@@ -67,6 +71,8 @@ class Batcher {
 
  private:
   void add(const RowChange& change);
+  void add_message(const postgres::pgoutput::Logical& message);
+  void add(nats::Outgoing outgoing, const Position& position);
   void add_truncate(const postgres::pgoutput::Truncate& truncate);
   std::string subject_of(const RowChange& change) const;
   bool covered(const Position& position) const;
@@ -76,7 +82,7 @@ class Batcher {
   postgres::pgoutput::Decoder decoder_;
   std::optional<Transaction> transaction_;
   std::uint64_t index_ = 0;
-  std::vector<OutgoingChange> pending_;
+  std::vector<nats::Outgoing> pending_;
   std::size_t bytes_ = 0;
   Position last_;          ///< of the last change that is pending or was cut
   bool split_ = false;     ///< a part of this transaction is cut already

@@ -129,15 +129,27 @@ void append_unchanged(std::string& out, const Relation& relation, const Tuple& r
   if (!first) out += ']';
 }
 
+void append_id(std::string& out, std::string_view source, const Transaction& transaction,
+               std::uint64_t index) {
+  out.append(source).append(".");
+  append_hex(out, transaction.commit.value);
+  out += '.';
+  append_number(out, index);
+}
+
 }  // namespace
+
+std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index) {
+  std::string id;
+  append_id(id, source, transaction, index);
+  return id;
+}
 
 void append_json(std::string& out, std::string_view source, const Transaction& transaction,
                  std::uint64_t index, const RowChange& change) {
   const auto& relation = *change.relation;
-  out.append("{\"id\":\"").append(source).append(".");
-  append_hex(out, transaction.commit.value);
-  out += '.';
-  append_number(out, index);
+  out += "{\"id\":\"";
+  append_id(out, source, transaction, index);
   out.append("\",\"operation\":\"").append(change.operation).append("\",\"schema\":");
   append_string(out, relation.schema);
   out += ",\"table\":";

@@ -38,6 +38,9 @@ struct RowChange {
 void append_json(std::string& out, std::string_view source, const Transaction& transaction,
                  std::uint64_t index, const RowChange& change);
 
+/// `<source>.<commit in hex>.<index>`
+std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index);
+
 /// The text of the row's key, for routing: equal keys give equal texts. Empty where the table has none.
 std::string key_text(const RowChange& change);
 

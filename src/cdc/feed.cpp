@@ -52,7 +52,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   Task<> run_once() {
     nats::StreamConfig stream;
     stream.name = options.stream;
-    stream.subjects = {options.batches.subject_prefix + ".>"};
+    stream.subjects = options.more_subjects;
+    stream.subjects.push_back(options.batches.subject_prefix + ".>");
     stream.description = "Changes of the database, in the order of their commits";
     stream.max_age = options.max_age;
     stream.allow_atomic = true;
@@ -94,7 +95,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   Task<> tell_gap(Cursor resumed) {
     Batch batch;
     batch.messages.push_back({options.batches.subject_prefix + ".gap." + options.replication.slot,
-                              "{\"resumedAt\":\"" + resumed.end.text() + "\"}"});
+                              "{\"resumedAt\":\"" + resumed.end.text() + "\"}",
+                              {}});
     batch.cursor = resumed;
     CO_CHECK(co_await store(std::move(batch)));
     co_return Result<void>{};
@@ -173,10 +175,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 
   /// Returns what may be confirmed now.
   Task<postgres::Lsn> store(Batch batch) {
-    std::vector<nats::Outgoing> messages;
-    messages.reserve(batch.messages.size() + 1);
-    for (auto& change : batch.messages)
-      messages.push_back({std::move(change.subject), std::move(change.payload), {}});
+    auto messages = std::move(batch.messages);
+    const auto changes = messages.size();
     nats::Outgoing cursor;
     cursor.subject = cursor_subject();
     cursor.payload = batch.cursor.json();
@@ -186,7 +186,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     if (!stored && stored.error().is(nats::errors::wrong_revision)) co_return fail(errors::fenced);
     if (!stored) co_return fail(stored.error());
     cursor_sequence = stored->sequence;
-    statistics.changes += batch.messages.size();
+    statistics.changes += changes;
     ++statistics.batches;
     co_return batch.cursor.end;
   }

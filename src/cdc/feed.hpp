@@ -18,8 +18,9 @@ namespace intra365::cdc {
 struct FeedOptions {
   postgres::ReplicationOptions replication;
   std::string stream = "CHANGES";
-  BatcherOptions batches;               ///< `source` is filled in
-  std::chrono::milliseconds linger{1};  ///< how long a batch waits for more once the log is drained
+  std::vector<std::string> more_subjects;  ///< of the stream, for what `on_message` makes
+  BatcherOptions batches;                  ///< `source` is filled in
+  std::chrono::milliseconds linger{1};     ///< how long a batch waits for more once the log is drained
   std::chrono::milliseconds retry_pause{
       500};  ///< after a failure; another reader has the slot, a server is away
   std::chrono::nanoseconds max_age = std::chrono::hours(24 * 7);  ///< how long changes can be replayed

@@ -5,6 +5,7 @@
 
 #include "contract/operations/audit.hpp"
 #include "contract/operations/auth.hpp"
+#include "contract/operations/cdc.hpp"
 #include "contract/operations/consent.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
@@ -49,6 +50,7 @@ std::span<const OperationInfo> catalog() {
       info(policy::sync),
       info(audit::append),
       info(audit::query),
+      info(cdc::status),
   };
   // clang-format on
   return operations;

@@ -92,7 +92,6 @@ struct Host::Impl {
         database(executor, pool_options(config, telemetry)),
         tenants(database),
         audit(jetstream, tasks),
-        events(jetstream, tenants),
         tokens(system_clock()),
         client(nats, "platform"),
         token_replica(nats, tasks, system_clock(), tokens, TenantId(),
@@ -100,19 +99,8 @@ struct Host::Impl {
                       [this](auth::SyncRequest request, SteadyTime deadline) {
                         return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
                       }),
-        environment{config,
-                    system_clock(),
-                    executor,
-                    nats,
-                    jetstream,
-                    database,
-                    tasks,
-                    tenants,
-                    audit,
-                    events,
-                    tokens,
-                    telemetry,
-                    [this] { return readiness(); }} {}
+        environment{config, system_clock(), executor, nats,   jetstream, database,
+                    tasks,  tenants,        audit,    tokens, telemetry, [this] { return readiness(); }} {}
 
   Task<> start_service(std::size_t index);
   std::vector<std::pair<std::string, bool>> readiness() const {
@@ -138,7 +126,6 @@ struct Host::Impl {
   postgres::Pool database;
   TenantDirectory tenants;
   AuditTrail audit;
-  EventPublisher events;
   guard::TokenVerifier tokens;
   ServiceClient client;
   replica::TokenReplica token_replica;
@@ -177,7 +164,6 @@ Task<> Host::start(SteadyTime deadline) {
   CO_CHECK(co_await postgres::check_schema(impl_->database, all_migrations(impl_->modules), deadline));
   impl_->database_up = true;
   CO_CHECK(co_await impl_->audit.start());
-  CO_CHECK(co_await impl_->events.start());
   CO_CHECK(impl_->tasks.spawn(impl_->watch_database()));
   // Tokens are checked with what the STS publishes: where it runs here, it comes first.
   std::ranges::stable_partition(impl_->modules,

@@ -14,8 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
-const Folders kPlatform{"base", "async",    "crypto", "json",    "nats",    "postgres",
-                        "http", "contract", "guard",  "replica", "platform"};
+const Folders kPlatform{"base", "async",    "crypto", "json",    "nats",     "postgres",
+                        "http", "contract", "guard",  "replica", "platform", "cdc"};
 const Folders kSdk{"base", "async",    "crypto", "json",    "nats",
                    "http", "contract", "guard",  "replica", "sdk/cpp"};
 
