@@ -3,7 +3,6 @@
 #include "cdc/feed.hpp"
 
 #include <gtest/gtest.h>
-#include <libpq-fe.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -77,18 +76,9 @@ void run_feed(const std::string& nats_url, const std::string& dsn) {
 }
 
 /// Changes rows as fast as it can, each transaction with a journal of what it did, until it is killed.
-void write_rows(const std::string& dsn, unsigned seed) {
+void write_rows(PostgresServer& server, const std::string& database, unsigned seed) {
   std::mt19937 random(seed);
-  PGconn* connection = nullptr;
-  for (;;) {
-    if (connection == nullptr || PQstatus(connection) != CONNECTION_OK) {
-      if (connection != nullptr) PQfinish(connection);
-      connection = PQconnectdb(dsn.c_str());
-      if (PQstatus(connection) != CONNECTION_OK) {
-        ::usleep(20'000);
-        continue;
-      }
-    }
+  for (;; ::usleep(2000)) {
     // Mostly small ones; now and then one that does not fit into one batch.
     const int rows = random() % 50 == 0 ? 2500 : 1 + static_cast<int>(random() % 20);
     const auto sql =
@@ -97,8 +87,11 @@ void write_rows(const std::string& dsn, unsigned seed) {
         std::to_string(random() % 50) +
         ", 50) n ON CONFLICT (id) DO UPDATE SET value = things.value + 1; DELETE FROM things WHERE id = " +
         std::to_string(random() % 50) + "; COMMIT";
-    PQclear(PQexec(connection, sql.c_str()));
-    ::usleep(2000);
+    try {
+      server.execute(database, sql);
+    } catch (const std::exception&) {
+      ::usleep(20'000);  // the server was killed
+    }
   }
 }
 
@@ -112,13 +105,8 @@ class FeedTest : public ::testing::Test {
   void sql(const std::string& text) { postgres_.execute(database_, text); }
 
   std::set<std::string> column(const std::string& query) {
-    std::set<std::string> values;
-    PGconn* const connection = PQconnectdb(postgres_.dsn(database_).c_str());
-    PGresult* const result = PQexec(connection, query.c_str());
-    for (int row = 0; row < PQntuples(result); ++row) values.insert(PQgetvalue(result, row, 0));
-    PQclear(result);
-    PQfinish(connection);
-    return values;
+    const auto values = postgres_.execute(database_, query);
+    return {values.begin(), values.end()};
   }
 
   /// Everything in the stream, in its order.
@@ -204,7 +192,7 @@ TEST_F(FeedTest, whatever_is_killed_no_row_is_lost_or_told_twice) {
   };
   auto feed = start_feed();
   while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
-  const auto writer = fork_child([&] { write_rows(postgres_.dsn(database_), random()); });
+  const auto writer = fork_child([&] { write_rows(postgres_, database_, random()); });
   for (int kill = 0; kill < kills; ++kill) {
     ::usleep(50'000 + static_cast<unsigned>(random() % 600'000));
     switch (kill % 3) {

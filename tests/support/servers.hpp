@@ -74,8 +74,9 @@ class PostgresServer {
   std::string dsn(std::string_view database = "postgres") const;
   /// Makes an empty database with a name that is fresh in this server, and returns the name.
   std::string create_database();
-  /// Runs one statement as superuser; throws with the server's message when it fails.
-  void execute(std::string_view database, const std::string& sql);
+  /// Runs statements as superuser, on a connection of their own; the first column of the last one's rows.
+  /// Throws with the server's message when one fails.
+  std::vector<std::string> execute(std::string_view database, const std::string& sql);
 
   std::uint16_t port() const { return port_.number(); }
   pid_t pid() const { return process_->pid(); }
