@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
-export const binaries = join(root, "build/release");
+export const binaries = join(root, process.env.INTRA365_BUILD ?? "build/release");
 export const picture = readFileSync(join(root, "mates/pictures/harbour.png"));
 
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
