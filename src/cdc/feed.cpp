@@ -1,5 +1,7 @@
 #include "cdc/feed.hpp"
 
+#include <deque>
+
 #include "nats/errors.hpp"
 
 namespace intra365::cdc {
@@ -31,7 +33,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       state = FeedState::connecting;
       const auto ended = co_await contain(run_once());
       // What is under way must have an end before anything is begun again from the stream's cursor.
-      while (in_flight) co_await wait_for_store();
+      while (!in_flight.empty()) co_await wait_for_store();
       log.reset();
       if (cancelled.cancelled() != asio::cancellation_type::none) break;
       ++statistics.restarts;
@@ -63,6 +65,9 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
                                                               options.replication, now() + kConnectTime));
     CO_TRY(const auto identity, co_await log->identify());
     CO_TRY(const auto created, co_await log->create_slot(options.failover_slot));
+    failure.reset();
+    CO_TRY(const auto stored, co_await jetstream.stream_state(options.stream));
+    stream_sequence = stored.last_seq;
     Cursor from;
     CO_TRY(const bool known, co_await read_cursor(from));
     if (created && known) {
@@ -98,7 +103,9 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
                               "{\"resumedAt\":\"" + resumed.end.text() + "\"}",
                               {}});
     batch.cursor = resumed;
-    CO_CHECK(co_await store(std::move(batch)));
+    launch(std::move(batch));
+    while (!in_flight.empty()) co_await wait_for_store();
+    if (failure) co_return fail(*std::exchange(failure, std::nullopt));
     co_return Result<void>{};
   }
 
@@ -113,18 +120,18 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       if (failure) co_return fail(*std::exchange(failure, std::nullopt));
 
       const bool due = batcher->full() || (!batcher->empty() && now() >= drained_since + options.linger);
-      if (due && !in_flight) {
+      if (due && in_flight.size() < options.batches_in_flight) {
         launch(batcher->cut());
         continue;
       }
-      if (batcher->empty() && !in_flight) confirm_what_is_done();
+      if (batcher->empty() && in_flight.empty()) confirm_what_is_done();
       if (batcher->full()) {
         // The log waits in PostgreSQL, not in our memory.
         co_await wait_for_store();
         continue;
       }
-      CO_CHECK(
-          co_await log->wait(batcher->empty() || in_flight ? now() + kIdle : drained_since + options.linger));
+      const bool lingers = !batcher->empty() && in_flight.size() < options.batches_in_flight;
+      CO_CHECK(co_await log->wait(lingers ? drained_since + options.linger : now() + kIdle));
       statistics.server_end = log->server_end();
     }
   }
@@ -148,47 +155,68 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     statistics.confirmed = log->confirmed();
   }
 
-  /// Stores a batch while the next one fills. One at a time: the next cursor must know this one's place.
+  /// A batch on its way into the stream.
+  struct Storing {
+    postgres::Lsn end;  ///< what may be confirmed once it is there, and all before it
+    bool stored = false;
+  };
+
+  /// Stores a batch while the next ones fill. Nobody else writes to the stream, so the place of this cursor
+  /// is known before the one in front of it is acknowledged; where that is wrong, the server refuses the
+  /// batch.
   void launch(Batch batch) {
-    in_flight = true;
-    asio::co_spawn(jetstream.connection().executor(), store_in_flight(shared_from_this(), std::move(batch)),
+    in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end}));
+    nats::Outgoing cursor;
+    cursor.subject = cursor_subject();
+    cursor.payload = batch.cursor.json();
+    cursor.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(cursor_sequence));
+    auto messages = std::move(batch.messages);
+    messages.push_back(std::move(cursor));
+    stream_sequence += messages.size();
+    cursor_sequence = stream_sequence;
+    asio::co_spawn(jetstream.connection().executor(),
+                   store(shared_from_this(), in_flight.back(), std::move(messages), cursor_sequence),
                    asio::detached);
   }
 
-  static asio::awaitable<void> store_in_flight(std::shared_ptr<Impl> self, Batch batch) {
-    auto stored = co_await contain(self->store(std::move(batch)));
-    self->in_flight = false;
-    self->stored_signal.cancel();
-    if (!stored) self->failure = std::move(stored).error();
-    if (self->log) {
-      if (stored) self->log->confirm(*stored);
-      self->statistics.confirmed = self->log->confirmed();
-      self->log->interrupt();
+  static asio::awaitable<void> store(std::shared_ptr<Impl> self, std::shared_ptr<Storing> storing,
+                                     std::vector<nats::Outgoing> messages, std::uint64_t expected_sequence) {
+    const auto stored = co_await contain(self->jetstream.publish_batch(messages));
+    if (!stored) {
+      const bool fenced = stored.error().is(nats::errors::wrong_revision);
+      self->fail_with(fenced ? Error(errors::fenced) : stored.error());
+    } else if (stored->sequence != expected_sequence) {
+      self->fail_with(Error(errors::fenced));
+    } else {
+      self->statistics.changes += messages.size() - 1;
+      ++self->statistics.batches;
     }
+    self->settle(*storing);
+  }
+
+  /// The first failure is the one that tells; those behind it only follow from it.
+  void fail_with(Error error) {
+    if (!failure) failure = std::move(error);
+  }
+
+  /// Confirms what is stored without a gap in front of it. After a failure nothing is confirmed any more.
+  void settle(Storing& storing) {
+    storing.stored = true;
+    while (!in_flight.empty() && in_flight.front()->stored) {
+      if (log && !failure) log->confirm(in_flight.front()->end);
+      in_flight.pop_front();
+    }
+    if (log) {
+      statistics.confirmed = log->confirmed();
+      log->interrupt();
+    }
+    stored_signal.cancel();
   }
 
   asio::awaitable<void> wait_for_store() {
     stored_signal.expires_after(kIdle);
     boost::system::error_code ignored;
     co_await stored_signal.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  }
-
-  /// Returns what may be confirmed now.
-  Task<postgres::Lsn> store(Batch batch) {
-    auto messages = std::move(batch.messages);
-    const auto changes = messages.size();
-    nats::Outgoing cursor;
-    cursor.subject = cursor_subject();
-    cursor.payload = batch.cursor.json();
-    cursor.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(cursor_sequence));
-    messages.push_back(std::move(cursor));
-    const auto stored = co_await jetstream.publish_batch(messages);
-    if (!stored && stored.error().is(nats::errors::wrong_revision)) co_return fail(errors::fenced);
-    if (!stored) co_return fail(stored.error());
-    cursor_sequence = stored->sequence;
-    statistics.changes += changes;
-    ++statistics.batches;
-    co_return batch.cursor.end;
   }
 
   nats::JetStream& jetstream;
@@ -199,9 +227,10 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   std::unique_ptr<postgres::ReplicationStream> log;
   std::optional<Batcher> batcher;
   std::uint64_t cursor_sequence = 0;  ///< of the last cursor in the stream
-  bool in_flight = false;
-  asio::steady_timer stored_signal;  ///< cancelled when nothing is in flight any more
-  std::optional<Error> failure;      ///< of the batch that was in flight
+  std::uint64_t stream_sequence = 0;  ///< of the last message in the stream, those in flight counted in
+  std::deque<std::shared_ptr<Storing>> in_flight;
+  asio::steady_timer stored_signal;  ///< cancelled when one of them has ended
+  std::optional<Error> failure;      ///< of one of them
 };
 
 Feed::Feed(nats::JetStream& jetstream, FeedOptions options, Tell tell)

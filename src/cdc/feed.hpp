@@ -20,6 +20,7 @@ struct FeedOptions {
   std::string stream = "CHANGES";
   std::vector<std::string> more_subjects;  ///< of the stream, for what `on_message` makes
   BatcherOptions batches;                  ///< `source` is filled in
+  std::size_t batches_in_flight = 4;       ///< stored one behind the other, while the next fills
   std::chrono::milliseconds linger{1};     ///< how long a batch waits for more once the log is drained
   std::chrono::milliseconds retry_pause{
       500};  ///< after a failure; another reader has the slot, a server is away
