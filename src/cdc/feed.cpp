@@ -119,8 +119,10 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
         drained_since = now();
       if (failure) co_return fail(*std::exchange(failure, std::nullopt));
 
-      const bool due = batcher->full() || (!batcher->empty() && now() >= drained_since + options.linger);
-      if (due && in_flight.size() < options.batches_in_flight) {
+      // Under load full batches follow each other closely. A small one waits for the one before it and grows
+      // meanwhile, because each costs a disk sync, and syncs queue.
+      const bool lingered = in_flight.empty() && !batcher->empty() && now() >= drained_since + options.linger;
+      if (lingered || (batcher->full() && in_flight.size() < options.batches_in_flight)) {
         launch(batcher->cut());
         continue;
       }
@@ -130,7 +132,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
         co_await wait_for_store();
         continue;
       }
-      const bool lingers = !batcher->empty() && in_flight.size() < options.batches_in_flight;
+      const bool lingers = !batcher->empty() && in_flight.empty();
       CO_CHECK(co_await log->wait(lingers ? drained_since + options.linger : now() + kIdle));
       statistics.server_end = log->server_end();
     }
