@@ -2,11 +2,6 @@
 // reads the log: the ceiling) and the usual Node packages on the same tables and servers, in one run.
 //
 //   cdc_bench [--json] [--rows N]
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <deque>
@@ -15,6 +10,7 @@
 #include <functional>
 #include <thread>
 
+#include "bench/process.hpp"
 #include "bench/report.hpp"
 #include "cdc/feed.hpp"
 #include "postgres/pool.hpp"
@@ -22,6 +18,8 @@
 
 using namespace intra365;
 using namespace std::chrono_literals;
+using bench::end_child;
+using bench::fork_child;
 using intra365::testing::NatsServer;
 using intra365::testing::PostgresServer;
 
@@ -33,22 +31,6 @@ SteadyTime now() {
   return std::chrono::steady_clock::now();
 }
 
-template <class Body>
-pid_t fork_child(Body body) {
-  const auto parent = ::getpid();
-  const auto pid = ::fork();
-  if (pid != 0) return pid;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) std::_Exit(1);
-  body();
-  std::_Exit(0);
-}
-
-void end_child(pid_t pid) {
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, nullptr, 0);
-}
-
 double resident_megabytes(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
   double total = 0, resident = 0;
@@ -56,37 +38,10 @@ double resident_megabytes(pid_t pid) {
   return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
 }
 
-/// A connection with a loop of its own.
-struct Client {
-  explicit Client(const std::string& url)
-      : connection(io.get_executor(), options(url)), jetstream(connection) {
-    if (const auto connected = run(connection.connect(now() + 10s)); !connected) {
-      std::fprintf(stderr, "cdc_bench: %s\n", connected.error().detail.c_str());
-      std::_Exit(1);
-    }
-  }
-  static nats::Options options(const std::string& url) {
-    nats::Options options;
-    options.urls = {url};
-    return options;
-  }
-  template <class T>
-  Result<T> run(Task<T> task) {
-    std::optional<Result<T>> outcome;
-    asio::co_spawn(io, contain(std::move(task)),
-                   [&](std::exception_ptr, Result<T> result) { outcome = std::move(result); });
-    io.restart();
-    while (!outcome) io.run_one();
-    return *std::move(outcome);
-  }
-  std::uint64_t stored(const std::string& stream) {
-    const auto state = run(jetstream.stream_state(stream));
-    return state ? state->messages : 0;
-  }
-  asio::io_context io{1};
-  nats::Connection connection;
-  nats::JetStream jetstream;
-};
+std::uint64_t stored(bench::Client& client) {
+  const auto state = client.run(client.jetstream.stream_state("CHANGES"));
+  return state ? state->messages : 0;
+}
 
 class Bench {
  public:
@@ -131,7 +86,7 @@ class Bench {
   void latency(bench::Report& report) {
     const auto feed = start_feed("ours");
     std::this_thread::sleep_for(1s);
-    Client client(nats_.url());
+    bench::Client client(nats_.url());
     nats::ConsumerConfig consumer;
     consumer.durable_name = "latency";
     consumer.ack_policy = "none";
@@ -171,14 +126,14 @@ class Bench {
     sql("TRUNCATE events_of_bench");
     const auto feed = start_feed("ours");
     std::this_thread::sleep_for(1s);
-    const auto already = watcher_.stored("CHANGES");
+    const auto already = stored(watcher_);
     const double before = resident_megabytes(feed);
     double most = before;
     std::jthread writer([&] {
       sql("INSERT INTO events_of_bench SELECT n, 'something happened', 1, now() FROM generate_series(1, " +
           std::to_string(rows_) + ") n");
     });
-    while (watcher_.stored("CHANGES") < already + rows_) {
+    while (stored(watcher_) < already + rows_) {
       most = std::max(most, resident_megabytes(feed));
       std::this_thread::sleep_for(100ms);
     }
@@ -192,7 +147,7 @@ class Bench {
 
   pid_t start_feed(const std::string& slot) {
     return fork_child([&] {
-      Client client(nats_.url());
+      bench::Client client(nats_.url());
       cdc::FeedOptions options;
       options.replication.dsn = postgres_.dsn(database_);
       options.replication.slot = slot;
@@ -208,7 +163,7 @@ class Bench {
   /// Until that many changes are stored; each batch has a cursor beside them.
   void wait_for(std::uint64_t changes) {
     const auto batches = [&](std::uint64_t rows) { return rows / 999; };
-    while (watcher_.stored("CHANGES") < changes + batches(changes)) std::this_thread::sleep_for(5ms);
+    while (stored(watcher_) < changes + batches(changes)) std::this_thread::sleep_for(5ms);
   }
 
   std::optional<double> recvlogical() {
@@ -281,7 +236,7 @@ class Bench {
   PostgresServer postgres_;
   NatsServer nats_{"jetstream { store_dir: $STORE_DIR, sync_interval: always }\n"};
   std::string database_ = postgres_.create_database();
-  Client watcher_{nats_.url()};
+  bench::Client watcher_{nats_.url()};
 };
 
 }  // namespace

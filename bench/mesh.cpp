@@ -2,11 +2,6 @@
 // without checks and beside nats.c, on one machine in one run.
 //
 //   mesh_bench [--json] [--seconds N]
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +10,7 @@
 #include <iostream>
 
 #include "bench/mesh_natsc.hpp"
+#include "bench/process.hpp"
 #include "bench/report.hpp"
 #include "cli/target.hpp"
 #include "contract/operations/auth.hpp"
@@ -23,16 +19,15 @@
 #include "sdk/cpp/mate.hpp"
 
 using namespace intra365;
+using bench::end_child;
+using bench::fork_child;
+using bench::in;
 using bench::NatscLogin;
 
 namespace {
 
 constexpr std::string_view kCapability = "echo", kAction = "echo";
 const std::string kPayload(128, 'x');
-
-SteadyTime in(double seconds) {
-  return std::chrono::steady_clock::now() + std::chrono::microseconds(std::int64_t(seconds * 1e6));
-}
 
 /// Runs one coroutine to its end on a fresh loop.
 template <class T>
@@ -52,23 +47,6 @@ T run(std::function<Task<T>(asio::io_context&)> body) {
   }
   std::fprintf(stderr, "mesh_bench: %s: %s\n", outcome.error().code.c_str(), outcome.error().detail.c_str());
   std::_Exit(1);
-}
-
-/// A forked child that ends with us.
-template <class Body>
-pid_t fork_child(Body body) {
-  const auto parent = ::getpid();
-  const auto pid = ::fork();
-  if (pid != 0) return pid;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) std::_Exit(1);
-  body();
-  std::_Exit(0);
-}
-
-void end_child(pid_t pid, int signal) {
-  ::kill(pid, signal);
-  ::waitpid(pid, nullptr, 0);
 }
 
 struct Keys {

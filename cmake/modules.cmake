@@ -1,5 +1,5 @@
 # intra365_module(FOLDER [LABEL label] LINK libs…): every .cpp of FOLDER becomes one library named after the
-# folder; its *_test.cpp become one test program, its *_bench.cpp one benchmark program, its *_fuzz.cpp (with
+# folder; its *_test.cpp become one test program, its *_bench.cpp one program FOLDER_micro_bench, its *_fuzz.cpp (with
 # -DINTRA365_FUZZ=ON) one fuzzer each. A folder without sources yet is skipped. The label says what a
 # `ctest -L` runs: `quick` (the default) for what belongs to ./dev check, `integration` for the rest.
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
@@ -52,8 +52,8 @@ function(intra365_module folder)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS ${arg_LABEL})
   endif()
   if(benches)
-    add_executable(${name}_bench ${benches})
-    target_link_libraries(${name}_bench PRIVATE ${name} benchmark::benchmark benchmark::benchmark_main)
+    add_executable(${name}_micro_bench ${benches})
+    target_link_libraries(${name}_micro_bench PRIVATE ${name} benchmark::benchmark benchmark::benchmark_main)
   endif()
   intra365_fuzzers(${name} ${fuzzers})
 endfunction()
