@@ -90,7 +90,7 @@ Task<std::vector<Delivered>> JetStream::fetch(std::string_view stream, std::stri
     const auto delivery = wire::parse_ack_subject(next->reply());
     if (!delivery) continue;  // not from the consumer: nobody could acknowledge it
     fetched.push_back({std::move(*next), delivery->stream_sequence, delivery->consumer_sequence,
-                       delivery->delivered, delivery->pending});
+                       delivery->delivered, delivery->pending, delivery->timestamp_ns});
   }
   co_return fetched;
 }
@@ -116,8 +116,10 @@ void JetStream::in_progress(const Delivered& delivered) {
   (void)connection_.publish(delivered.message.reply(), "+WPI");
 }
 
-void JetStream::terminate(const Delivered& delivered) {
-  (void)connection_.publish(delivered.message.reply(), "+TERM");
+void JetStream::terminate(const Delivered& delivered, std::string_view reason) {
+  auto body = std::string("+TERM");
+  if (!reason.empty()) body.append(" ").append(reason);
+  (void)connection_.publish(delivered.message.reply(), body);
 }
 
 }  // namespace intra365::nats
