@@ -80,7 +80,7 @@ Task<> OrderedConsumer::State::attach(std::shared_ptr<State> self) {
   self->inbox = connection.new_inbox();
   self->next_consumer_sequence = 1;
   self->queue.emplace(connection, self->options.max_queued);
-  CO_CHECK(self->queue->subscribe(self->inbox));
+  CO_CHECK(self->queue->subscribe(self->inbox, {}, MessageQueue::OnReconnect::tell));
   const auto config = self->config();
   auto made = co_await self->jetstream.create_consumer(self->stream, config);
   if (self->stopped) co_return fail(errors::closed);
@@ -188,6 +188,8 @@ Task<std::optional<Delivered>> OrderedConsumer::take(std::shared_ptr<State> stat
     if (message) {
       CO_TRY(auto delivered, state->on_message(std::move(*message)));
       if (delivered) co_return std::move(delivered);
+    } else if (message.error().is(errors::disconnected)) {
+      state->detach();
     } else if (!message.error().is(errors::timeout)) {
       co_return fail(std::move(message).error());
     } else if (Steady::now() >= state->last_heard + kSilence) {

@@ -17,7 +17,9 @@ constexpr std::size_t kMaxErrorText = 256;
 // The server's error numbers that callers react to (errors.json of nats-server).
 constexpr std::uint64_t kStreamNameInUse = 10058, kConsumerExists = 10148;
 constexpr std::uint64_t kRequiredApiLevel = 10185;
-constexpr std::uint64_t kWrongLastSequence = 10071, kWrongLastSequenceConstant = 10164;
+constexpr std::uint64_t kBatchDuplicate = 10201, kBatchesInFlight = 10210;
+constexpr std::uint64_t kWrongLastMessageId = 10070, kWrongLastSequence = 10071,
+                        kWrongLastSequenceConstant = 10164;
 
 std::int64_t limit(std::int64_t value) {
   return value > 0 ? value : -1;
@@ -98,10 +100,13 @@ Error api_error(const json::object& error) {
   const auto code = number(error, "code");
   const auto err_code = number(error, "err_code");
   auto detail = std::string(text(error, "description").substr(0, kMaxErrorText)) + err_code_suffix(err_code);
-  if (err_code == kWrongLastSequence || err_code == kWrongLastSequenceConstant)
+  if (err_code == kWrongLastMessageId || err_code == kWrongLastSequence ||
+      err_code == kWrongLastSequenceConstant)
     return Error(errors::wrong_revision, std::move(detail));
   if (err_code == kStreamNameInUse || err_code == kConsumerExists)
     return Error(errors::exists, std::move(detail));
+  if (err_code == kBatchDuplicate) return Error(errors::duplicate, std::move(detail));
+  if (err_code == kBatchesInFlight) return Error(errors::too_many_batches, std::move(detail));
   if (err_code == kRequiredApiLevel) return Error(errors::unsupported, std::move(detail));
   if (code == 404) return Error(errors::not_found, std::move(detail));
   if (code == 503) return Error(errors::jetstream_unavailable, std::move(detail));
