@@ -30,6 +30,7 @@ const std::map<std::string, Folders> kRules{
     {"http", {"base", "async"}},
     {"cel", {"base"}},
     {"contract", {"base", "json"}},
+    {"policy", {"base", "json", "cel", "contract"}},
     {"guard", {"base", "crypto", "json", "contract"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
     {"platform", kPlatform},
