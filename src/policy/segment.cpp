@@ -93,6 +93,17 @@ void Segment::walk(Scratch& scratch, std::size_t count, std::span<const std::uin
   }
 }
 
+std::vector<std::uint32_t> Segment::in_scope(const Question& question, std::span<const std::uint64_t> dead,
+                                             Scratch& scratch) const {
+  std::vector<std::uint32_t> found;
+  enter_scope(question, scratch);
+  walk(scratch, 3, dead, [&](std::uint32_t rule) {
+    found.push_back(rule);
+    return true;
+  });
+  return found;
+}
+
 std::uint32_t Segment::number_of(const Scalar& scalar) const {
   if (scalar.kind == Scalar::Kind::string) return texts_.find(scalar.text);
   return numbers_[static_cast<int>(scalar.kind)].find(scalar.bits);

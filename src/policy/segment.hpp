@@ -39,16 +39,9 @@ class Segment {
   /// a bit for every rule that is no longer in force; it may be empty.
   void decide(const Question& question, std::span<const std::uint64_t> dead, std::uint32_t self,
               Scratch& scratch) const;
-  /// Calls `found(rule)` for every rule whose subjects, resources and actions match, tier by tier.
-  template <class Found>
-  void in_scope(const Question& question, std::span<const std::uint64_t> dead, Scratch& scratch,
-                Found&& found) const {
-    enter_scope(question, scratch);
-    walk(scratch, 3, dead, [&](std::uint32_t rule) {
-      found(rule);
-      return true;
-    });
-  }
+  /// Every rule whose subjects, resources and actions match, tier by tier.
+  std::vector<std::uint32_t> in_scope(const Question& question, std::span<const std::uint64_t> dead,
+                                      Scratch& scratch) const;
 
  private:
   struct Row {

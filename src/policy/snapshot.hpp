@@ -50,14 +50,13 @@ class Snapshot {
   /// The same with memory of its own.
   Answer answer(const Question& question) const;
 
-  /// Calls `found(policy, rule index, hit)` for each rule in scope, of every tier, highest first inside each
-  /// part of the set; the hit says what became of its conditions. Not for the hot path.
+  /// Calls `found(policy, index)` for each rule whose subjects, resources and actions match, whatever its
+  /// tier and its conditions. Not for the hot path.
   template <class Found>
   void for_each_in_scope(const Question& question, Scratch& scratch, Found&& found) const {
-    for (std::uint32_t i = 0; i < parts_.size(); ++i) {
-      const auto& segment = *parts_[i].segment;
-      segment.in_scope(question, parts_[i].dead, scratch,
-                       [&](std::uint32_t rule) { found(segment.policy_of(rule), segment.index_of(rule)); });
+    for (const auto& part : parts_) {
+      for (const auto rule : part.segment->in_scope(question, part.dead, scratch))
+        found(part.segment->policy_of(rule), part.segment->index_of(rule));
     }
   }
   Reason reason_of(const Hit& hit) const;
