@@ -15,10 +15,12 @@ class PatternIndex {
   std::uint32_t add(const Pattern& pattern);
   std::uint32_t size() const { return count_; }
 
+  /// Begins the look-up of `text`; its result goes into `match`.
+  std::uint32_t start(std::string_view text) const { return exact_.start(text); }
   /// Calls `found(number)` for every pattern that matches `text`, each once.
   template <class Found>
-  void match(std::string_view text, Found&& found) const {
-    if (const auto id = exact_.find(text); id != kNone) found(exact_ids_[id]);
+  void match(std::string_view text, std::uint32_t started, Found&& found) const {
+    if (const auto id = exact_.find(text, started); id != kNone) found(exact_ids_[id]);
     if (nodes_.size() > 1) walk(0, 0, text, found);
   }
 

@@ -38,14 +38,17 @@ void Segment::prepare(Scratch& scratch) const {
 void Segment::enter_scope(const Question& question, Scratch& scratch) const {
   prepare(scratch);
   for (std::size_t i = 0; i < 3; ++i) scratch.lanes_[i].clear();
+  const auto resource = resources_.start(question.resource), subject = subjects_.start(question.subject);
   auto& actions = scratch.lanes_[2];
   if (const auto id = actions_.find(question.action); id != kNone && id != any_action_)
     actions.add(by_action_[id]);
   if (any_action_ != kNone) actions.add(by_action_[any_action_]);
   if (actions.empty()) return;
-  resources_.match(question.resource, [&](std::uint32_t id) { scratch.lanes_[1].add(by_resource_[id]); });
+  resources_.match(question.resource, resource,
+                   [&](std::uint32_t id) { scratch.lanes_[1].add(by_resource_[id]); });
   if (scratch.lanes_[1].empty()) return;
-  subjects_.match(question.subject, [&](std::uint32_t id) { scratch.lanes_[0].add(by_subject_[id]); });
+  subjects_.match(question.subject, subject,
+                  [&](std::uint32_t id) { scratch.lanes_[0].add(by_subject_[id]); });
 }
 
 std::size_t Segment::enter_values(const Question& question, Scratch& scratch) const {

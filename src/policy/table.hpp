@@ -59,9 +59,16 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
 ///   slots_  [ hash | at ] ──▶ texts_  … | id | size | characters | …
 class TextTable {
  public:
-  std::uint32_t find(std::string_view text) const {
-    if (slots_.empty()) return kNone;
+  std::uint32_t find(std::string_view text) const { return slots_.empty() ? kNone : find(text, start(text)); }
+  /// The first half of `find`: asks the memory for the slot, so that it comes while something else is done.
+  std::uint32_t start(std::string_view text) const {
     const auto hash = static_cast<std::uint32_t>(hash_text(text, seed_));
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash & mask_]);
+    return hash;
+  }
+  /// The second half, with what `start` has given for the same text.
+  std::uint32_t find(std::string_view text, std::uint32_t hash) const {
+    if (slots_.empty()) return kNone;
     for (auto at = hash & mask_;; at = (at + 1) & mask_) {
       const auto& slot = slots_[at];
       if (slot.at == kNone) return kNone;

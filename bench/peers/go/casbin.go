@@ -20,7 +20,7 @@ p = sub, obj, act, blocked, hold, device, department, country, granted, purpose,
 [policy_effect]
 e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 [matchers]
-m = (p.act == "*" || r.act == p.act) && keyMatch(r.sub, p.sub) && (r.obj == p.obj || globMatch(r.obj, p.obj) || keyMatch(r.obj, p.obj)) && (p.blocked == "" || r.blocked == p.blocked) && (p.hold == "" || r.hold == p.hold) && (p.device == "" || r.device == p.device) && (p.department == "" || r.department == p.department) && (p.country == "" || r.country == p.country) && (p.granted == "" || r.granted == p.granted) && (p.purpose == "" || r.purpose == p.purpose)
+m = (p.act == "*" || r.act == p.act) && keyMatch(r.sub, p.sub) && (p.obj == "*" || r.obj == p.obj || globMatch(r.obj, p.obj)) && (p.blocked == "" || r.blocked == p.blocked) && (p.hold == "" || r.hold == p.hold) && (p.device == "" || r.device == p.device) && (p.department == "" || r.department == p.department) && (p.country == "" || r.country == p.country) && (p.granted == "" || r.granted == p.granted) && (p.purpose == "" || r.purpose == p.purpose)
 `
 
 func runCasbin(all workload, seconds float64) error {
