@@ -130,21 +130,6 @@ std::vector<std::string> compare(const Expectation& expect, const Answer& answer
   return std::move(comparison.differences);
 }
 
-/// The attribute tree of a case: what it says, and nothing else.
-Result<bj::object> attributes_of(const Case& one, const Entity& subject, const Entity& resource) {
-  EvaluateRequest request;
-  request.action = one.action;
-  request.context = one.context;
-  TRY(auto attributes, policy::attributes_of(request, subject, resource));
-  for (const auto& [root, value] :
-       {std::pair{"user", &one.user}, {"mate", &one.mate}, {"consent", &one.consent}}) {
-    if (value->is_null()) continue;
-    if (!value->is_object()) return fail(errors::bad_policy, std::string(root) + ": an object is expected");
-    attributes[root] = *value;
-  }
-  return attributes;
-}
-
 }  // namespace
 
 Result<std::vector<Policy>> read_policies(std::string_view yaml, const ReadFile& read_file) {
@@ -163,6 +148,30 @@ Result<Suite> read_suite(std::string_view yaml, const ReadFile& read_file) {
   return Suite{std::move(parsed->title), std::move(policies), std::move(parsed->cases)};
 }
 
+Result<PreparedProbe> prepare(const Probe& probe) {
+  const auto named = [&](const Error& error) {
+    return fail(errors::bad_policy, "'" + probe.name + "': " + error.detail);
+  };
+  const auto subject = read_entity(probe.subject, "subject"),
+             resource = read_entity(probe.resource, "resource");
+  const auto action = read_action(probe.action);
+  if (!subject) return named(subject.error());
+  if (!resource) return named(resource.error());
+  if (!action) return named(action.error());
+  EvaluateRequest request;
+  request.action = probe.action;
+  request.context = probe.context;
+  auto attributes = attributes_of(request, *subject, *resource);
+  if (!attributes) return named(attributes.error());
+  for (const auto& [root, value] :
+       {std::pair{"user", &probe.user}, {"mate", &probe.mate}, {"consent", &probe.consent}}) {
+    if (value->is_null()) continue;
+    if (!value->is_object()) return fail(errors::bad_policy, std::string(root) + ": an object is expected");
+    (*attributes)[root] = *value;
+  }
+  return PreparedProbe{subject->text, *action, resource->text, *std::move(attributes)};
+}
+
 Result<SuiteReport> run(const Suite& suite) {
   TRY(const auto snapshot, Snapshot::compile(suite.policies));
   SuiteReport report;
@@ -176,18 +185,8 @@ Result<SuiteReport> run(const Suite& suite) {
   }
   Scratch scratch;
   for (const auto& one : suite.cases) {
-    const auto named = [&](const Error& error) {
-      return fail(errors::bad_policy, "case '" + one.name + "': " + error.detail);
-    };
-    const auto subject = read_entity(one.subject, "subject"),
-               resource = read_entity(one.resource, "resource");
-    const auto action = read_action(one.action);
-    if (!subject) return named(subject.error());
-    if (!resource) return named(resource.error());
-    if (!action) return named(action.error());
-    const auto attributes = attributes_of(one, *subject, *resource);
-    if (!attributes) return named(attributes.error());
-    const Question question{subject->text, *action, resource->text, &*attributes};
+    TRY(const auto prepared, prepare(one));
+    const auto question = prepared.question();
     const auto answer = snapshot->answer(question, scratch);
     for (const auto& reason : answer.reasons) ++coverage[rule_name(reason.policy_id, reason.rule)].decided;
     snapshot->for_each_in_scope(question, scratch, [&](const CompiledPolicy& policy, std::size_t index) {

@@ -34,13 +34,26 @@ BOOST_DESCRIBE_STRUCT(Expectation, (),
                       (decision, cause, because, missing, obligations, overridden, consent_would_allow,
                        reason_user))
 
-struct Case {
+/// A question as authors write it. What stands for user, mate and consent is what the platform would know.
+struct Probe {
   std::string name;
   boost::json::value subject, action, resource;
   boost::json::value context, user, mate, consent;
+};
+BOOST_DESCRIBE_STRUCT(Probe, (), (name, subject, action, resource, context, user, mate, consent))
+
+/// A probe made ready; it owns what its question views.
+struct PreparedProbe {
+  std::string subject, action, resource;
+  boost::json::object attributes;
+  Question question() const { return {subject, action, resource, &attributes}; }
+};
+Result<PreparedProbe> prepare(const Probe& probe);
+
+struct Case : Probe {
   Expectation expect;
 };
-BOOST_DESCRIBE_STRUCT(Case, (), (name, subject, action, resource, context, user, mate, consent, expect))
+BOOST_DESCRIBE_STRUCT(Case, (Probe), (expect))
 
 struct Suite {
   std::string title;
