@@ -106,8 +106,8 @@ Task<ConsentId> grant(asio::io_context& io, sdk::ClientOptions options) {
   co_return record.consent_id;
 }
 
-Task<std::string> echo(const sdk::Call& call) {
-  co_return call.payload;
+Result<std::string> echo(const sdk::Call& call) {
+  return call.payload;
 }
 
 /// Answers with every check on `echo.echo`, and without any on `bare`, until it is killed.

@@ -19,11 +19,11 @@ SteadyTime now() {
   return std::chrono::steady_clock::now();
 }
 
-SteadyTime deadline_of(std::string_view left_ms) {
+SteadyTime deadline_of(std::string_view left_ms, SteadyTime now) {
   std::int64_t left = 0;
   const auto [end, error] = std::from_chars(left_ms.data(), left_ms.data() + left_ms.size(), left);
-  if (error != std::errc{} || left_ms.empty() || left < 0) return now() + kDefaultCallTime;
-  return now() + std::min<std::chrono::milliseconds>(std::chrono::milliseconds(left), kMaxCallTime);
+  if (error != std::errc{} || left_ms.empty() || left < 0) return now + kDefaultCallTime;
+  return now + std::min<std::chrono::milliseconds>(std::chrono::milliseconds(left), kMaxCallTime);
 }
 
 CallOptions within(SteadyTime deadline) {
@@ -34,6 +34,21 @@ CallOptions within(SteadyTime deadline) {
 }
 
 }  // namespace
+
+EnforcementPoint::Claims::Claims(const nats::HeaderView& received) {
+  const std::pair<std::string_view, std::string_view*> wanted[] = {{headers::authorization, &authorization},
+                                                                   {headers::traceparent, &traceparent},
+                                                                   {headers::deadline_ms, &deadline_ms},
+                                                                   {headers::user_id, &user_id},
+                                                                   {headers::consent_id, &consent_id}};
+  std::string_view rest = received.block(), name, value;
+  while (nats::HeaderView::next(rest, name, value)) {
+    for (const auto& [known, into] : wanted) {
+      // The first of several counts, everywhere alike.
+      if (into->data() == nullptr && nats::same_header_name(name, known)) *into = value;
+    }
+  }
+}
 
 EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
     : client_(client),
@@ -64,51 +79,53 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
 }
 
 Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
+  const Claims claims(message.headers);
+  const Moment now{std::chrono::steady_clock::now(), system_clock().now()};
   Call call;
-  call.trace = TraceContext::parse_or_new(message.headers.get(headers::traceparent)).child();
-  call.deadline = deadline_of(message.headers.get(headers::deadline_ms));
+  call.trace = TraceContext::parse_or_new(claims.traceparent).child();
+  call.deadline = deadline_of(claims.deadline_ms, now.steady);
   // Where decisions cannot be recorded any more, none is made.
   const auto decided = entries_.size() < kMaxEntries
-                           ? decide(action, message, call)
+                           ? decide(action, claims, now, call)
                            : fail(errors::rate_limited, "the audit trail is behind");
   ++(decided ? counters_.allowed : counters_.denied);
-  record(action, call, decided ? nullptr : &decided.error());
+  record(action, call, now, decided ? nullptr : &decided.error());
   if (!decided) return fail(decided.error());
   return call;
 }
 
-Result<void> EnforcementPoint::decide(const GuardedAction& action, const nats::MessageView& message,
+Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims& claims, const Moment& now,
                                       Call& call) {
-  if (!tokens_.alive() || !policy_replica_->alive() || !consent_replica_->alive())
+  if (!tokens_.alive(now.steady) || !policy_replica_->alive(now.steady) ||
+      !consent_replica_->alive(now.steady))
     return fail(errors::lease_expired);
-  TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
+  TRY(const auto* identity, verifier_.verify_header(claims.authorization));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
   call.caller = identity->subject();
-  if (const auto user = message.headers.get(headers::user_id); !user.empty()) {
-    TRY(call.user_id, UserId::parse(user));
+  if (!claims.user_id.empty()) {
+    TRY(call.user_id, UserId::parse(claims.user_id));
   }
-  TRY(const auto* consent, check_consent(action, message, call));
+  TRY(const auto* consent, check_consent(action, claims, now, call));
   if (!policy_allows(action, *identity, call, consent)) return fail(errors::policy_denied);
   return {};
 }
 
 Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action,
-                                                                const nats::MessageView& message,
+                                                                const Claims& claims, const Moment& now,
                                                                 Call& call) {
   if (action.use.scopes.empty() || !action.use.purpose) return nullptr;
   if (!call.user_id) return fail(errors::user_required);
   const auto decision =
-      consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, system_clock().now());
+      consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
   if (!decision.allowed()) return fail(guard::error_of(decision.code));
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
-  if (const auto named = message.headers.get(headers::consent_id);
-      !named.empty() && named != decision.consent->consent_id.str()) {
+  if (const auto named = claims.consent_id; !named.empty() && named != decision.consent->consent_id.str()) {
     const auto id = ConsentId::parse(named);
     const auto* other = id ? consents_.find(*id) : nullptr;
-    const bool holds = other != nullptr && other->user_id == *call.user_id && other->mate_id == self_ &&
-                       guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose,
-                                             system_clock().now())
-                           .allowed();
+    const bool holds =
+        other != nullptr && other->user_id == *call.user_id && other->mate_id == self_ &&
+        guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose, now.system)
+            .allowed();
     if (!holds) return fail(errors::consent_mismatch);
     call.consent_id = other->consent_id;
     return other;
@@ -121,8 +138,9 @@ bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::I
                                      const Call& call, const consent::Consent* consent) {
   // One policy set gives one answer to one question: what was decided once is remembered until the set
   // changes.
-  auto question = caller.token_id + "|" + action.resource + (consent != nullptr ? "|consent" : "|");
-  if (const auto known = policy_answers_.find(question); known != policy_answers_.end()) return known->second;
+  question_.assign(caller.token_id).append("|").append(action.resource).append(consent ? "|consent" : "|");
+  if (const auto known = policy_answers_.find(question_); known != policy_answers_.end())
+    return known->second;
 
   boost::json::array held;
   for (const auto& role : caller.roles) held.emplace_back(role);
@@ -136,7 +154,7 @@ bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::I
   attributes["consent"] = std::move(consented);
   const bool allowed = policies_->evaluate({call.caller, "call", action.resource, &attributes}).allowed();
   if (policy_answers_.size() >= 10'000) policy_answers_.clear();
-  policy_answers_.emplace(std::move(question), allowed);
+  policy_answers_.emplace(question_, allowed);
   return allowed;
 }
 
@@ -181,7 +199,8 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   return replica::Push::applied;
 }
 
-void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Error* error) {
+void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,
+                              const Error* error) {
   // Alike decisions of one moment become one entry with a count: at full speed a Mate decides far more often
   // than anybody could read. The trace kept is the first one's.
   likeness_.assign(call.caller).append("|").append(action.resource).append("|");
@@ -195,7 +214,7 @@ void EnforcementPoint::record(const GuardedAction& action, const Call& call, con
   }
   audit::Entry entry;
   entry.entry_id = new_uuid();
-  entry.at = system_clock().now();
+  entry.at = now.system;
   entry.actor = call.caller.empty() ? "guest" : call.caller;
   entry.action = "call";
   entry.resource = action.resource;
@@ -205,7 +224,7 @@ void EnforcementPoint::record(const GuardedAction& action, const Call& call, con
   entry.consent_id = call.consent_id;
   entry.purpose = action.use.purpose;
   entry.scopes = action.use.scopes;
-  entry.trace_id = call.trace.trace_id;
+  entry.trace_id = std::string(call.trace.trace_id());
   entries_.push_back(std::move(entry));
 }
 

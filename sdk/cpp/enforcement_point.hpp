@@ -1,6 +1,8 @@
 // The receiving side's checks, in-process: who calls (token), may they (policy), and does the person agree
 // (consent: scope, purpose, expiry). Fed by pushes and syncs, honest by leases; every decision is recorded.
 #pragma once
+#include <string_view>
+
 #include "contract/operations/audit.hpp"
 #include "guard/consent_index.hpp"
 #include "guard/policy_set.hpp"
@@ -30,12 +32,21 @@ class EnforcementPoint {
   const Enforcement& counters() const { return counters_; }
 
  private:
-  Result<void> decide(const GuardedAction& action, const nats::MessageView& message, Call& call);
-  Result<const consent::Consent*> check_consent(const GuardedAction& action, const nats::MessageView& message,
-                                                Call& call);
+  /// What a message says of itself, read in one pass; views into the message.
+  struct Claims {
+    explicit Claims(const nats::HeaderView& headers);
+    std::string_view authorization, traceparent, deadline_ms, user_id, consent_id;
+  };
+  struct Moment {
+    SteadyTime steady;
+    Timestamp system;
+  };
+  Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
+  Result<const consent::Consent*> check_consent(const GuardedAction& action, const Claims& claims,
+                                                const Moment& now, Call& call);
   bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call,
                      const consent::Consent* consent);
-  void record(const GuardedAction& action, const Call& call, const Error* error);
+  void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
   replica::Push on_consent(const nats::MessageView& message);
@@ -57,8 +68,8 @@ class EnforcementPoint {
   std::optional<replica::Replica> policy_replica_, consent_replica_;
   std::vector<audit::Entry> entries_;
   std::unordered_map<std::string, std::size_t>
-      alike_;             ///< entries of this round that differ in time and trace only
-  std::string likeness_;  ///< of the decision at hand; kept to save the allocation
+      alike_;                        ///< entries of this round that differ in time and trace only
+  std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
   Enforcement counters_;
 };

@@ -33,19 +33,25 @@ struct Mate::Impl {
     Capability capability;
     std::string name;
     GuardedAction guarded;
-    ActionHandler handler;
+    std::variant<ActionHandler, QuickHandler> handler;
   };
 
-  asio::awaitable<nats::ServiceReply> handle(nats::ServiceRequest request) {
-    const auto& action = actions[request.endpoint / 2];  // each action has a long and a short subject
-    auto call = guard->check(action.guarded, request.message.view());
-    if (!call) co_return reply_of(fail(std::move(call).error()), {});
-    call->payload = request.message.payload();
+  nats::ServiceAnswer handle(const nats::MessageView& request, std::size_t endpoint) {
+    const auto& action = actions[endpoint / 2];  // each action has a long and a short subject
+    auto call = guard->check(action.guarded, request);
+    if (!call) return reply_of(fail(std::move(call).error()), {});
+    call->payload = request.payload;
+    if (const auto* quick = std::get_if<QuickHandler>(&action.handler))
+      return reply_of((*quick)(*call), call->trace.trace_id());
+    return wait_for(std::get<ActionHandler>(action.handler), *std::move(call));
+  }
+
+  static asio::awaitable<nats::ServiceReply> wait_for(const ActionHandler& handler, Call call) {
     // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer
     // for each call would cost more than all the checks. A handler that waits for others passes `deadline`
     // on.
-    auto outcome = co_await contain(action.handler(*call));
-    co_return reply_of(std::move(outcome), call->trace.trace_id);
+    auto outcome = co_await contain(handler(call));
+    co_return reply_of(std::move(outcome), call.trace.trace_id());
   }
 
   Task<> register_self(SteadyTime) {
@@ -81,6 +87,10 @@ void Mate::on(Capability capability, std::string action, DataUse use, ActionHand
   impl_->actions.push_back(
       {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
 }
+void Mate::on(Capability capability, std::string action, DataUse use, QuickHandler handler) {
+  impl_->actions.push_back(
+      {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
+}
 
 Task<> Mate::start(SteadyTime deadline) {
   const auto impl = impl_;
@@ -110,9 +120,10 @@ Task<> Mate::start(SteadyTime deadline) {
   // The order matters: a Mate that can be found must be able to decide, and one that decides must be fed.
   impl->guard.emplace(impl->client, impl->tasks);
   CO_CHECK(co_await impl->guard->start(deadline));
-  impl->service.emplace(
-      impl->client.connection(), std::move(service),
-      [raw = impl.get()](nats::ServiceRequest request) { return raw->handle(std::move(request)); });
+  impl->service.emplace(impl->client.connection(), std::move(service),
+                        [raw = impl.get()](const nats::MessageView& request, std::size_t endpoint) {
+                          return raw->handle(request, endpoint);
+                        });
   CO_CHECK(impl->service->start());
   CO_CHECK(co_await impl->client.connection().flush(deadline));
   CO_CHECK(co_await impl->register_self(deadline));

@@ -29,6 +29,8 @@ struct DataUse {
 
 /// A reply's body, or an error with a stable code.
 using ActionHandler = std::function<Task<std::string>(const Call&)>;
+/// The same for an action that needs to wait for nothing: it is answered without a coroutine.
+using QuickHandler = std::function<Result<std::string>(const Call&)>;
 
 struct Enforcement {
   std::uint64_t allowed = 0, denied = 0;
@@ -42,6 +44,7 @@ class Mate {
 
   /// Offers `<capability>.<action>` (and, as a short form, `<action>`). Before `start`.
   void on(Capability capability, std::string action, DataUse use, ActionHandler handler);
+  void on(Capability capability, std::string action, DataUse use, QuickHandler handler);
   /// Connects, fills the enforcement point, registers, answers from then on; heartbeats by itself.
   Task<> start(SteadyTime deadline);
   /// Deregisters, finishes what is in flight, closes.

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "app/gen.hpp"
+#include "app/setup.hpp"
 #include "app/up.hpp"
 #include "cli/commands.hpp"
 #include "embedded/data_directory.hpp"
@@ -66,7 +67,7 @@ int main(int count, char** arguments) {
   serve->add_option("--config", serve_options.config_file, "YAML file")->required();
   serve
       ->add_option("--roles", serve_options.roles,
-                   "comma-separated: sts, audit, registry, consent, policy, gateway")
+                   "comma-separated: sts, audit, registry, consent, policy, events, gateway")
       ->delimiter(',');
   serve->callback([&] { exit_code = app::serve(serve_options); });
 
@@ -74,6 +75,10 @@ int main(int count, char** arguments) {
   auto* migrate = app.add_subcommand("migrate", "Bring a database to this version's schema");
   migrate->add_option("--config", migrate_config, "YAML file")->required();
   migrate->callback([&] { exit_code = app::migrate(migrate_config); });
+
+  app.add_subcommand("setup", "Fetch nats-server and PostgreSQL to where `up` finds them")->callback([&] {
+    exit_code = app::setup();
+  });
 
   bool doctor_json = false;
   auto* doctor = app.add_subcommand("doctor", "Say what is wrong, and how to mend it");

@@ -4,6 +4,7 @@
 
 #include "services/audit/service.hpp"
 #include "services/consent/service.hpp"
+#include "services/events/service.hpp"
 #include "services/gateway/service.hpp"
 #include "services/policy/service.hpp"
 #include "services/registry/service.hpp"
@@ -19,6 +20,7 @@ std::vector<platform::ServiceModule> all() {
   list.push_back(services::registry::module());
   list.push_back(services::consent::module());
   list.push_back(services::policy::module());
+  list.push_back(services::events::module());
   list.push_back(services::gateway::module());
   return list;
 }

@@ -9,6 +9,7 @@
 
 #include "app/modules.hpp"
 #include "cli/conversation.hpp"
+#include "embedded/locate.hpp"
 #include "embedded/platform.hpp"
 #include "platform/host.hpp"
 #include "services/gateway/gateway.hpp"
@@ -132,7 +133,12 @@ platform::Config config_for(const embedded::Endpoints& endpoints, const UpOption
     config.gateway.certificate_file = endpoints.server_certificate_file;
     config.gateway.key_file = endpoints.server_key_file;
   }
-  config.gateway.assets_dir = program_directory() / "../../.deps/swagger-ui";
+  for (const auto& directory : embedded::runtime_directories()) {
+    if (std::filesystem::exists(directory / "swagger-ui")) {
+      config.gateway.assets_dir = directory / "swagger-ui";
+      break;
+    }
+  }
   config.version = version();
   return config;
 }

@@ -204,7 +204,7 @@ class Conversation {
 
   Task<std::string> call_answers() {
     sdk::CallOptions options;
-    trace_id_ = options.trace.trace_id;
+    trace_id_ = options.trace.trace_id();
     CO_TRY(const auto consent, co_await verify(options));
     if (!consent.allowed || consent.consent_id != consent_id_)
       co_return did_not_hold("verify does not see the grant");

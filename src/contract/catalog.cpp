@@ -5,6 +5,7 @@
 
 #include "contract/operations/audit.hpp"
 #include "contract/operations/auth.hpp"
+#include "contract/operations/cdc.hpp"
 #include "contract/operations/consent.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
@@ -12,20 +13,46 @@
 namespace intra365 {
 
 std::span<const OperationInfo> catalog() {
+  // One a line, so that a new one is one line of a diff.
+  // clang-format off
   static constexpr std::array operations{
-      info(auth::token_request),  info(auth::token_validate), info(auth::token_refresh),
-      info(auth::token_revoke),   info(auth::sync),           info(auth::user_create),
-      info(auth::user_list),      info(auth::mate_create),    info(auth::key_create),
-      info(auth::key_list),       info(auth::key_revoke),     info(auth::tenant_create),
-      info(auth::tenant_list),    info(auth::delegate_token), info(registry::register_),
-      info(registry::deregister), info(registry::discover),   info(registry::get),
-      info(registry::heartbeat),  info(consent::grant),       info(consent::revoke),
-      info(consent::verify),      info(consent::query),       info(consent::audit),
-      info(consent::sync),        info(policy::create),       info(policy::update),
-      info(policy::delete_),      info(policy::list),         info(policy::get),
-      info(policy::evaluate),     info(policy::sync),         info(audit::append),
+      info(auth::token_request),
+      info(auth::token_validate),
+      info(auth::token_refresh),
+      info(auth::token_revoke),
+      info(auth::sync),
+      info(auth::user_create),
+      info(auth::user_list),
+      info(auth::mate_create),
+      info(auth::key_create),
+      info(auth::key_list),
+      info(auth::key_revoke),
+      info(auth::tenant_create),
+      info(auth::tenant_list),
+      info(auth::delegate_token),
+      info(registry::register_),
+      info(registry::deregister),
+      info(registry::discover),
+      info(registry::get),
+      info(registry::heartbeat),
+      info(consent::grant),
+      info(consent::revoke),
+      info(consent::verify),
+      info(consent::query),
+      info(consent::audit),
+      info(consent::sync),
+      info(policy::create),
+      info(policy::update),
+      info(policy::delete_),
+      info(policy::list),
+      info(policy::get),
+      info(policy::evaluate),
+      info(policy::sync),
+      info(audit::append),
       info(audit::query),
+      info(cdc::status),
   };
+  // clang-format on
   return operations;
 }
 
@@ -33,6 +60,17 @@ const OperationInfo* find_operation(std::string_view subject) {
   const auto found =
       std::ranges::find(catalog(), subject, [](const OperationInfo& info) { return info.spec->subject; });
   return found == catalog().end() ? nullptr : &*found;
+}
+
+std::vector<std::string_view> service_names() {
+  std::vector<std::string_view> names;
+  for (const auto& operation : catalog()) {
+    auto name = operation.spec->subject;
+    name.remove_prefix(name.find('.') + 1);
+    name = name.substr(0, name.find('.'));
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace intra365

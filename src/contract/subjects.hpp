@@ -13,9 +13,6 @@
 
 namespace intra365::subjects {
 
-/// The services whose subjects a tenant imports: `intra365.<service>.>`.
-inline constexpr std::array<std::string_view, 8> services{"auth",  "registry", "consent", "policy",
-                                                          "audit", "llm",      "gateway", "observability"};
 /// What the platform sends into a tenant: `intra365.<feed>.>`.
 inline constexpr std::array<std::string_view, 2> feeds{"events", "guard"};
 /// Stands for the platform itself where a tenant's account key would be.

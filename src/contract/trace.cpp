@@ -16,30 +16,34 @@ bool is_zero(std::string_view text) {
 }
 
 /// Trace ids need to be unique, not secret: a generator seeded once saves a system call per message.
-std::string random_hex(std::size_t digits) {
+template <std::size_t Digits>
+void fill_random(std::array<char, Digits>& text) {
   thread_local std::mt19937_64 generator = [] {
     const auto seed = random_bytes(32);
     std::seed_seq sequence(seed.begin(), seed.end());
     return std::mt19937_64(sequence);
   }();
   constexpr std::string_view hex = "0123456789abcdef";
-  std::string text(digits, '0');
   std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < digits; ++i, bits >>= 4) {
+  for (std::size_t i = 0; i < Digits; ++i, bits >>= 4) {
     if (i % 16 == 0) bits = generator();
     text[i] = hex[bits & 0xf];
   }
-  return text;
 }
 
 }  // namespace
 
 TraceContext TraceContext::create() {
-  return {random_hex(32), random_hex(16), true};
+  TraceContext trace;
+  fill_random(trace.trace_id_);
+  fill_random(trace.span_id_);
+  return trace;
 }
 
 TraceContext TraceContext::child() const {
-  return {trace_id, random_hex(16), sampled};
+  auto next = *this;
+  fill_random(next.span_id_);
+  return next;
 }
 
 TraceContext TraceContext::parse_or_new(std::string_view text) {
@@ -51,12 +55,18 @@ TraceContext TraceContext::parse_or_new(std::string_view text) {
       is_zero(trace) || is_zero(span))
     return create();
   if (version == "00" && text.size() != 55) return create();
-  const bool sampled = ((flags[1] <= '9' ? flags[1] - '0' : flags[1] - 'a' + 10) & 1) != 0;
-  return {std::string(trace), std::string(span), sampled};
+  TraceContext read;
+  std::ranges::copy(trace, read.trace_id_.begin());
+  std::ranges::copy(span, read.span_id_.begin());
+  read.sampled_ = ((flags[1] <= '9' ? flags[1] - '0' : flags[1] - 'a' + 10) & 1) != 0;
+  return read;
 }
 
 std::string TraceContext::traceparent() const {
-  return "00-" + trace_id + "-" + span_id + (sampled ? "-01" : "-00");
+  std::string text;
+  text.reserve(55);
+  text.append("00-").append(trace_id()).append("-").append(span_id()).append(sampled_ ? "-01" : "-00");
+  return text;
 }
 
 }  // namespace intra365

@@ -2,6 +2,7 @@
 // not.
 #include <gmock/gmock.h>
 
+#include "contract/catalog.hpp"
 #include "contract/subjects.hpp"
 #include "embedded/nats_test_support.hpp"
 
@@ -26,7 +27,7 @@ struct Listener {
 TEST_F(EmbeddedNats, tenant_reaches_every_service_and_the_service_sees_its_key) {
   const auto tenant = make_tenant("acme");
   const auto mate = user_of(tenant);
-  for (const auto service : subjects::services) {
+  for (const auto service : service_names()) {
     const auto subject = "intra365." + std::string(service) + ".some.thing";
     const auto seen = serve("acct.*.intra365." + std::string(service) + ".>");
     EXPECT_EQ(ask(*mate, subject), "acct." + tenant.key() + "." + subject);

@@ -160,7 +160,8 @@ Task<ExitStatus> ChildProcess::wait_until(SteadyTime deadline) {
 }
 
 void ChildProcess::signal(int number) {
-  if (!reap()) ::kill(pid_, number);
+  // Who is killed cannot tell its own children: they are in its group, and go with it.
+  if (!reap()) ::kill(number == SIGKILL ? -pid_ : pid_, number);
 }
 
 LastWords::LastWords(const ProcessSpec& spec)
@@ -214,7 +215,7 @@ std::optional<std::string> output_of(const std::vector<std::string>& program) {
   }
   ::close(output[0]);
   if (pid < 0) return std::nullopt;
-  if (std::chrono::steady_clock::now() >= deadline) ::kill(pid, SIGKILL);
+  if (std::chrono::steady_clock::now() >= deadline) ::kill(-pid, SIGKILL);
   int status = 0;
   ::waitpid(pid, &status, 0);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;

@@ -88,6 +88,7 @@ Result<void> make_keys(const Paths& paths) {
       {files.postgres_password("admin"), random_token(32)},
       {files.postgres_password("owner"), random_token(32)},
       {files.postgres_password("service"), random_token(32)},
+      {files.postgres_password("replication"), random_token(32)},
   };
   for (const auto& [path, content] : contents) CHECK(write_file(path, content + "\n"));
   return rename_durably(aside, paths.keys());
@@ -133,6 +134,12 @@ Result<Keys> load_keys(const KeyFiles& files) {
   for (const auto& [target, path] : contents) {
     TRY(*target, read_key(path));
   }
+  // Younger than the first data directories; its role is made with it, so nothing is lost where it is
+  // missing.
+  const auto replication = files.postgres_password("replication");
+  std::error_code error;
+  if (!fs::exists(replication, error)) CHECK(write_file(replication, random_token(32) + "\n"));
+  TRY(keys.replication_password, read_key(replication));
   // What only services read must be there, too: better said now than by a service that cannot start.
   for (const auto& path :
        {files.callout_xkey_seed(), files.system_creds(), files.auth_creds(), files.platform_creds(),

@@ -48,7 +48,8 @@ struct Keys {
   std::string system_signing_key;     ///< public
   std::string auth_signing_seed;      ///< signs the sentinel
   std::string jetstream_key;
-  std::string admin_password, owner_password, service_password;  ///< of PostgreSQL, [A-Za-z0-9]
+  /// Of PostgreSQL's roles, [A-Za-z0-9].
+  std::string admin_password, owner_password, service_password, replication_password;
 };
 
 /// Reads the keys, or makes them when the directory holds neither keys nor data. Fails with `data.keys_lost`

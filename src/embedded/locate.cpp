@@ -38,23 +38,16 @@ std::vector<fs::path> path_directories() {
   return directories;
 }
 
-/// Folders in which a copy of everything may lie, `bin/nats-server` and `postgres/` inside.
-std::vector<fs::path> bundles() {
-  const auto beside = program_directory();
-  return {beside / "../../.deps", beside / "../.deps", beside / "../lib/intra365",
-          fs::path(system_directory) / "runtime"};
-}
-
 std::vector<fs::path> nats_candidates() {
   std::vector<fs::path> candidates;
-  for (const auto& bundle : bundles()) candidates.push_back(bundle / "bin/nats-server");
+  for (const auto& bundle : runtime_directories()) candidates.push_back(bundle / "bin/nats-server");
   for (const auto& directory : path_directories()) candidates.push_back(directory / "nats-server");
   return candidates;
 }
 
 std::vector<fs::path> postgres_candidates() {
   std::vector<fs::path> candidates;
-  for (const auto& bundle : bundles()) candidates.push_back(bundle / "postgres");
+  for (const auto& bundle : runtime_directories()) candidates.push_back(bundle / "postgres");
   std::error_code error;
   std::vector<fs::path> versions;
   const fs::path debian = "/usr/lib/postgresql", copied = fs::path(system_directory) / "runtime";
@@ -134,6 +127,18 @@ Result<Found> find(const Wanted& wanted) {
 }
 
 }  // namespace
+
+std::vector<fs::path> runtime_directories() {
+  const auto beside = program_directory();
+  return {beside / "../../.deps", beside / "../.deps", beside / "../lib/intra365",
+          fs::path(system_directory) / "runtime", own_runtime_directory()};
+}
+
+fs::path own_runtime_directory() {
+  if (::geteuid() == 0) return fs::path(system_directory) / "runtime";
+  const auto data = environment("XDG_DATA_HOME"), home = environment("HOME");
+  return (data.starts_with('/') ? fs::path(data) : fs::path(home) / ".local/share") / "intra365/runtime";
+}
 
 std::string version_in(std::string_view text) {
   const auto begin = text.find_first_of("0123456789");

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "embedded/errors.hpp"
 
@@ -24,6 +25,12 @@ inline constexpr const char* system_directory = "/var/lib/intra365";
 /// INTRA365_POSTGRES_HOME must serve, there is no fall-back behind it. Fails with `runtime.missing` or
 /// `runtime.too_old`; the message says what was tried. Blocks for some 30 ms.
 Result<Runtime> locate();
+
+/// Folders in which a copy of everything may lie, in the order they are looked through: `bin/nats-server`,
+/// `postgres/` and `swagger-ui/` inside.
+std::vector<std::filesystem::path> runtime_directories();
+/// The one of them that `intra365 setup` fills: the system's for root, else the user's.
+std::filesystem::path own_runtime_directory();
 
 /// The first dotted number in what `--version` prints; empty when there is none.
 std::string version_in(std::string_view text);

@@ -257,6 +257,7 @@ Endpoints Embedded::Impl::endpoints() const {
   result.platform_account = keys->public_keys.platform;
   result.guest_account = keys->public_keys.guest;
   result.owner_dsn = cluster->owner_dsn();
+  result.replication_dsn = cluster->replication_dsn();
   result.service_dsn = cluster->service_dsn();
   result.admin_dsn = cluster->admin_dsn();
   result.admin_key_file = paths.admin_key();
@@ -270,6 +271,7 @@ void apply(const Endpoints& endpoints, platform::Config& config) {
   config.nats.auth_creds_file = endpoints.auth_creds_file.string();
   config.nats.system_creds_file = endpoints.system_creds_file.string();
   config.postgres.owner_dsn = endpoints.owner_dsn;
+  config.postgres.replication_dsn = endpoints.replication_dsn;
   config.postgres.service_dsn = endpoints.service_dsn;
   config.keys.operator_signing_seed_file = endpoints.operator_signing_seed_file.string();
   config.keys.auth_account_seed_file = endpoints.auth_signing_seed_file.string();

@@ -56,6 +56,7 @@ struct Endpoints {
   std::string operator_key, system_account, auth_account, platform_account, guest_account;  ///< public keys
 
   std::string owner_dsn;                 ///< migrations
+  std::string replication_dsn;           ///< reads the change log
   std::string service_dsn;               ///< services; bound by row-level security
   std::string admin_dsn;                 ///< superuser over TCP, for psql and endpoints.json
   std::filesystem::path admin_key_file;  ///< where the first start of the STS leaves the operator's API key

@@ -281,19 +281,22 @@ struct RunningPlatform : PlatformTest {
 };
 
 TEST_F(RunningPlatform, roles_have_the_rights_that_their_names_promise) {
-  const auto rights = query(endpoints.admin_dsn,
-                            "select rolname, rolsuper::text, rolbypassrls::text, rolcreaterole::text from "
-                            "pg_roles where rolname like 'intra365%' order by 1");
+  const auto rights = query(
+      endpoints.admin_dsn,
+      "select rolname, rolsuper::text, rolbypassrls::text, rolcreaterole::text, rolreplication::text from "
+      "pg_roles where rolname like 'intra365%' order by 1");
   ASSERT_TRUE(rights) << rights.error().detail;
-  ASSERT_EQ(rights->size(), 3u);
+  ASSERT_EQ(rights->size(), 4u);
   const auto row = [&](std::size_t at) {
     std::string text;
-    for (std::size_t column = 0; column < 4; ++column) text += std::string(*rights->value(at, column)) + " ";
+    for (std::size_t column = 0; column < 5; ++column) text += std::string(*rights->value(at, column)) + " ";
     return text;
   };
-  EXPECT_EQ(row(0), "intra365_admin true true true ");
-  EXPECT_EQ(row(1), "intra365_owner false false false ");
-  EXPECT_EQ(row(2), "intra365_service false false false ");
+  EXPECT_EQ(row(0), "intra365_admin true true true true ");
+  EXPECT_EQ(row(1), "intra365_owner false false false false ");
+  EXPECT_EQ(row(2), "intra365_replication false false false true ");
+  EXPECT_EQ(row(3), "intra365_service false false false false ");
+  EXPECT_FALSE(query(endpoints.replication_dsn, "select * from intra365.tenants"));
   EXPECT_TRUE(query(endpoints.owner_dsn, "create table anything (id int)"));
   EXPECT_FALSE(query(endpoints.service_dsn, "create table anything_else (id int)"));
   const auto settings = query(endpoints.service_dsn,

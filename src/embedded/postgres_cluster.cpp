@@ -107,7 +107,8 @@ PostgresCluster::PostgresCluster(const Paths& paths, Runtime runtime, const Keys
       runtime_(std::move(runtime)),
       admin_password_(keys.admin_password),
       owner_password_(keys.owner_password),
-      service_password_(keys.service_password) {}
+      service_password_(keys.service_password),
+      replication_password_(keys.replication_password) {}
 
 PostgresCluster::~PostgresCluster() {
   std::error_code ignored;
@@ -328,6 +329,9 @@ std::string PostgresCluster::owner_dsn() const {
 std::string PostgresCluster::service_dsn() const {
   return dsn(sockets_.string(), postgres_service, service_password_);
 }
+std::string PostgresCluster::replication_dsn() const {
+  return dsn(sockets_.string(), postgres_replication, replication_password_);
+}
 std::string PostgresCluster::admin_dsn() const {
   return dsn("127.0.0.1", postgres_admin, admin_password_);
 }
@@ -343,11 +347,31 @@ Task<> PostgresCluster::ready(SteadyTime deadline) {
     // A crash leaves such a file behind, too: then the login fails, and we look again.
     if (file && line.starts_with("ready")) {
       const auto answered = co_await log_in(deadline);
-      if (answered || answered.error().is(errors::data_keys_lost)) co_return answered;
+      if (answered) co_return co_await ensure_replication_role(deadline);
+      if (answered.error().is(errors::data_keys_lost)) co_return answered;
     }
     if (std::chrono::steady_clock::now() >= deadline) co_return fail(intra365::errors::deadline);
     co_await sleep_for(kReadyPoll);
   }
+}
+
+/// At every start, because clusters of earlier versions have no such role.
+Task<> PostgresCluster::ensure_replication_role(SteadyTime deadline) {
+  postgres::PoolOptions options;
+  options.dsn = admin_dsn();
+  options.max_connections = 1;
+  const auto executor = co_await asio::this_coro::executor;
+  postgres::Pool pool(executor, std::move(options));
+  const auto exists = fmt::format("select from pg_roles where rolname = '{}'", postgres_replication);
+  const auto sql = fmt::format(
+      "do $$ begin if not exists ({}) then create role {} login replication noinherit nobypassrls; end if; "
+      "end $$;"
+      "alter role {} password '{}'; grant connect on database {} to {};",
+      exists, postgres_replication, postgres_replication,
+      scram_verifier(replication_password_, random_bytes(16)), postgres_database, postgres_replication);
+  auto made = co_await pool.execute(sql, deadline);
+  pool.close();
+  co_return made;
 }
 
 Task<> PostgresCluster::log_in(SteadyTime deadline) {

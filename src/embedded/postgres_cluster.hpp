@@ -21,6 +21,7 @@ namespace intra365::embedded {
 inline constexpr const char* postgres_database = "intra365";
 inline constexpr const char* postgres_admin = "intra365_admin";  ///< superuser, for people on this machine
 inline constexpr const char* postgres_owner = "intra365_owner";  ///< owns the database; migrations
+inline constexpr const char* postgres_replication = "intra365_replication";  ///< reads the change log
 inline constexpr const char* postgres_service =
     "intra365_service";  ///< services; bound by row-level security
 
@@ -51,6 +52,7 @@ class PostgresCluster {
   std::string owner_dsn() const;
   std::string service_dsn() const;
   std::string admin_dsn() const;
+  std::string replication_dsn() const;
 
   bool is_new() const { return is_new_; }
   const std::filesystem::path& socket_directory() const { return sockets_; }
@@ -63,6 +65,7 @@ class PostgresCluster {
   Result<void> choose_sockets();
   Task<> make(std::filesystem::path aside, SteadyTime deadline);
   Task<> log_in(SteadyTime deadline);
+  Task<> ensure_replication_role(SteadyTime deadline);
   Result<void> give(const std::filesystem::path& path) const;
   ProcessSpec tool(const std::string& program, std::vector<std::string> arguments) const;
   std::string dsn(const std::string& host, const char* role, const std::string& password) const;
@@ -70,7 +73,7 @@ class PostgresCluster {
   Lasting lasting_;
   Paths paths_;
   Runtime runtime_;
-  std::string admin_password_, owner_password_, service_password_;
+  std::string admin_password_, owner_password_, service_password_, replication_password_;
   std::optional<UnixUser> user_;
   std::filesystem::path sockets_;
   bool sockets_are_temporary_ = false;

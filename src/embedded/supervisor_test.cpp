@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <fstream>
 
 #include "embedded/embedded_test_support.hpp"
 
@@ -128,10 +129,14 @@ TEST_F(SupervisorTest, child_of_root_runs_as_the_user_that_is_asked_for) {
 }
 
 TEST_F(SupervisorTest, program_that_takes_too_long_is_killed_and_said_so) {
-  const auto done = run(loop, run_to_end(shell("sleep 1000"),
+  const auto done = run(loop, run_to_end(shell("sleep 1000 & echo $!; wait"),
                                          std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   ASSERT_FALSE(done);
   EXPECT_THAT(done.error().detail, HasSubstr("no end in time"));
+  // A zombie that nobody has collected yet still has a directory in /proc, but no memory.
+  const auto command = "/proc/" + std::to_string(std::stoi(log())) + "/cmdline";
+  EXPECT_TRUE(run_until(loop, [&] { return std::ifstream(command).peek() == EOF; }))
+      << "what it started goes with it";
 }
 
 }  // namespace

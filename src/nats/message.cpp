@@ -12,11 +12,6 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
@@ -33,53 +28,55 @@ std::string_view take_line(std::string_view& rest) {
   return line;
 }
 
-/// Calls `visit(name, value)` for each header until it returns false. Lines that are no header are skipped:
-/// another client wrote them, and they must not harm the connection.
-template <class Visit>
-void for_each_header(std::string_view block, Visit visit) {
-  take_line(block);
-  while (!block.empty()) {
-    const auto line = take_line(block);
-    const auto colon = line.find(':');
-    if (colon == std::string_view::npos || colon == 0) continue;
-    if (!visit(line.substr(0, colon), trim(line.substr(colon + 1)))) return;
-  }
-}
-
 }  // namespace
 
-std::string_view HeaderView::get(std::string_view name) const {
-  std::string_view found;
-  for_each_header(block_, [&](std::string_view key, std::string_view value) {
-    if (!same_name(key, name)) return true;
-    found = value;
-    return false;
-  });
-  return found;
+bool same_header_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-bool HeaderView::contains(std::string_view name) const {
-  bool found = false;
-  for_each_header(block_,
-                  [&](std::string_view key, std::string_view) { return !(found = same_name(key, name)); });
-  return found;
-}
-
-std::vector<std::string_view> HeaderView::get_all(std::string_view name) const {
-  std::vector<std::string_view> values;
-  for_each_header(block_, [&](std::string_view key, std::string_view value) {
-    if (same_name(key, name)) values.push_back(value);
+/// Lines that are no header are skipped: another client wrote them, and they must not harm the connection.
+bool HeaderView::next(std::string_view& rest, std::string_view& name, std::string_view& value) {
+  if (rest.starts_with(kVersionLine)) take_line(rest);
+  while (!rest.empty()) {
+    const auto line = take_line(rest);
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) continue;
+    name = line.substr(0, colon);
+    value = trim(line.substr(colon + 1));
     return true;
-  });
+  }
+  return false;
+}
+
+std::string_view HeaderView::get(std::string_view wanted) const {
+  std::string_view rest = block_, name, value;
+  while (next(rest, name, value)) {
+    if (same_header_name(name, wanted)) return value;
+  }
+  return {};
+}
+
+bool HeaderView::contains(std::string_view wanted) const {
+  std::string_view rest = block_, name, value;
+  while (next(rest, name, value)) {
+    if (same_header_name(name, wanted)) return true;
+  }
+  return false;
+}
+
+std::vector<std::string_view> HeaderView::get_all(std::string_view wanted) const {
+  std::vector<std::string_view> values;
+  for (const auto& [name, value] : all()) {
+    if (same_header_name(name, wanted)) values.push_back(value);
+  }
   return values;
 }
 
 std::vector<std::pair<std::string_view, std::string_view>> HeaderView::all() const {
   std::vector<std::pair<std::string_view, std::string_view>> headers;
-  for_each_header(block_, [&](std::string_view key, std::string_view value) {
-    headers.emplace_back(key, value);
-    return true;
-  });
+  std::string_view rest = block_, name, value;
+  while (next(rest, name, value)) headers.emplace_back(name, value);
   return headers;
 }
 

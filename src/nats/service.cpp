@@ -155,14 +155,21 @@ struct Service::Impl : std::enable_shared_from_this<Service::Impl> {
   }
 
   void on_request(const MessageView& message, std::size_t endpoint) {
-    if (in_flight >= config.max_in_flight) {
-      const auto busy = failure(errors::busy);
-      count(endpoint, busy, nanoseconds(0));
-      return send(message.reply, busy);
+    const auto begin = std::chrono::steady_clock::now();
+    if (in_flight >= config.max_in_flight)
+      return finish(message.reply, endpoint, failure(errors::busy), begin);
+    try {
+      auto answer = handle(message, endpoint);
+      if (auto* const known = std::get_if<ServiceReply>(&answer))
+        return finish(message.reply, endpoint, *known, begin);
+      spawn(message.reply, endpoint, std::get<asio::awaitable<ServiceReply>>(std::move(answer)), begin);
+    } catch (const std::exception&) {
+      finish(message.reply, endpoint, failure(intra365::errors::internal), begin);
     }
-    ServiceRequest request;
-    request.message = Message(message);
-    request.endpoint = endpoint;
+  }
+
+  void spawn(std::string_view reply_to, std::size_t endpoint, asio::awaitable<ServiceReply> work,
+             SteadyTime begin) {
     if (free_signals.empty()) {
       signals.push_back(std::make_unique<asio::cancellation_signal>());
       free_signals.push_back(signals.size() - 1);
@@ -170,7 +177,8 @@ struct Service::Impl : std::enable_shared_from_this<Service::Impl> {
     const auto signal = free_signals.back();
     free_signals.pop_back();
     ++in_flight;
-    asio::co_spawn(connection.executor(), answer(shared_from_this(), std::move(request)),
+    asio::co_spawn(connection.executor(),
+                   wait_for(shared_from_this(), std::string(reply_to), endpoint, std::move(work), begin),
                    asio::bind_cancellation_slot(signals[signal]->slot(),
                                                 [self = shared_from_this(), signal](std::exception_ptr) {
                                                   self->free_signals.push_back(signal);
@@ -178,19 +186,22 @@ struct Service::Impl : std::enable_shared_from_this<Service::Impl> {
                                                 }));
   }
 
-  static asio::awaitable<void> answer(std::shared_ptr<Impl> self, ServiceRequest request) {
-    const auto begin = std::chrono::steady_clock::now();
-    const auto endpoint = request.endpoint;
-    const std::string reply_to(request.message.reply());
+  static asio::awaitable<void> wait_for(std::shared_ptr<Impl> self, std::string reply_to,
+                                        std::size_t endpoint, asio::awaitable<ServiceReply> work,
+                                        SteadyTime begin) {
     ServiceReply reply;
     try {
-      reply = co_await self->handle(std::move(request));
+      reply = co_await std::move(work);
     } catch (const std::exception&) {
       // The text of an unforeseen exception may hold anything; the caller learns only that it is our fault.
       reply = failure(intra365::errors::internal);
     }
-    self->count(endpoint, reply, std::chrono::steady_clock::now() - begin);
-    if (!self->stopped) self->send(reply_to, reply);
+    self->finish(reply_to, endpoint, reply, begin);
+  }
+
+  void finish(std::string_view reply_to, std::size_t endpoint, const ServiceReply& reply, SteadyTime begin) {
+    count(endpoint, reply, std::chrono::steady_clock::now() - begin);
+    if (!stopped) send(reply_to, reply);
   }
 
   void count(std::size_t endpoint, const ServiceReply& reply, nanoseconds time) {

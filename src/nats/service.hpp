@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "nats/connection.hpp"
@@ -25,18 +26,15 @@ struct ServiceConfig {
   std::size_t max_in_flight = 1024;  ///< beyond it a request is answered 429 `service.busy` at once
 };
 
-/// A request being answered.
-class ServiceRequest {
- public:
-  Message message;
-  std::size_t endpoint = 0;  ///< position in `ServiceConfig::endpoints`
-};
-
 struct ServiceReply {
   std::string payload;
   int error_code = 0;  ///< 0: success; else the HTTP-like number of Nats-Service-Error-Code
   std::string error_text;
 };
+
+/// An answer that is known at once, or the work that leads to one. A coroutine must own what it needs of the
+/// request: the view is gone when the handler has returned.
+using ServiceAnswer = std::variant<ServiceReply, asio::awaitable<ServiceReply>>;
 
 /// What the service counted for one endpoint since it started.
 struct EndpointStatistics {
@@ -45,13 +43,14 @@ struct EndpointStatistics {
   std::string last_error;
 };
 
-/// Runs on the connection's executor. `handle` is spawned per request, bounded by `max_in_flight`; a request
-/// without a reply subject is handled, and its reply dropped. The connection must outlive the service. What
-/// `handle` refers to must live until `drain` has returned; a service that goes without having been drained
-/// cancels what is in flight.
+/// Runs on the connection's executor. `handle` gets each request and the position of its endpoint in
+/// `ServiceConfig::endpoints`; what it returns as a coroutine is spawned, bounded by `max_in_flight`. A
+/// request without a reply subject is handled, and its reply dropped. The connection must outlive the
+/// service. What `handle` refers to must live until `drain` has returned; a service that goes without having
+/// been drained cancels what is in flight.
 class Service {
  public:
-  using Handle = std::function<asio::awaitable<ServiceReply>(ServiceRequest)>;
+  using Handle = std::function<ServiceAnswer(const MessageView& request, std::size_t endpoint)>;
   Service(Connection& connection, ServiceConfig config, Handle handle);
   ~Service();
   Service(const Service&) = delete;

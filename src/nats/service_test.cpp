@@ -17,17 +17,16 @@ namespace bj = boost::json;
 /// Endpoint 0 doubles the payload, 1 refuses, 2 throws, 3 waits until it is cancelled or `release` is set.
 struct Behaviour {
   std::shared_ptr<asio::steady_timer> gate;
-  asio::awaitable<ServiceReply> operator()(ServiceRequest request) const {
-    return answer(gate, std::move(request));
+  ServiceAnswer operator()(const MessageView& request, std::size_t endpoint) const {
+    return answer(gate, endpoint, std::string(request.payload));
   }
-  static asio::awaitable<ServiceReply> answer(std::shared_ptr<asio::steady_timer> gate,
-                                              ServiceRequest request) {
+  static asio::awaitable<ServiceReply> answer(std::shared_ptr<asio::steady_timer> gate, std::size_t endpoint,
+                                              std::string payload) {
     ServiceReply reply;
-    if (request.endpoint == 0)
-      reply.payload = std::string(request.message.payload()) + std::string(request.message.payload());
-    if (request.endpoint == 1) reply = ServiceReply{"{\"error\":{}}", 404, "not\r\nfound"};
-    if (request.endpoint == 2) throw std::runtime_error("secret detail");
-    if (request.endpoint == 3) {
+    if (endpoint == 0) reply.payload = payload + payload;
+    if (endpoint == 1) reply = ServiceReply{"{\"error\":{}}", 404, "not\r\nfound"};
+    if (endpoint == 2) throw std::runtime_error("secret detail");
+    if (endpoint == 3) {
       boost::system::error_code ignored;
       co_await gate->async_wait(asio::redirect_error(asio::use_awaitable, ignored));
       reply.payload = "released";

@@ -1,5 +1,6 @@
 #include "platform/accounts.hpp"
 
+#include "contract/catalog.hpp"
 #include "contract/subjects.hpp"
 
 namespace intra365::platform {
@@ -38,7 +39,7 @@ crypto::AccountClaims account(const std::string& name, const std::string& public
 crypto::AccountClaims platform_account(const std::string& public_key, const std::string& signing_key) {
   auto claims = account("PLATFORM", public_key, signing_key);
   claims.jetstream = true;
-  for (const auto service : subjects::services) {
+  for (const auto service : service_names()) {
     crypto::ServiceExport exported;
     exported.name = service;
     exported.subject = subjects::in_any_account(all_of(service));
@@ -64,7 +65,7 @@ crypto::AccountClaims tenant_account(const std::string& name, const std::string&
                                      const std::string& signing_key, const std::string& platform_key) {
   auto claims = account(name, public_key, signing_key);
   claims.jetstream = true;
-  for (const auto service : subjects::services) {
+  for (const auto service : service_names()) {
     claims.imports.push_back(import_of(service, all_of(service), public_key, platform_key));
   }
   for (const auto feed : subjects::feeds) {

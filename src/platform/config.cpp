@@ -47,6 +47,7 @@ Reader document(Config& config) {
                                      {"authCredsFile", into(nats.auth_creds_file)},
                                      {"systemCredsFile", into(nats.system_creds_file)}})},
           {"postgres", section("postgres.", {{"ownerDsn", into(postgres.owner_dsn)},
+                                             {"replicationDsn", into(postgres.replication_dsn)},
                                              {"serviceDsn", into(postgres.service_dsn)},
                                              {"maxConnections", into(postgres.max_connections)},
                                              {"prepare", into(postgres.prepare)}})},

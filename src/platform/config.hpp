@@ -21,8 +21,9 @@ struct Config {
   } nats;
 
   struct Postgres {
-    std::string owner_dsn;    ///< migrations; empty where somebody else migrates
-    std::string service_dsn;  ///< role without the right to bypass row-level security
+    std::string owner_dsn;        ///< migrations; empty where somebody else migrates
+    std::string replication_dsn;  ///< role with REPLICATION, straight to PostgreSQL (events only)
+    std::string service_dsn;      ///< role without the right to bypass row-level security
     std::size_t max_connections = 16;
     bool prepare = true;  ///< off behind a PgBouncer below 1.21
   } postgres;

@@ -5,54 +5,6 @@
 #include "contract/subjects.hpp"
 
 namespace intra365::platform {
-namespace {
-
-/// CloudEvents 1.0, structured as JSON.
-struct CloudEvent {
-  std::string specversion = "1.0";
-  std::string id;
-  std::string source;
-  std::string type;
-  Timestamp time;
-  std::string datacontenttype = "application/json";
-  std::string traceparent;
-  boost::json::value data;
-};
-BOOST_DESCRIBE_STRUCT(CloudEvent, (),
-                      (specversion, id, source, type, time, datacontenttype, traceparent, data))
-
-}  // namespace
-
-Task<> EventPublisher::start() {
-  nats::StreamConfig stream;
-  stream.name = "EVENTS";
-  stream.subjects = {subjects::in_any_account("intra365.events.>")};
-  stream.description = "What happened in each tenant";
-  stream.max_age = std::chrono::hours(24 * 30);
-  CO_CHECK(co_await jetstream_.ensure_stream(stream));
-  co_return Result<void>{};
-}
-
-Task<> EventPublisher::publish(TenantId tenant, std::string domain, std::string type, std::string data,
-                               TraceContext trace) {
-  CO_TRY(const auto account,
-         co_await tenants_.account_of(tenant, std::chrono::steady_clock::now() + std::chrono::seconds(2)));
-  CO_TRY(auto content, json::parse(data));
-  CloudEvent event;
-  event.id = new_uuid();
-  event.source = "/intra365/" + tenant.str();
-  event.type = "intra365." + domain + "." + type;
-  event.time = system_clock().now();
-  event.traceparent = trace.traceparent();
-  event.data = std::move(content);
-  nats::HeaderBlock headers;
-  headers.add("Nats-Msg-Id", event.id);
-  headers.add("Content-Type", "application/cloudevents+json");
-  headers.add(headers::traceparent, event.traceparent);
-  const auto subject = subjects::in_account(account, subjects::event(domain, type));
-  CO_CHECK(co_await jetstream_.publish(subject, json::encode(event), headers));
-  co_return Result<void>{};
-}
 
 Task<std::string> ServiceClient::call_json(std::string_view subject, TenantId tenant, std::string body,
                                            TraceContext trace, SteadyTime deadline) {

@@ -22,22 +22,6 @@ using namespace intra365::errors;  // the contract's codes and the platform's ow
 
 namespace intra365::platform {
 
-/// What happened, for everybody in the tenant who may hear it: stored in the EVENTS stream, delivered as
-/// `intra365.events.<domain>.<type>`.
-class EventPublisher {
- public:
-  EventPublisher(nats::JetStream& jetstream, TenantDirectory& tenants)
-      : jetstream_(jetstream), tenants_(tenants) {}
-  /// Creates the stream where it is missing.
-  Task<> start();
-  /// Returns once the event is durable. `data` is a JSON object without personal data beyond ids.
-  Task<> publish(TenantId tenant, std::string domain, std::string type, std::string data, TraceContext trace);
-
- private:
-  nats::JetStream& jetstream_;
-  TenantDirectory& tenants_;
-};
-
 /// Calls operations of other services, as this service, inside the platform's account.
 class ServiceClient {
  public:
@@ -69,7 +53,6 @@ struct Environment {
   TaskGroup& tasks;
   TenantDirectory& tenants;
   AuditTrail& audit;
-  EventPublisher& events;
   guard::TokenVerifier& tokens;
   Telemetry telemetry;
   /// Whether each dependency answers: names and states for /readyz.

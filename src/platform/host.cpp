@@ -92,7 +92,6 @@ struct Host::Impl {
         database(executor, pool_options(config, telemetry)),
         tenants(database),
         audit(jetstream, tasks),
-        events(jetstream, tenants),
         tokens(system_clock()),
         client(nats, "platform"),
         token_replica(nats, tasks, system_clock(), tokens, TenantId(),
@@ -100,23 +99,14 @@ struct Host::Impl {
                       [this](auth::SyncRequest request, SteadyTime deadline) {
                         return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
                       }),
-        environment{config,
-                    system_clock(),
-                    executor,
-                    nats,
-                    jetstream,
-                    database,
-                    tasks,
-                    tenants,
-                    audit,
-                    events,
-                    tokens,
-                    telemetry,
-                    [this] { return readiness(); }} {}
+        environment{config, system_clock(), executor, nats,   jetstream, database,
+                    tasks,  tenants,        audit,    tokens, telemetry, [this] { return readiness(); }} {}
 
   Task<> start_service(std::size_t index);
   std::vector<std::pair<std::string, bool>> readiness() const {
-    return {{"nats", nats.connected()}, {"postgres", database_up}, {"tokens", token_replica.alive()}};
+    return {{"nats", nats.connected()},
+            {"postgres", database_up},
+            {"tokens", token_replica.alive(std::chrono::steady_clock::now())}};
   }
   Task<> watch_database();
 
@@ -136,7 +126,6 @@ struct Host::Impl {
   postgres::Pool database;
   TenantDirectory tenants;
   AuditTrail audit;
-  EventPublisher events;
   guard::TokenVerifier tokens;
   ServiceClient client;
   replica::TokenReplica token_replica;
@@ -175,7 +164,6 @@ Task<> Host::start(SteadyTime deadline) {
   CO_CHECK(co_await postgres::check_schema(impl_->database, all_migrations(impl_->modules), deadline));
   impl_->database_up = true;
   CO_CHECK(co_await impl_->audit.start());
-  CO_CHECK(co_await impl_->events.start());
   CO_CHECK(impl_->tasks.spawn(impl_->watch_database()));
   // Tokens are checked with what the STS publishes: where it runs here, it comes first.
   std::ranges::stable_partition(impl_->modules,
@@ -211,9 +199,9 @@ Task<> Host::Impl::start_service(std::size_t index) {
     service.endpoints.push_back(std::move(endpoint));
   }
   auto* pipeline = entry.pipeline.get();
-  entry.endpoints =
-      std::make_unique<nats::Service>(nats, std::move(service), [pipeline](nats::ServiceRequest request) {
-        return pipeline->handle(request.endpoint, std::move(request.message));
+  entry.endpoints = std::make_unique<nats::Service>(
+      nats, std::move(service), [pipeline](const nats::MessageView& request, std::size_t operation) {
+        return nats::ServiceAnswer(pipeline->handle(operation, nats::Message(request)));
       });
   CO_CHECK(entry.endpoints->start());
   co_return Result<void>{};

@@ -61,14 +61,15 @@ asio::awaitable<nats::ServiceReply> Pipeline::handle(std::size_t index, nats::Me
                                      {{"operation", operation.spec->name()},
                                       {"code", error.code},
                                       {"detail", error.detail},
-                                      {"traceId", caller.trace.trace_id}});
+                                      {"traceId", caller.trace.trace_id()}});
     // What went wrong inside is for the log; the caller gets the code and the trace id to ask with.
     co_return nats::ServiceReply{
         error_body(Error(ErrorKind::internal, error.code, std::string(errors::internal.meaning)),
-                   caller.trace.trace_id),
+                   caller.trace.trace_id()),
         500, error.code};
   }
-  co_return nats::ServiceReply{error_body(error, caller.trace.trace_id), http_status(error.kind), error.code};
+  co_return nats::ServiceReply{error_body(error, caller.trace.trace_id()), http_status(error.kind),
+                               error.code};
 }
 
 Task<std::string> Pipeline::answer(const BoundOperation& operation, const nats::Message& message,
@@ -146,7 +147,7 @@ Task<> Pipeline::write_audit(const OperationSpec& spec, const Caller& caller, co
   record.entry.consent_id = note.consent_id;
   record.entry.purpose = note.purpose;
   record.entry.scopes = note.scopes;
-  record.entry.trace_id = caller.trace.trace_id;
+  record.entry.trace_id = std::string(caller.trace.trace_id());
   record.entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   std::vector<AuditRecord> records;
   records.push_back(std::move(record));

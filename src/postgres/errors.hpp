@@ -27,4 +27,14 @@ inline constexpr ErrorCode bad_row{ErrorKind::internal, "postgres.bad_row",
 inline constexpr ErrorCode unknown_schema{
     ErrorKind::internal, "postgres.unknown_schema",
     "The database schema is newer than, or different from, what this program knows."};
+inline constexpr ErrorCode bad_replication{
+    ErrorKind::internal, "postgres.bad_replication",
+    "The replication stream says something that this program does not understand."};
+inline constexpr ErrorCode slot_missing{ErrorKind::unavailable, "postgres.slot_missing",
+                                        "The replication slot is gone or was invalidated: changes since its "
+                                        "last position are lost to this stream."};
+inline constexpr ErrorCode slot_exists{ErrorKind::conflict, "postgres.slot_exists",
+                                       "There is a replication slot of this name already."};
+inline constexpr ErrorCode slot_busy{ErrorKind::conflict, "postgres.slot_busy",
+                                     "Another process reads this replication slot."};
 }  // namespace intra365::postgres::errors

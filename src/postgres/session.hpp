@@ -1,13 +1,10 @@
 // One connection: a state machine over libpq's non-blocking calls; for this folder only.
 #pragma once
-#include <libpq-fe.h>
-
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <unordered_map>
 
 #include "postgres/canceller.hpp"
-#include "postgres/conninfo.hpp"
 #include "postgres/job.hpp"
+#include "postgres/libpq.hpp"
 #include "postgres/pool.hpp"
 
 namespace intra365::postgres {
@@ -56,13 +53,6 @@ class Session : public std::enable_shared_from_this<Session> {
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(connection_.get()); }
 
  private:
-  struct ConnectionDeleter {
-    void operator()(PGconn* connection) const { PQfinish(connection); }
-  };
-  struct ResultDeleter {
-    void operator()(PGresult* result) const { PQclear(result); }
-  };
-  using ResultPtr = std::unique_ptr<PGresult, ResultDeleter>;
   struct TextHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
@@ -100,7 +90,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   asio::any_io_executor executor_;
   SessionOwner* owner_;  ///< null once closed
-  std::unique_ptr<PGconn, ConnectionDeleter> connection_;
+  ConnectionPtr connection_;
   asio::posix::stream_descriptor socket_;  ///< a duplicate of libpq's socket, so that each closes its own
   asio::steady_timer drain_timer_;
   /// SQL to the statement's name in the server.

@@ -47,7 +47,8 @@ Task<> Replica::keep_syncing() {
     if (cancelled.cancelled() != asio::cancellation_type::none) break;
     // A failure is no news: the lease runs out by itself, and the next round tries again.
     co_await refresh(now() + kSyncTimeout);
-    while (cancelled.cancelled() == asio::cancellation_type::none && !alive() && connection_.connected()) {
+    while (cancelled.cancelled() == asio::cancellation_type::none &&
+           !alive(std::chrono::steady_clock::now()) && connection_.connected()) {
       if (!co_await refresh(now() + kSyncTimeout)) break;
     }
   }

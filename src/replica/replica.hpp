@@ -31,7 +31,7 @@ class Replica {
   Replica(nats::Connection& connection, TaskGroup& tasks, Source source);
   /// Subscribes, syncs once, and keeps on syncing until the task group is cancelled.
   Task<> start(SteadyTime deadline);
-  bool alive() const { return lease_.alive(std::chrono::steady_clock::now()); }
+  bool alive(SteadyTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
 

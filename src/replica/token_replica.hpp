@@ -15,7 +15,7 @@ class TokenReplica {
                guard::TokenVerifier& verifier, TenantId tenant, std::string push_subject, CallSync call_sync);
   Task<> start(SteadyTime deadline) { return replica_.start(deadline); }
   Task<> refresh(SteadyTime deadline) { return replica_.refresh(deadline); }
-  bool alive() const { return replica_.alive(); }
+  bool alive(SteadyTime now) const { return replica_.alive(now); }
 
  private:
   Task<> sync(SteadyTime deadline);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
-import { connect, headers as natsHeaders } from "@nats-io/transport-node";
+import { connect, headers as natsHeaders, nkeys } from "@nats-io/transport-node";
 import { Platform, logIn } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
 
@@ -106,6 +106,28 @@ test("wrong keys do not log in, a guest may only ask for a token", async () => {
   headers.set("Authorization", `Bearer ${token}`);
   await assert.rejects(guest.request("intra365.consent.verify", JSON.stringify(verify), { headers, timeout: 1000 }));
   await guest.close();
+});
+
+test("a key bound to an nkey needs its signature of this very connection's nonce", async () => {
+  const pair = nkeys.createUser();
+  const key = (await request(admin, "intra365.auth.key.create", { mateId: "assistant", name: "device", nkey: pair.getPublicKey() })).reply.apiKey;
+  const signed = (nonce, by = pair) => Buffer.from(by.sign(Buffer.from(nonce))).toString("base64url");
+  const logInWith = (proof) =>
+    connect({ servers: platform.endpoints.nats, reconnect: false, inboxPrefix: "_INBOX_assistant", authenticator: (nonce) => ({ user: "api-key", pass: key, ...proof(nonce) }) });
+
+  let seen;
+  const good = await logInWith((nonce) => (seen = { nkey: pair.getPublicKey(), sig: signed(nonce) }));
+  await good.flush();
+  await good.close();
+  const other = nkeys.createUser();
+  const refused = {
+    replayed: () => seen,
+    missing: () => ({}),
+    "another key's": (nonce) => ({ nkey: other.getPublicKey(), sig: signed(nonce, other) }),
+    "another key's under this name": (nonce) => ({ nkey: pair.getPublicKey(), sig: signed(nonce, other) }),
+  };
+  for (const [what, proof] of Object.entries(refused)) await assert.rejects(logInWith(proof), /authorization/i, what);
+  await assert.rejects(platform.token(key), /auth\.nkey_required/, "over a connection that proved nothing");
 });
 
 test("a revoked Mate's token is dead and its connection closed", async () => {

@@ -188,7 +188,7 @@ std::string PostgresServer::create_database() {
   return name;
 }
 
-void PostgresServer::execute(std::string_view database, const std::string& sql) {
+std::vector<std::string> PostgresServer::execute(std::string_view database, const std::string& sql) {
   const std::unique_ptr<PGconn, void (*)(PGconn*)> connection(PQconnectdb(dsn(database).c_str()), PQfinish);
   if (PQstatus(connection.get()) != CONNECTION_OK) throw std::runtime_error(PQerrorMessage(connection.get()));
   const std::unique_ptr<PGresult, void (*)(PGresult*)> result(PQexec(connection.get(), sql.c_str()), PQclear);
@@ -196,6 +196,10 @@ void PostgresServer::execute(std::string_view database, const std::string& sql) 
   if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
     throw std::runtime_error(PQresultErrorMessage(result.get()));
   }
+  std::vector<std::string> first_column;
+  for (int row = 0; row < PQntuples(result.get()); ++row)
+    first_column.emplace_back(PQgetvalue(result.get(), row, 0));
+  return first_column;
 }
 
 }  // namespace intra365::testing

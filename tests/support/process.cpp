@@ -67,6 +67,14 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
+/// True while a process lives and is not stopped.
+bool is_running(pid_t pid) {
+  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto name_end = stat.rfind(')');  // the name may itself hold parentheses and blanks
+  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return false;
+  return std::string_view("TZX").find(stat[name_end + 2]) == std::string_view::npos;
+}
+
 /// Everything between fork and exec: only calls that are safe in a copy of a threaded process. Returns only
 /// on failure, with errno set.
 void become(char* const* arguments, char* const* environment, int output, pid_t parent,
@@ -187,6 +195,24 @@ void ChildProcess::signal_family(int signal) {
   const auto children = children_of(pid_);
   ::kill(pid_, signal);
   for (const auto child : children) ::kill(child, signal);
+}
+
+void ChildProcess::pause() {
+  if (ended_) return;
+  ::kill(pid_, SIGSTOP);
+  // The signal is under way when kill() returns; threads go on until it has reached each of them.
+  siginfo_t stopped{};
+  ::waitid(P_PID, static_cast<id_t>(pid_), &stopped, WSTOPPED | WEXITED | WNOWAIT);
+}
+
+void ChildProcess::pause_family() {
+  if (ended_) return;
+  const auto children = children_of(pid_);
+  pause();
+  for (const auto child : children) {
+    ::kill(child, SIGSTOP);
+    while (is_running(child)) ::usleep(1000);
+  }
 }
 
 bool ChildProcess::wait(std::chrono::milliseconds limit) {

@@ -76,6 +76,10 @@ class ChildProcess {
   void signal_family(int signal);
   /// Sends a signal to the process alone.
   void signal(int signal);
+  /// Stops it (SIGSTOP) and returns when no thread of it runs any more. `signal(SIGCONT)` lets it go on.
+  void pause();
+  /// The same with its direct children.
+  void pause_family();
   /// Waits until the process has ended; false when it has not within `limit`.
   bool wait(std::chrono::milliseconds limit = kServerTimeout);
   /// SIGKILL to the process and its direct children, and waits until all of them are gone.

@@ -39,7 +39,7 @@ class NatsServer {
   /// The same with another configuration text.
   void restart(std::string_view config_text);
   /// SIGSTOP: connections stay open and nothing answers, as behind a broken network.
-  void pause() { process_->signal(SIGSTOP); }
+  void pause() { process_->pause(); }
   void resume() { process_->signal(SIGCONT); }
   /// Makes it read a new configuration text without a restart (SIGHUP). It takes a moment: wait for the
   /// effect.
@@ -74,8 +74,9 @@ class PostgresServer {
   std::string dsn(std::string_view database = "postgres") const;
   /// Makes an empty database with a name that is fresh in this server, and returns the name.
   std::string create_database();
-  /// Runs one statement as superuser; throws with the server's message when it fails.
-  void execute(std::string_view database, const std::string& sql);
+  /// Runs statements as superuser, on a connection of their own; the first column of the last one's rows.
+  /// Throws with the server's message when one fails.
+  std::vector<std::string> execute(std::string_view database, const std::string& sql);
 
   std::uint16_t port() const { return port_.number(); }
   pid_t pid() const { return process_->pid(); }
@@ -87,7 +88,7 @@ class PostgresServer {
   /// Stops it in order (open transactions are rolled back) when it runs, then starts it again.
   void restart();
   /// SIGSTOP to the server and all its backends.
-  void pause() { process_->signal_family(SIGSTOP); }
+  void pause() { process_->pause_family(); }
   void resume() { process_->signal_family(SIGCONT); }
 
  private:

@@ -14,10 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
-const Folders kPlatform{"base", "async",    "crypto", "json",  "nats",    "postgres",
-                        "http", "contract", "policy", "guard", "replica", "platform"};
-const Folders kSdk{"base",     "async",  "crypto", "json",    "nats",   "http",
-                   "contract", "policy", "guard",  "replica", "sdk/cpp"};
+const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "postgres", "http",
+                        "contract", "guard", "replica", "platform", "cdc",  "policy"};
+const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
+                   "contract", "guard", "replica", "sdk/cpp", "policy"};
 
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{
@@ -29,6 +29,7 @@ const std::map<std::string, Folders> kRules{
     {"postgres", {"base", "async"}},
     {"http", {"base", "async"}},
     {"cel", {"base"}},
+    {"cdc", {"base", "async", "json", "nats", "postgres"}},
     {"contract", {"base", "json"}},
     {"policy", {"base", "json", "cel", "contract"}},
     {"guard", {"base", "crypto", "json", "contract"}},

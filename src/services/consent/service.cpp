@@ -22,15 +22,6 @@ constexpr int kSyncPage = 500;
 constexpr int kExpiryBatch = 200;
 constexpr auto kExpiryPause = std::chrono::seconds(1);
 
-/// What an event says of a consent: ids and epoch, never the evidence.
-struct ConsentEvent {
-  ConsentId consent_id;
-  UserId user_id;
-  MateId mate_id;
-  std::uint64_t epoch = 0;
-};
-BOOST_DESCRIBE_STRUCT(ConsentEvent, (), (consent_id, user_id, mate_id, epoch))
-
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
   if (limit && (*limit < 1 || *limit > 200)) return fail(intra365::errors::bad_value, "limit: 1 to 200");
   if (cursor && !is_token(*cursor))
@@ -63,10 +54,10 @@ class Consents final : public platform::Service {
     note(caller, request.user_id, request.scopes, request.mate_id);
     CO_CHECK(check_grant(caller, request, environment_.clock.now()));
     const auto id = ConsentId::trusted(new_uuid());
-    const Author author{caller.subject(), caller.trace.trace_id};
+    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
     CO_TRY(auto record, co_await store_.grant(caller.tenant, id, request, author, caller.deadline));
     caller.note->consent_id = record.consent_id;
-    co_await spread(caller.tenant, record, "granted", caller.trace);
+    co_await spread(caller.tenant, record, caller.trace);
     co_return record;
   }
 
@@ -74,13 +65,13 @@ class Consents final : public platform::Service {
     caller.note->consent_id = request.consent_id;
     CO_TRY(const auto user, check_revoke(caller, request));
     caller.note->user_id = user;
-    const Author author{caller.subject(), caller.trace.trace_id};
+    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
     CO_TRY(auto revoked, co_await store_.revoke(caller.tenant, user, request, author, caller.deadline));
     if (revoked.empty()) co_return fail(errors::unknown_consent);
     wire::RevokeReply reply;
     reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
     for (const auto& record : revoked) {
-      const auto reached = co_await spread(caller.tenant, record, "revoked", caller.trace);
+      const auto reached = co_await spread(caller.tenant, record, caller.trace);
       reply.propagation.cached = reply.propagation.cached && reached.cached;
       reply.propagation.published = reply.propagation.published && reached.published;
       reply.epoch = std::max(reply.epoch, record.epoch);
@@ -154,10 +145,9 @@ class Consents final : public platform::Service {
     bool cached = false, published = false;
   };
 
-  /// After the commit: cache, push, event. None of them is the truth, so none may fail the change; what is
+  /// After the commit: cache and push. None of them is the truth, so none may fail the change; what is
   /// lost here the leases and syncs make good within their bound.
-  asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, std::string event,
-                                  TraceContext trace) {
+  asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
     Reached reached;
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
@@ -171,13 +161,10 @@ class Consents final : public platform::Service {
     }
     const auto key = tenant.str() + "." + record.consent_id.str();
     reached.cached = (co_await cache_.put(key, body)).has_value();
-    const ConsentEvent content{record.consent_id, record.user_id, record.mate_id, record.epoch};
-    const auto published =
-        co_await environment_.events.publish(tenant, "consent", event, json::encode(content), trace);
-    if (!reached.published || !reached.cached || !published) {
+    if (!reached.published || !reached.cached) {
       environment_.telemetry.log.write(
           platform::LogLevel::warning, "consent change is spread by sync only",
-          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id}});
+          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id()}});
     }
     co_return reached;
   }
@@ -187,11 +174,6 @@ class Consents final : public platform::Service {
     while (cancelled.cancelled() == asio::cancellation_type::none) {
       const auto expired = co_await store_.tell_expired(
           kExpiryBatch, std::chrono::steady_clock::now() + std::chrono::seconds(2));
-      for (const auto& gone : expired ? *expired : std::vector<Expired>()) {
-        const ConsentEvent content{gone.consent_id, gone.user_id, gone.mate_id, gone.epoch};
-        co_await environment_.events.publish(gone.tenant_id, "consent", "expired", json::encode(content),
-                                             TraceContext::create());
-      }
       if (!expired || expired->size() < kExpiryBatch) co_await sleep_for(kExpiryPause);
     }
     co_return Result<void>{};

@@ -98,7 +98,7 @@ asio::awaitable<http::Response> Gateway::answer(http::Request request) {
   Result<http::Response> outcome =
       fail(errors::unknown_operation, "there is no " + exchange.request.path.substr(0, 200));
   if (exchange.match.kind == http::Router::Match::Kind::no_method) {
-    auto response = problem(Error(errors::method_not_allowed), exchange.trace.trace_id);
+    auto response = problem(Error(errors::method_not_allowed), exchange.trace.trace_id());
     response.status = 405;
     std::string allowed;
     for (const auto& name : exchange.match.allowed) allowed.append(allowed.empty() ? "" : ", ").append(name);
@@ -112,7 +112,7 @@ asio::awaitable<http::Response> Gateway::answer(http::Request request) {
     else
       outcome = co_await contain((this->*route.page)(exchange));
   }
-  auto response = outcome ? *std::move(outcome) : problem(outcome.error(), exchange.trace.trace_id);
+  auto response = outcome ? *std::move(outcome) : problem(outcome.error(), exchange.trace.trace_id());
   response.headers.emplace_back("traceparent", exchange.trace.traceparent());
   response.headers.emplace_back("X-Content-Type-Options", "nosniff");
   co_return response;

@@ -16,12 +16,6 @@ namespace {
 namespace wire = intra365::policy;
 using platform::Caller;
 
-struct PolicyEvent {
-  PolicyId policy_id;
-  std::uint64_t version = 0, policy_epoch = 0;
-};
-BOOST_DESCRIBE_STRUCT(PolicyEvent, (), (policy_id, version, policy_epoch))
-
 /// The `user:<id>` a resource belongs to, if it belongs to a person.
 std::optional<UserId> owner_of(std::string_view resource) {
   if (!resource.starts_with("user:")) return std::nullopt;
@@ -53,7 +47,7 @@ class Policies final : public platform::Service {
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
     CO_TRY(auto reply,
            co_await store_.create(caller.tenant, std::move(policy), caller.subject(), caller.deadline));
-    co_await tell(caller, reply, "created");
+    co_await tell(caller, reply);
     co_return reply;
   }
 
@@ -62,7 +56,7 @@ class Policies final : public platform::Service {
     CO_CHECK(guard::validate(request));
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
     CO_TRY(auto reply, co_await store_.update(caller.tenant, request, caller.subject(), caller.deadline));
-    co_await tell(caller, reply, "updated");
+    co_await tell(caller, reply);
     co_return reply;
   }
 
@@ -70,7 +64,7 @@ class Policies final : public platform::Service {
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
     CO_TRY(auto reply,
            co_await store_.remove(caller.tenant, request.policy_id, caller.subject(), caller.deadline));
-    co_await tell(caller, reply, "deleted");
+    co_await tell(caller, reply);
     co_return reply;
   }
 
@@ -177,7 +171,7 @@ class Policies final : public platform::Service {
     co_return set;
   }
 
-  asio::awaitable<void> tell(const Caller& caller, wire::ChangeReply change, std::string type) {
+  asio::awaitable<void> tell(const Caller& caller, wire::ChangeReply change) {
     caller.note->resource = "policy:" + change.policy_id.str();
     if (const auto account = co_await environment_.tenants.account_of(caller.tenant, caller.deadline)) {
       const wire::PolicyPush push{change.policy_epoch};
@@ -185,12 +179,6 @@ class Policies final : public platform::Service {
       static_cast<void>(environment_.nats.publish(subjects::in_account(*account, subjects::guard_policy),
                                                   json::encode(push)));
     }
-    const PolicyEvent content{change.policy_id, change.version, change.policy_epoch};
-    const auto published = co_await environment_.events.publish(caller.tenant, "policy", type,
-                                                                json::encode(content), caller.trace);
-    if (!published)
-      environment_.telemetry.log.write(platform::LogLevel::warning, "policy change was not announced",
-                                       {{"traceId", caller.trace.trace_id}});
   }
 
   struct Known {

@@ -19,12 +19,13 @@ using platform::Caller;
 
 constexpr std::string_view kBucket = "mates";
 
-struct MateEvent {
+/// What the bucket holds of a Mate.
+struct CacheEntry {
   MateId mate_id;
   std::uint64_t revision = 0;
   std::vector<Capability> capabilities;
 };
-BOOST_DESCRIBE_STRUCT(MateEvent, (), (mate_id, revision, capabilities))
+BOOST_DESCRIBE_STRUCT(CacheEntry, (), (mate_id, revision, capabilities))
 
 /// Owned by one shard; not thread-safe.
 class Registry final : public platform::Service {
@@ -52,9 +53,8 @@ class Registry final : public platform::Service {
     CO_TRY(const auto id, check_registration(caller, mate));
     caller.note->resource = "mate:" + id.str();
     CO_TRY(auto reply, co_await store_.register_mate(caller.tenant, id, mate, caller.deadline));
-    const MateEvent content{id, reply.revision, mate.capabilities};
-    // The first registration is news of another kind than a later one.
-    co_await tell(caller, id, reply.revision == 1 ? "registered" : "updated", json::encode(content));
+    const CacheEntry entry{id, reply.revision, mate.capabilities};
+    note_cached(caller, co_await cache_.put(cache_key(caller, id), json::encode(entry)));
     co_return reply;
   }
 
@@ -63,8 +63,7 @@ class Registry final : public platform::Service {
     caller.note->resource = "mate:" + id.str();
     CO_TRY(const auto revision, co_await store_.deregister(caller.tenant, id, caller.deadline));
     if (!revision) co_return fail(errors::unknown_mate);
-    const MateEvent content{id, *revision, {}};
-    co_await tell(caller, id, "deregistered", json::encode(content));
+    note_cached(caller, co_await cache_.remove(cache_key(caller, id)));
     co_return wire::DeregisterReply{true, *revision};
   }
 
@@ -100,21 +99,16 @@ class Registry final : public platform::Service {
     co_return wire::HeartbeatReply{known, environment_.clock.now()};
   }
 
-  /// The cache entry and the event follow the truth; neither may fail the change that is made already.
-  asio::awaitable<void> tell(const Caller& caller, MateId id, std::string type, std::string content) {
-    const auto key = caller.tenant.str() + "." + id.str();
-    const bool gone = type == "deregistered";
-    bool cached = false;
-    if (gone)
-      cached = (co_await cache_.remove(key)).has_value();
-    else
-      cached = (co_await cache_.put(key, content)).has_value();
-    const auto published =
-        co_await environment_.events.publish(caller.tenant, "mate", type, content, caller.trace);
-    if (!cached || !published) {
-      environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not announced",
-                                       {{"traceId", caller.trace.trace_id}});
-    }
+  static std::string cache_key(const Caller& caller, const MateId& id) {
+    return caller.tenant.str() + "." + id.str();
+  }
+
+  /// The cache follows the truth; it must not fail the change that is made already.
+  template <class T>
+  void note_cached(const Caller& caller, const Result<T>& cached) {
+    if (cached) return;
+    environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not cached",
+                                     {{"traceId", caller.trace.trace_id()}});
   }
 
   platform::Environment& environment_;

@@ -140,8 +140,6 @@ Task<auth::TenantCreateReply> Sts::tenant_create(const Caller& caller,
   std::vector<std::string> held{std::string(roles::operator_), std::string(roles::mate)};
   CO_TRY(auto key, co_await create_operator(request.name, std::move(held), caller.deadline));
   caller.note->resource = "tenant:" + request.name.str();
-  CO_CHECK(
-      co_await environment_.events.publish(request.name, "system", "tenant-created", "{}", caller.trace));
   co_return auth::TenantCreateReply{request.name, account.account, std::move(key)};
 }
 

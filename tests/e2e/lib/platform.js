@@ -1,12 +1,14 @@
 // Runs the built program for a test: a data directory of its own, free ports, and nothing left behind.
 import { spawn, execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
 
-const root = resolve(import.meta.dirname, "../../..");
-export const binaries = join(root, "build/release");
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+export const binaries = join(root, process.env.INTRA365_BUILD ?? "build/release");
 export const picture = readFileSync(join(root, "mates/pictures/harbour.png"));
 
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
@@ -95,7 +97,7 @@ export class Platform {
 
 /** A plain NATS client that logs in as the contract says: as a guest for a token, then with the token. */
 export async function logIn(platform, apiKey) {
-  const suffix = crypto.randomUUID().replaceAll("-", "");
+  const suffix = randomUUID().replaceAll("-", "");
   const guest = await connect({ servers: platform.endpoints.nats, inboxPrefix: `_INBOX_guest.${suffix}`, reconnect: false });
   const answer = await guest.request("intra365.auth.token.request", JSON.stringify({ provider: "api-key", credentials: { apiKey } }), { timeout: 5000 });
   await guest.close();

@@ -1,0 +1,304 @@
+// Change data capture from PostgreSQL to JetStream, durable at both ends, beside pg_recvlogical (which only
+// reads the log: the ceiling) and the usual Node packages on the same tables and servers, in one run.
+//
+//   cdc_bench [--json] [--rows N]
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "bench/report.hpp"
+#include "cdc/feed.hpp"
+#include "postgres/pool.hpp"
+#include "tests/support/servers.hpp"
+
+using namespace intra365;
+using namespace std::chrono_literals;
+using intra365::testing::NatsServer;
+using intra365::testing::PostgresServer;
+
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+template <class Body>
+pid_t fork_child(Body body) {
+  const auto parent = ::getpid();
+  const auto pid = ::fork();
+  if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) std::_Exit(1);
+  body();
+  std::_Exit(0);
+}
+
+void end_child(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+}
+
+double resident_megabytes(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+/// A connection with a loop of its own.
+struct Client {
+  explicit Client(const std::string& url)
+      : connection(io.get_executor(), options(url)), jetstream(connection) {
+    if (const auto connected = run(connection.connect(now() + 10s)); !connected) {
+      std::fprintf(stderr, "cdc_bench: %s\n", connected.error().detail.c_str());
+      std::_Exit(1);
+    }
+  }
+  static nats::Options options(const std::string& url) {
+    nats::Options options;
+    options.urls = {url};
+    return options;
+  }
+  template <class T>
+  Result<T> run(Task<T> task) {
+    std::optional<Result<T>> outcome;
+    asio::co_spawn(io, contain(std::move(task)),
+                   [&](std::exception_ptr, Result<T> result) { outcome = std::move(result); });
+    io.restart();
+    while (!outcome) io.run_one();
+    return *std::move(outcome);
+  }
+  std::uint64_t stored(const std::string& stream) {
+    const auto state = run(jetstream.stream_state(stream));
+    return state ? state->messages : 0;
+  }
+  asio::io_context io{1};
+  nats::Connection connection;
+  nats::JetStream jetstream;
+};
+
+class Bench {
+ public:
+  explicit Bench(std::uint64_t rows) : rows_(rows) {
+    sql("CREATE TABLE events_of_bench (id bigint PRIMARY KEY, kind text, amount int, at timestamptz)");
+    sql("CREATE PUBLICATION bench FOR TABLE events_of_bench");
+  }
+
+  void throughput(bench::Report& report) {
+    for (const auto* slot : {"ours", "reader", "node"})
+      sql("SELECT pg_create_logical_replication_slot('" + std::string(slot) + "', 'pgoutput')");
+    std::fprintf(stderr, "writing %lu rows in transactions of 1,000\n", rows_);
+    sql("CREATE PROCEDURE fill(first bigint, total bigint) LANGUAGE plpgsql AS $$ BEGIN FOR n IN 0..total / "
+        "1000 - 1 "
+        "LOOP INSERT INTO events_of_bench SELECT first + n * 1000 + m, 'something happened', m, now() FROM "
+        "generate_series(0, 999) m; COMMIT; END LOOP; END $$");
+    sql("CALL fill(0, " + std::to_string(rows_) + ")");
+
+    bench::Row rows{"rows", "1/s", "higher", 0, {}, 60'000, {}};
+    bench::Row cpu{"cpu.process", "us/row", "lower", 0, {}, {}, {}};
+    bench::Row broker{"cpu.nats-server", "us/row", "lower", 0, {}, {}, {}};
+    if (const auto reading = recvlogical()) rows.peers["pg_recvlogical (reads only)"] = *reading;
+    if (const auto node = node_peer()) rows.peers["pg-logical-replication + jetstream"] = *node;
+
+    const double broker_before = bench::cpu_us(nats_.pid());
+    const auto begun = now();
+    const auto feed = start_feed("ours");
+    wait_for(rows_);
+    const double took = Seconds(now() - begun).count();
+    const auto count = static_cast<double>(rows_);
+    rows.ours = count / took;
+    cpu.ours = bench::cpu_us(feed) / count;
+    broker.ours = (bench::cpu_us(nats_.pid()) - broker_before) / count;
+    end_child(feed);
+    report.add(std::move(rows));
+    report.add(std::move(cpu));
+    report.add(std::move(broker));
+  }
+
+  /// From the return of COMMIT to the delivery by a consumer of the stream, at 500 transactions of 10 rows a
+  /// second.
+  void latency(bench::Report& report) {
+    const auto feed = start_feed("ours");
+    std::this_thread::sleep_for(1s);
+    Client client(nats_.url());
+    nats::ConsumerConfig consumer;
+    consumer.durable_name = "latency";
+    consumer.ack_policy = "none";
+    consumer.deliver_policy = "new";
+    consumer.filter_subjects = {"change.row.>"};
+    if (!client.run(client.jetstream.ensure_consumer("CHANGES", consumer))) return;
+
+    constexpr int kTransactions = 2500, kRows = 10;
+    std::vector<std::atomic<std::int64_t>> committed(kTransactions);
+    std::jthread writer([&] { write_steadily(committed, kRows); });
+    std::vector<double> latencies;
+    for (std::size_t seen = 0; seen < std::size_t{kTransactions} * kRows;) {
+      const auto fetched =
+          client.run(client.jetstream.fetch("CHANGES", "latency", 500, 5s, nats::FetchUntil::available));
+      if (!fetched || fetched->empty()) break;
+      const auto at = now().time_since_epoch().count();
+      seen += fetched->size();
+      for (const auto& one : *fetched) {
+        const auto payload = one.message.payload();
+        const auto begin = payload.find("\"amount\":") + 9;
+        const auto transaction = std::strtol(payload.data() + begin, nullptr, 10);
+        // A row can be here before its COMMIT has returned to the writer: that counts as no time at all.
+        const auto then = committed[static_cast<std::size_t>(transaction)].load();
+        latencies.push_back(then == 0 ? 0 : std::max(0.0, static_cast<double>(at - then) / 1e6));
+      }
+    }
+    writer.join();
+    end_child(feed);
+    std::ranges::sort(latencies);
+    if (latencies.empty()) return;
+    report.add({"latency.p50", "ms", "lower", latencies[latencies.size() / 2], {}, 10, {}});
+    report.add({"latency.p99", "ms", "lower", latencies[latencies.size() * 99 / 100], {}, 50, {}});
+  }
+
+  /// What one transaction of all rows costs in memory.
+  void large_transaction(bench::Report& report) {
+    sql("TRUNCATE events_of_bench");
+    const auto feed = start_feed("ours");
+    std::this_thread::sleep_for(1s);
+    const auto already = watcher_.stored("CHANGES");
+    const double before = resident_megabytes(feed);
+    double most = before;
+    std::jthread writer([&] {
+      sql("INSERT INTO events_of_bench SELECT n, 'something happened', 1, now() FROM generate_series(1, " +
+          std::to_string(rows_) + ") n");
+    });
+    while (watcher_.stored("CHANGES") < already + rows_) {
+      most = std::max(most, resident_megabytes(feed));
+      std::this_thread::sleep_for(100ms);
+    }
+    writer.join();
+    end_child(feed);
+    report.add({"memory.large-transaction", "MB", "lower", most - before, {}, 32, {}});
+  }
+
+ private:
+  void sql(const std::string& text) { postgres_.execute(database_, text); }
+
+  pid_t start_feed(const std::string& slot) {
+    return fork_child([&] {
+      Client client(nats_.url());
+      cdc::FeedOptions options;
+      options.replication.dsn = postgres_.dsn(database_);
+      options.replication.slot = slot;
+      options.replication.publication = "bench";
+      cdc::Feed feed(client.jetstream, options, [](std::string_view event, std::string_view detail) {
+        if (event != "streaming")
+          std::fprintf(stderr, "feed: %.*s\n", static_cast<int>(detail.size()), detail.data());
+      });
+      static_cast<void>(client.run(feed.run()));
+    });
+  }
+
+  /// Until that many changes are stored; each batch has a cursor beside them.
+  void wait_for(std::uint64_t changes) {
+    const auto batches = [&](std::uint64_t rows) { return rows / 999; };
+    while (watcher_.stored("CHANGES") < changes + batches(changes)) std::this_thread::sleep_for(5ms);
+  }
+
+  std::optional<double> recvlogical() {
+    const auto programs = {
+        "/usr/lib/postgresql/18/bin/pg_recvlogical", "/usr/lib/postgresql/17/bin/pg_recvlogical",
+        "/usr/lib/postgresql/16/bin/pg_recvlogical", "/usr/lib/postgresql/15/bin/pg_recvlogical"};
+    const auto program =
+        std::ranges::find_if(programs, [](const char* path) { return ::access(path, X_OK) == 0; });
+    if (program == programs.end()) {
+      std::fprintf(stderr, "pg_recvlogical is not installed: its column is left out\n");
+      return std::nullopt;
+    }
+    const auto end = postgres_.execute(database_, "SELECT pg_current_wal_lsn()").at(0);
+    const auto command = std::string(*program) + " -d '" + postgres_.dsn(database_) +
+                         "' --slot=reader --start -f /dev/null -o proto_version=1 -o publication_names=bench "
+                         "--no-loop --endpos=" +
+                         end + " 2>/dev/null";
+    const auto begun = now();
+    if (std::system(command.c_str()) != 0) return std::nullopt;
+    return static_cast<double>(rows_) / Seconds(now() - begun).count();
+  }
+
+  std::optional<double> node_peer() {
+    const std::string folder = INTRA365_SOURCE_DIR "/bench/peers/cdc";
+    const auto install =
+        "cd '" + folder + "' && { [ -d node_modules ] || npm ci --no-audit --no-fund --silent; } >&2";
+    if (std::system(install.c_str()) != 0) {
+      std::fprintf(stderr, "the Node packages cannot be installed: their column is left out\n");
+      return std::nullopt;
+    }
+    // A tenth of the rows: it is slow, and its rate does not depend on how long it runs.
+    const auto wanted = std::max<std::uint64_t>(rows_ / 10, 1000);
+    const auto command = "cd '" + folder + "' && node index.js '" + nats_.url() + "' '" +
+                         postgres_.dsn(database_) + "' node bench " + std::to_string(wanted);
+    const std::unique_ptr<FILE, int (*)(FILE*)> output(::popen(command.c_str(), "r"), ::pclose);
+    double rate = 0;
+    if (!output || std::fscanf(output.get(), "%lf", &rate) != 1) return std::nullopt;
+    return rate;
+  }
+
+  void write_steadily(std::vector<std::atomic<std::int64_t>>& committed, int rows) {
+    asio::io_context io(1);
+    postgres::PoolOptions options;
+    options.dsn = postgres_.dsn(database_);
+    options.max_connections = 1;
+    postgres::Pool pool(io.get_executor(), options);
+    asio::co_spawn(io, steady_writer(pool, committed, rows), asio::detached);
+    io.run();
+  }
+
+  static asio::awaitable<void> steady_writer(postgres::Pool& pool,
+                                             std::vector<std::atomic<std::int64_t>>& committed, int rows) {
+    static constexpr postgres::Query insert{"bench_insert",
+                                            "insert into events_of_bench select 1000000000 + $1::bigint * "
+                                            "1000 + n, 'something happened', $1::int, now() "
+                                            "from generate_series(1, $2::int) n"};
+    const auto begun = now();
+    for (std::size_t i = 0; i < committed.size(); ++i) {
+      co_await sleep_for(
+          std::max(0ms, std::chrono::duration_cast<std::chrono::milliseconds>(begun + i * 2ms - now())));
+      postgres::Scope nobody;
+      auto parameters = postgres::bind(static_cast<std::int64_t>(i), rows);
+      const auto done = co_await pool.query(nobody, insert, std::move(parameters), now() + 5s);
+      if (done) committed[i] = now().time_since_epoch().count();
+    }
+    pool.close();
+  }
+
+  std::uint64_t rows_;
+  PostgresServer postgres_;
+  NatsServer nats_{"jetstream { store_dir: $STORE_DIR, sync_interval: always }\n"};
+  std::string database_ = postgres_.create_database();
+  Client watcher_{nats_.url()};
+};
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  bool as_json = false;
+  std::uint64_t rows = 500'000;
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(arguments[i], "--json") == 0) as_json = true;
+    if (std::strcmp(arguments[i], "--rows") == 0 && i + 1 < count)
+      rows = std::strtoull(arguments[++i], nullptr, 10);
+  }
+  bench::Report report{"cdc", bench::machine(), {}};
+  Bench bench(std::max<std::uint64_t>(rows / 1000, 1) * 1000);
+  bench.throughput(report);
+  bench.latency(report);
+  bench.large_transaction(report);
+  report.print(as_json);
+  return 0;
+}

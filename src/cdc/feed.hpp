@@ -1,0 +1,58 @@
+// Change data capture: carries what a PostgreSQL publication says into a JetStream stream, exactly once and
+// in order, whatever dies in between.
+//
+//   slot -> Batcher -> atomic batch (changes + cursor) -> acknowledged -> confirmed to PostgreSQL
+//
+// INVARIANT (feed_test, "…killed…"): PostgreSQL is told only of what the stream has acknowledged, and a batch
+// is stored only if the cursor in front of it is the one it was made from.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "cdc/batcher.hpp"
+#include "nats/jetstream.hpp"
+#include "postgres/replication.hpp"
+
+namespace intra365::cdc {
+
+struct FeedOptions {
+  postgres::ReplicationOptions replication;
+  std::string stream = "CHANGES";
+  std::vector<std::string> more_subjects;  ///< of the stream, for what `on_message` makes
+  BatcherOptions batches;                  ///< `source` is filled in
+  std::size_t batches_in_flight = 4;       ///< stored one behind the other, while the next fills
+  std::chrono::milliseconds linger{1};     ///< how long a batch waits for more once the log is drained
+  std::chrono::milliseconds retry_pause{
+      500};  ///< after a failure; another reader has the slot, a server is away
+  std::chrono::nanoseconds max_age = std::chrono::hours(24 * 7);  ///< how long changes can be replayed
+  bool failover_slot = false;  ///< PostgreSQL 17: the slot is kept on a standby
+};
+
+enum class FeedState { connecting, waiting, streaming, stopped };
+
+struct FeedStatistics {
+  std::uint64_t changes = 0, batches = 0, transactions = 0, restarts = 0;
+  postgres::Lsn confirmed, server_end;  ///< their difference is what PostgreSQL has to keep for us, in bytes
+};
+
+/// Owned by one shard; not thread-safe. The JetStream outlives it.
+class Feed {
+ public:
+  /// `tell` hears of states and failures, for logs and metrics: an event's name and a sentence.
+  using Tell = std::function<void(std::string_view event, std::string_view detail)>;
+  Feed(nats::JetStream& jetstream, FeedOptions options, Tell tell = {});
+  ~Feed();
+
+  /// Runs until it is cancelled; starts over by itself after every failure. Several processes may run it for
+  /// one slot: PostgreSQL lets one read, the others wait to take over.
+  Task<> run();
+
+  FeedState state() const;
+  FeedStatistics statistics() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace intra365::cdc

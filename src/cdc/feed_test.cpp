@@ -1,0 +1,276 @@
+// The whole way from tables to the stream on real servers, and what remains true when any of the three is
+// killed.
+#include "cdc/feed.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/json/parse.hpp>
+#include <cstdlib>
+#include <map>
+#include <random>
+#include <set>
+
+#include "nats/test_loop.hpp"
+#include "tests/support/servers.hpp"
+
+namespace intra365::cdc {
+namespace {
+
+using namespace std::chrono_literals;
+using intra365::testing::NatsServer;
+using intra365::testing::PostgresServer;
+using nats::testing::in;
+
+constexpr auto kNatsConfig = "jetstream { store_dir: $STORE_DIR, sync_interval: always }\n";
+
+/// A process of its own that ends with us.
+template <class Body>
+pid_t fork_child(Body body) {
+  const auto parent = ::getpid();
+  const auto pid = ::fork();
+  if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+  body();
+  ::_exit(0);
+}
+
+void end_child(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+}
+
+FeedOptions feed_options(const std::string& dsn) {
+  FeedOptions options;
+  options.replication.dsn = dsn;
+  options.replication.slot = "changes";
+  options.replication.publication = "changes";
+  options.replication.status_interval = 100ms;
+  options.retry_pause = 50ms;
+  return options;
+}
+
+/// Runs a feed until the process is killed.
+void run_feed(const std::string& nats_url, const std::string& dsn) {
+  asio::io_context io(1);
+  nats::Options options;
+  options.urls = {nats_url};
+  options.reconnect_wait = 10ms;
+  options.reconnect_wait_max = 100ms;
+  nats::Connection connection(io.get_executor(), options);
+  nats::JetStream jetstream(connection, 2s);
+  Feed feed(jetstream, feed_options(dsn));
+  asio::co_spawn(
+      io,
+      [](nats::Connection& connection, Feed& feed) -> Task<> {
+        while (!co_await connection.connect(in(1s))) co_await sleep_for(50ms);
+        co_return co_await feed.run();
+      }(connection, feed),
+      asio::detached);
+  io.run();
+}
+
+/// Changes rows as fast as it can, each transaction with a journal of what it did, until it is killed.
+void write_rows(PostgresServer& server, const std::string& database, unsigned seed) {
+  std::mt19937 random(seed);
+  for (;; ::usleep(2000)) {
+    // Mostly small ones; now and then one that does not fit into one batch.
+    const int rows = random() % 50 == 0 ? 2500 : 1 + static_cast<int>(random() % 20);
+    const auto sql =
+        "BEGIN; INSERT INTO journal (note) SELECT 'row ' || n FROM generate_series(1, " +
+        std::to_string(rows) + ") n; INSERT INTO things SELECT n % 50, n FROM generate_series(" +
+        std::to_string(random() % 50) +
+        ", 50) n ON CONFLICT (id) DO UPDATE SET value = things.value + 1; DELETE FROM things WHERE id = " +
+        std::to_string(random() % 50) + "; COMMIT";
+    try {
+      server.execute(database, sql);
+    } catch (const std::exception&) {
+      ::usleep(20'000);  // the server was killed
+    }
+  }
+}
+
+class FeedTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    sql("CREATE TABLE journal (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)");
+    sql("CREATE TABLE things (id int PRIMARY KEY, value bigint)");
+    sql("CREATE PUBLICATION changes FOR TABLE journal, things");
+  }
+  void sql(const std::string& text) { postgres_.execute(database_, text); }
+
+  std::set<std::string> column(const std::string& query) {
+    const auto values = postgres_.execute(database_, query);
+    return {values.begin(), values.end()};
+  }
+
+  /// Everything in the stream, in its order.
+  std::vector<boost::json::object> read_stream(std::size_t at_least) {
+    std::vector<boost::json::object> changes;
+    nats::testing::Loop loop;
+    const auto connection = loop.connect(nats_.url());
+    nats::JetStream jetstream(*connection, 5s);
+    nats::ConsumerConfig consumer;
+    consumer.durable_name = "check";
+    consumer.filter_subjects = {"change.row.>"};
+    consumer.ack_policy = "none";
+    EXPECT_TRUE(loop.run([](nats::JetStream& js, nats::ConsumerConfig config) -> Task<> {
+      static_cast<void>(co_await js.delete_consumer("CHANGES", "check"));
+      co_return co_await js.ensure_consumer("CHANGES", config);
+    }(jetstream, consumer)));
+    for (int empty = 0; empty < 2;) {
+      auto fetched = loop.run(jetstream.fetch("CHANGES", "check", 1000, 500ms, nats::FetchUntil::available));
+      EXPECT_TRUE(fetched) << fetched.error().detail;
+      if (!fetched) break;
+      empty = fetched->empty() && changes.size() >= at_least ? empty + 1 : 0;
+      for (const auto& one : *fetched)
+        changes.push_back(boost::json::parse(one.message.payload()).as_object());
+      if (fetched->empty() && ++idle_ > 100) break;
+    }
+    return changes;
+  }
+
+  /// Each change once, in the order of the log; together they are what the tables hold.
+  void check(const std::vector<boost::json::object>& changes) {
+    std::set<std::string> journal;
+    std::map<std::int64_t, std::int64_t> things;
+    std::pair<std::uint64_t, std::uint64_t> last;
+    for (const auto& change : changes) {
+      const std::string id(change.at("id").as_string());
+      const auto index_at = id.rfind('.'), commit_at = id.rfind('.', index_at - 1);
+      const std::pair<std::uint64_t, std::uint64_t> here{
+          std::stoull(id.substr(commit_at + 1, index_at - commit_at - 1), nullptr, 16),
+          std::stoull(id.substr(index_at + 1))};
+      ASSERT_GT(here, last) << id << ": twice, or out of order";
+      last = here;
+      const auto& key = change.at("key").as_object();
+      if (change.at("table") == "journal") {
+        journal.insert(std::to_string(key.at("id").to_number<std::int64_t>()));
+      } else if (change.at("operation") == "delete") {
+        ASSERT_EQ(things.erase(key.at("id").to_number<std::int64_t>()), 1u) << id;
+      } else {
+        things[key.at("id").to_number<std::int64_t>()] =
+            change.at("row").as_object().at("value").to_number<std::int64_t>();
+      }
+    }
+    EXPECT_EQ(journal, column("SELECT id FROM journal"));
+    std::set<std::string> replayed;
+    for (const auto& [id, value] : things) replayed.insert(std::to_string(id) + "=" + std::to_string(value));
+    EXPECT_EQ(replayed, column("SELECT id || '=' || value FROM things"));
+  }
+
+  PostgresServer postgres_;
+  NatsServer nats_{kNatsConfig};
+  std::string database_ = postgres_.create_database();
+  int idle_ = 0;
+};
+
+TEST_F(FeedTest, every_committed_row_is_told_once_in_order) {
+  const auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  sql("INSERT INTO journal (note) VALUES ('one'), ('two')");
+  sql("BEGIN; INSERT INTO journal (note) VALUES ('never'); ROLLBACK");
+  sql("INSERT INTO things VALUES (1, 1); UPDATE things SET value = 2; DELETE FROM things");
+  sql("INSERT INTO journal (note) SELECT 'many' FROM generate_series(1, 5000)");
+  const auto changes = read_stream(5005);
+  EXPECT_EQ(changes.size(), 5005u);
+  check(changes);
+  end_child(feed);
+}
+
+TEST_F(FeedTest, whatever_is_killed_no_row_is_lost_or_told_twice) {
+  const char* wanted = std::getenv("INTRA365_CDC_KILLS");
+  const int kills = wanted != nullptr ? std::atoi(wanted) : 9;
+  std::mt19937 random(std::random_device{}());
+  const auto start_feed = [&] {
+    return fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  };
+  auto feed = start_feed();
+  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  const auto writer = fork_child([&] { write_rows(postgres_, database_, random()); });
+  for (int kill = 0; kill < kills; ++kill) {
+    ::usleep(50'000 + static_cast<unsigned>(random() % 600'000));
+    switch (kill % 3) {
+      case 0:
+        end_child(feed);
+        feed = start_feed();
+        break;
+      case 1:
+        nats_.kill();
+        nats_.restart();
+        break;
+      default:
+        postgres_.kill();
+        postgres_.restart();
+    }
+  }
+  end_child(writer);
+  while (
+      column("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'BEGIN; INSERT%' AND state <> 'idle'").size() >
+      0)
+    ::usleep(10'000);
+  const auto rows = column("SELECT id FROM journal").size();
+  EXPECT_GT(rows, 100u);
+  check(read_stream(rows));
+  end_child(feed);
+}
+
+TEST_F(FeedTest, a_process_that_was_replaced_cannot_write_any_more) {
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 5s);
+  std::vector<std::string> told;
+  auto feed = std::make_unique<Feed>(jetstream, feed_options(postgres_.dsn(database_)),
+                                     [&](std::string_view event, std::string_view detail) {
+                                       told.push_back(std::string(event) + " " + std::string(detail));
+                                     });
+  asio::cancellation_signal stop;
+  bool stopped = false;
+  asio::co_spawn(
+      loop.io, feed->run(),
+      asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr, auto) { stopped = true; }));
+  ASSERT_TRUE(loop.until([&] { return feed->state() == FeedState::streaming; }));
+  sql("INSERT INTO journal (note) VALUES ('one')");
+  ASSERT_TRUE(loop.until([&] { return feed->statistics().changes == 1; }));
+  // Somebody else moves the cursor, as a process would that took over while this one was frozen.
+  const auto stored = loop.run(jetstream.last_stored("CHANGES", "change.cursor.changes"));
+  ASSERT_TRUE(stored);
+  const std::string cursor(stored->message.payload());
+  ASSERT_TRUE(loop.run(jetstream.publish("change.cursor.changes", cursor)));
+  sql("INSERT INTO journal (note) VALUES ('two')");
+  ASSERT_TRUE(loop.until([&] { return feed->statistics().changes == 2; })) << "it starts over and goes on";
+  EXPECT_TRUE(
+      std::ranges::any_of(told, [](const auto& one) { return one.starts_with("failed cdc.fenced"); }));
+  asio::post(loop.io, [&] { stop.emit(asio::cancellation_type::terminal); });
+  EXPECT_TRUE(loop.until([&] { return stopped; }));
+  EXPECT_EQ(feed->state(), FeedState::stopped);
+}
+
+TEST_F(FeedTest, a_lost_slot_is_said_and_the_stream_goes_on) {
+  auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  sql("INSERT INTO journal (note) VALUES ('one')");
+  EXPECT_EQ(read_stream(1).size(), 1u);
+  end_child(feed);
+  while (!column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  sql("SELECT pg_drop_replication_slot('changes')");
+  sql("INSERT INTO journal (note) VALUES ('never told')");
+  feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  sql("INSERT INTO journal (note) VALUES ('two')");
+  EXPECT_EQ(read_stream(2).size(), 2u);
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 5s);
+  EXPECT_TRUE(loop.run(jetstream.last_stored("CHANGES", "change.gap.changes")))
+      << "those who follow are told";
+  end_child(feed);
+}
+
+}  // namespace
+}  // namespace intra365::cdc

@@ -1,0 +1,89 @@
+// Logical replication: reads a slot of `pgoutput` as it is written. What was read is given up by the server
+// only after `confirm`, so whoever confirms after having made it durable loses nothing.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/task.hpp"
+#include "postgres/errors.hpp"
+#include "postgres/lsn.hpp"
+
+namespace intra365::postgres {
+
+struct ReplicationOptions {
+  std::string dsn;   ///< of the database whose changes are read; the role needs REPLICATION
+  std::string slot;  ///< [a-z0-9_]{1,63}
+  std::string publication;
+  int protocol_version = 1;  ///< 2: streaming of large transactions, 3: two-phase, 4: parallel streaming
+  bool streaming = false;  ///< large transactions arrive before they end; else the server keeps them on disk
+  bool two_phase = false;
+  bool logical_messages = true;  ///< deliver what pg_logical_emit_message writes
+  /// How often the server hears from us; its own limit (wal_sender_timeout) is 60 s.
+  std::chrono::milliseconds status_interval{1000};
+};
+
+/// What the server is, and where its log ends.
+struct SystemIdentity {
+  std::string system_id, database;
+  std::uint64_t timeline = 0;
+  Lsn end;
+};
+
+/// A slot as it was made.
+struct CreatedSlot {
+  Lsn consistent_point;
+  /// Shows the database exactly as it was at the consistent point, to `set transaction snapshot` in another
+  /// connection, while this one stays idle.
+  std::string snapshot;
+};
+
+/// One piece of the stream; `payload` is a message for `pgoutput::Decoder`.
+struct ReplicationFrame {
+  Lsn start, server_end;
+  std::string_view payload;  ///< valid until the next call
+};
+
+/// Owned by one shard; not thread-safe. Ends with the first error: make a new one then.
+class ReplicationStream {
+ public:
+  /// Connects; nothing is read yet.
+  static Task<std::unique_ptr<ReplicationStream>> connect(asio::any_io_executor executor,
+                                                          ReplicationOptions options, SteadyTime deadline);
+  ~ReplicationStream();
+  ReplicationStream(const ReplicationStream&) = delete;
+  ReplicationStream& operator=(const ReplicationStream&) = delete;
+
+  Task<SystemIdentity> identify();
+  /// Nullopt when the slot exists already. `failover` (PostgreSQL 17): kept on a standby as well.
+  Task<std::optional<CreatedSlot>> create_slot(bool failover = false);
+  Task<> drop_slot();
+
+  /// Begins to read; positions before the slot's confirmed one start there. Fails with
+  /// `postgres.slot_missing` or `postgres.slot_busy`.
+  Task<> start(Lsn from = {});
+  /// The next piece that has arrived, without waiting; nullopt when there is none.
+  Result<std::optional<ReplicationFrame>> try_next();
+  /// Waits until something has arrived or `until` has passed. Tells the server our state meanwhile.
+  Task<> wait(SteadyTime until);
+  /// Ends a `wait` that is under way. On the stream's executor only.
+  void interrupt();
+
+  /// Everything before `position` is durable with us: the server may forget it. Sent with the next status.
+  void confirm(Lsn position);
+  Lsn confirmed() const;
+  /// How far the server's log went when it last wrote.
+  Lsn server_end() const;
+  /// True when every byte the server has announced was read: with nothing pending, `server_end` may be
+  /// confirmed, so that a quiet database does not hold on to its log.
+  bool drained() const;
+
+ private:
+  struct Impl;
+  explicit ReplicationStream(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace intra365::postgres

@@ -1,0 +1,91 @@
+#include "services/events/service.hpp"
+
+#include "cdc/feed.hpp"
+#include "contract/operations/cdc.hpp"
+#include "contract/subjects.hpp"
+#include "services/events/events.hpp"
+
+namespace intra365::migrations {
+std::vector<postgres::Migration> events();
+}
+
+namespace intra365::services::events {
+namespace {
+
+namespace wire = intra365::cdc;
+using platform::Caller;
+
+std::string_view name_of(cdc::FeedState state) {
+  constexpr std::string_view names[] = {"connecting", "waiting", "streaming", "stopped"};
+  return names[static_cast<int>(state)];
+}
+
+cdc::FeedOptions feed_options(const platform::Config& config) {
+  cdc::FeedOptions options;
+  options.replication.dsn = config.postgres.replication_dsn;
+  options.replication.slot = "intra365_changes";
+  options.replication.publication = "intra365_changes";
+  options.batches.on_message = to_event;
+  options.more_subjects = {subjects::in_any_account("intra365.events.>")};
+  options.max_age = std::chrono::hours(24 * 30);
+  return options;
+}
+
+/// Owned by one shard; not thread-safe.
+class Events final : public platform::Service {
+ public:
+  explicit Events(platform::Environment& environment)
+      : environment_(environment),
+        feed_(environment.jetstream, feed_options(environment.config),
+              [this](std::string_view event, std::string_view detail) { tell(event, detail); }) {}
+
+  std::vector<platform::BoundOperation> operations() override {
+    return {platform::bind(wire::status, *this, &Events::status)};
+  }
+
+  Task<> start() override {
+    if (environment_.config.postgres.replication_dsn.empty())
+      co_return fail(platform::errors::bad_config, "postgres.replicationDsn: needed by the role events");
+    co_return environment_.tasks.spawn(feed_.run());
+  }
+
+ private:
+  Task<wire::StatusReply> status(const Caller&, const Empty&) {
+    const auto counted = feed_.statistics();
+    wire::StatusReply reply;
+    reply.state = name_of(feed_.state());
+    reply.confirmed_lsn = counted.confirmed.text();
+    reply.server_lsn = counted.server_end.text();
+    reply.lag_bytes = static_cast<std::int64_t>(counted.server_end.value) -
+                      static_cast<std::int64_t>(std::min(counted.confirmed, counted.server_end).value);
+    reply.changes = static_cast<std::int64_t>(counted.changes);
+    reply.batches = static_cast<std::int64_t>(counted.batches);
+    reply.transactions = static_cast<std::int64_t>(counted.transactions);
+    reply.restarts = static_cast<std::int64_t>(counted.restarts);
+    co_return reply;
+  }
+
+  void tell(std::string_view event, std::string_view detail) {
+    // A stream that does not tell everything is for somebody to look at; the rest mends itself.
+    const auto level = event == "gap"         ? platform::LogLevel::error
+                       : event == "streaming" ? platform::LogLevel::info
+                                              : platform::LogLevel::warning;
+    environment_.telemetry.log.write(level, "change data capture", {{"event", event}, {"detail", detail}});
+  }
+
+  platform::Environment& environment_;
+  cdc::Feed feed_;
+};
+
+}  // namespace
+
+platform::ServiceModule module() {
+  return {
+      .name = "events",
+      .description = "Events: what happened in the database, told once and in order",
+      .migrations = migrations::events(),
+      .make = [](platform::Environment& environment) { return std::make_unique<Events>(environment); },
+  };
+}
+
+}  // namespace intra365::services::events
