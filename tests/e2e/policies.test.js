@@ -89,6 +89,21 @@ test("shadow decides and is recorded, and enforces nothing; active does", async 
   assert.equal((await evaluate(assistant, question)).decision, "allow");
 });
 
+test("every version is kept with author and reason, and an earlier one can come back", async () => {
+  const policy = { policyId: "hours", name: "Hours", type: "test", rules: [{ effect: "allow", subjects: ["mate:*"], resources: ["clock:*"], actions: ["read"] }] };
+  const ask = async () => (await evaluate(assistant, { subject: "mate:x", action: "read", resource: "clock:1" })).decision;
+  await create({ ...policy, changeReason: "first" });
+  await request(admin, "intra365.policy.update", { ...policy, rules: [], changeReason: "nobody needs it" });
+  assert.equal(await ask(), "deny");
+  await request(admin, "intra365.policy.delete", { policyId: "hours" });
+  const back = (await request(admin, "intra365.policy.rollback", { policyId: "hours", version: 1, reason: "they do" })).reply;
+  assert.equal(back.version, 4);
+  assert.equal(await ask(), "allow");
+  const { versions } = (await request(admin, "intra365.policy.versions", { policyId: "hours" })).reply;
+  assert.deepEqual(versions.map((one) => [one.version, one.change, one.changedBy, one.reason]), [[4, "rolled_back", "mate:admin", "they do"], [3, "deleted", "mate:admin", undefined], [2, "updated", "mate:admin", "nobody needs it"], [1, "created", "mate:admin", "first"]]);
+  assert.equal((await request(admin, "intra365.policy.rollback", { policyId: "hours", version: 9 })).error, "policy.unknown_version");
+});
+
 test("a guardrail stands above every priority", async () => {
   await create({ policyId: "all", name: "All", type: "test", priority: 1000000, rules: [{ effect: "allow", subjects: ["*"], resources: ["vault:*"], actions: ["*"] }] });
   await create({ policyId: "rail", name: "Rail", type: "test", priority: 0, scope: "organisation", guardrail: true, rules: [{ effect: "deny", subjects: ["*"], resources: ["vault:*"], actions: ["export"] }] });
