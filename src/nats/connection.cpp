@@ -143,6 +143,11 @@ Result<void> Connection::publish(std::string_view subject, std::string_view payl
   return impl_->publish(subject, reply, headers.text(), payload);
 }
 
+Result<void> Connection::can_publish(std::string_view subject, std::string_view payload,
+                                     const HeaderBlock& headers) const {
+  return impl_->check_publish(subject, {}, headers.text(), payload);
+}
+
 Result<Subscription> Connection::subscribe(std::string_view subject, Handler handler,
                                            std::string_view queue_group) {
   TRY(const auto id, impl_->add_subscription(subject, queue_group, std::move(handler)));

@@ -115,6 +115,10 @@ class Connection {
   Result<void> publish(std::string_view subject, std::string_view payload, const HeaderBlock& headers = {},
                        std::string_view reply = {});
 
+  /// What `publish` would fail with now, without sending anything.
+  Result<void> can_publish(std::string_view subject, std::string_view payload,
+                           const HeaderBlock& headers = {}) const;
+
   /// `handler` runs on the executor for every message, in order; the view is valid during the call only.
   /// Subscriptions come back by themselves after a reconnect.
   Result<Subscription> subscribe(std::string_view subject, Handler handler,

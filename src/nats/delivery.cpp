@@ -197,6 +197,7 @@ void Connection::Impl::recycle(Sub& sub) {
   if (running_ == &sub) return;
   ++sub.generation;
   free_subs_.push_back(sub.slot);
+  sub.on_resubscribe = nullptr;
   const auto ending =
       std::exchange(sub.handler, nullptr);  // goes last: it may own handles of this connection
 }
@@ -207,6 +208,7 @@ void Connection::Impl::resubscribe() {
     sub->delivered_before = sub->delivered;
     protocol::append_subscribe(link_->pending, sub->subject, sub->queue_group, sub->id);
     if (sub->max != 0) protocol::append_unsubscribe(link_->pending, sub->id, sub->max - sub->delivered);
+    if (sub->on_resubscribe) sub->on_resubscribe();
   }
 }
 

@@ -56,4 +56,24 @@ inline constexpr ErrorCode bad_batch{ErrorKind::invalid, "jetstream.bad_batch",
                                      "and within the server's payload limit."};
 inline constexpr ErrorCode bad_reply{ErrorKind::unavailable, "jetstream.bad_reply",
                                      "The answer is not one that JetStream gives."};
+inline constexpr ErrorCode unsupported{ErrorKind::unavailable, "jetstream.unsupported",
+                                       "The NATS server is too old for this; its API level says so."};
+inline constexpr ErrorCode window_full{ErrorKind::exhausted, "jetstream.window_full",
+                                       "As many publications as allowed wait for their acknowledgement."};
+inline constexpr ErrorCode not_pinned{ErrorKind::conflict, "jetstream.not_pinned",
+                                      "Another client is pinned to this consumer group now."};
+inline constexpr ErrorCode duplicate{
+    ErrorKind::conflict, "jetstream.duplicate",
+    "A message of the batch has the id of one that was stored before; nothing of the batch was stored."};
+inline constexpr ErrorCode too_many_batches{
+    ErrorKind::exhausted, "jetstream.too_many_batches",
+    "The stream has as many unfinished batches as it may; try again when one is committed."};
+inline constexpr ErrorCode bad_option{ErrorKind::invalid, "jetstream.bad_option",
+                                      "A header of this message cannot hold such a value."};
+inline constexpr ErrorCode bad_object{
+    ErrorKind::invalid, "object.malformed",
+    "An object has a name of 1 to 1,024 bytes, a chunk size the server takes, and no link where data is."};
+inline constexpr ErrorCode corrupt_object{
+    ErrorKind::internal, "object.corrupt",
+    "What was read of the object is not what was stored: size or digest differ."};
 }  // namespace intra365::nats::errors

@@ -37,7 +37,8 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   struct Sub {
     std::string subject, queue_group;
     Handler handler;
-    std::uint64_t id = 0;  ///< 0: free, or to be freed once its handler has returned
+    std::function<void()> on_resubscribe;  ///< after a reconnect; must do no more than wake somebody
+    std::uint64_t id = 0;                  ///< 0: free, or to be freed once its handler has returned
     std::uint64_t generation = 0;
     std::uint64_t delivered = 0, max = 0;
     std::uint64_t delivered_before = 0;  ///< by earlier connections; the server counts from there

@@ -1,5 +1,7 @@
-// JetStream on our own JSON and header layer: streams, durable publishing, atomic batches, pull consumers.
-// Strict in what it sends (the server refuses unknown fields), tolerant in what it reads.
+// JetStream on our own JSON and header layer: streams, consumers, durable publishing, atomic batches,
+// reading. Strict in what it sends (the server refuses unknown fields), tolerant in what it reads. Continuous
+// consuming is in jetstream_consume.hpp and jetstream_ordered.hpp, windowed publishing in
+// jetstream_publisher.hpp.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -9,72 +11,45 @@
 #include <vector>
 
 #include "nats/connection.hpp"
+#include "nats/jetstream_types.hpp"
 
 namespace intra365::nats {
 
-struct StreamConfig {
-  std::string name;
-  std::vector<std::string> subjects;
-  std::string description;
-  std::string retention = "limits";  ///< limits, interest, workqueue
-  std::string storage = "file";      ///< file, memory
-  std::string discard = "old";       ///< old, new
-  std::int64_t max_msgs_per_subject = -1, max_bytes = -1, max_msgs = -1;
-  /// A duplicate window longer than `max_age` is shortened to it, as the server demands.
-  std::chrono::nanoseconds max_age{0}, duplicate_window{std::chrono::minutes(2)};
-  int num_replicas = 1;
-  bool allow_direct = true, allow_rollup_hdrs = false, deny_delete = false, allow_msg_ttl = false,
-       allow_atomic = false;
-  /// ADR-43: where this is set, the server leaves a marker for a subject whose last message aged out.
-  std::chrono::nanoseconds subject_delete_marker_ttl{0};
+struct PurgeOptions {
+  std::string filter;      ///< a subject, wildcards allowed; empty: everything
+  std::uint64_t seq = 0;   ///< only messages before this one
+  std::uint64_t keep = 0;  ///< all but this many; not together with `seq`
 };
 
-struct StreamState {
-  std::uint64_t messages = 0, bytes = 0, first_seq = 0, last_seq = 0;
-  /// When the stream was made, as the server writes it: tells a stream from its successor of the same name.
-  std::string created;
+/// Whether a deleted message's bytes are overwritten on disk, which is slow.
+enum class Erase : std::uint8_t { no, yes };
+
+/// Which message a direct get gives: the one with `seq`, or the last or next (from `seq` or `start_time`) of
+/// a subject.
+struct DirectQuery {
+  std::uint64_t seq = 0;
+  std::string last_by_subj, next_by_subj;
+  std::string start_time;  ///< RFC 3339
 };
 
-struct ConsumerConfig {
-  std::string durable_name;
-  std::vector<std::string> filter_subjects;
-  std::string deliver_policy = "all";  ///< all, new, last_per_subject, by_start_sequence
-  std::uint64_t opt_start_seq = 0;
-  std::string ack_policy = "explicit";
-  std::chrono::nanoseconds ack_wait{std::chrono::seconds(30)};
-  std::int64_t max_deliver = -1, max_ack_pending = 10000;
-  std::chrono::nanoseconds inactive_threshold{0};
+/// ADR-31: many messages with one request. Either the next `batch` of `next_by_subj` from `seq` on, or the
+/// last of each subject in `multi_last` (at most 1,024 subjects), as the stream was at `up_to_seq`.
+struct DirectBatchQuery {
+  std::size_t batch = 0;      ///< at most; 0: what the server gives
+  std::size_t max_bytes = 0;  ///< 0: no limit of ours
+  std::uint64_t seq = 0;
+  std::string start_time;
+  std::string next_by_subj;
+  std::vector<std::string> multi_last;
+  std::uint64_t up_to_seq = 0;
+  std::string up_to_time;
 };
 
-struct PublishAck {
-  std::string stream;
-  std::uint64_t sequence = 0;
-  bool duplicate = false;
-  std::uint64_t batch_count = 0;
-};
-
-struct Outgoing {
-  std::string subject;
-  std::string payload;
-  HeaderBlock headers;
-};
-
-/// A delivered message with what its ack subject says of it.
-struct Delivered {
-  Message message;
-  std::uint64_t stream_sequence = 0, consumer_sequence = 0, delivered = 0, pending = 0;
-};
-
-/// A message read back from a stream.
-struct StoredMessage {
-  Message message;
-  std::uint64_t sequence = 0;
-};
-
-/// When `fetch` returns before its time is over.
-enum class FetchUntil : std::uint8_t {
-  full,       ///< only with `max` messages: for throughput
-  available,  ///< with the first messages there are: for latency
+struct DirectBatch {
+  std::vector<StoredMessage> messages;
+  std::uint64_t num_pending = 0;    ///< left behind the last of them
+  std::uint64_t last_sequence = 0;  ///< of the last of them: go on with `seq` one more
+  std::uint64_t up_to_sequence = 0;
 };
 
 /// Owned by one shard, like its connection, which must outlive it. Every call ends within `timeout`.
@@ -82,17 +57,56 @@ class JetStream {
  public:
   explicit JetStream(Connection& connection, std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
+  // Streams. A configuration that needs a younger server than there is fails with jetstream.unsupported.
+
   /// Creates the stream, or updates it where its configuration differs. What `config` does not name
   /// (placement, compression, metadata) stays as an operator has set it.
   Task<StreamState> ensure_stream(const StreamConfig& config);
+  /// Fails with jetstream.exists when the name is in use with another configuration.
+  Task<StreamInfo> create_stream(const StreamConfig& config);
+  Task<StreamInfo> update_stream(const StreamConfig& config);
   Task<StreamState> stream_state(std::string_view stream);
+  /// With a filter, `subjects` says how many messages each matching subject has.
+  Task<StreamInfo> stream_info(std::string_view stream, std::string_view subjects_filter = {});
+  /// All, or those that take messages of `subject`.
+  Task<std::vector<std::string>> stream_names(std::string_view subject = {});
+  Task<std::vector<StreamInfo>> streams(std::string_view subject = {});
   Task<> delete_stream(std::string_view stream);
   Task<> purge_stream(std::string_view stream, std::string_view subject_filter = {});
+  /// Returns how many messages went.
+  Task<std::uint64_t> purge(std::string_view stream, const PurgeOptions& options);
+  Task<> delete_message(std::string_view stream, std::uint64_t sequence, Erase erase = Erase::no);
+  /// Nothing can be written, changed or deleted any more. For good.
+  Task<> seal_stream(std::string_view stream);
+  /// Makes the leader resign; `preferred` should follow it.
+  Task<> step_down(std::string_view stream, std::string_view preferred = {});
+
+  // Consumers.
+
   /// Creates the durable pull consumer, or updates what the server lets change.
   Task<> ensure_consumer(std::string_view stream, const ConsumerConfig& config);
+  /// Fails with jetstream.exists when there is one with another configuration.
+  Task<ConsumerInfo> create_consumer(std::string_view stream, const ConsumerConfig& config);
+  /// Fails with jetstream.not_found when there is none.
+  Task<ConsumerInfo> update_consumer(std::string_view stream, const ConsumerConfig& config);
+  Task<ConsumerInfo> consumer_info(std::string_view stream, std::string_view consumer);
+  Task<std::vector<std::string>> consumer_names(std::string_view stream);
+  Task<std::vector<ConsumerInfo>> consumers(std::string_view stream);
   Task<> delete_consumer(std::string_view stream, std::string_view consumer);
+  /// Delivers nothing until this time (RFC 3339); returns how long that is.
+  Task<std::chrono::nanoseconds> pause_consumer(std::string_view stream, std::string_view consumer,
+                                                std::string_view until);
+  Task<> resume_consumer(std::string_view stream, std::string_view consumer);
+  /// ADR-42: lets another client be pinned.
+  Task<> unpin_consumer(std::string_view stream, std::string_view consumer, std::string_view group);
+  /// API level 4: delivers again from `sequence` on; 0: from the acknowledged floor.
+  Task<> reset_consumer(std::string_view stream, std::string_view consumer, std::uint64_t sequence = 0);
+
   /// API level of the server: 2 or more has atomic batches.
   Task<int> api_level();
+  Task<AccountInfo> account_info();
+
+  // Publishing.
 
   /// Returns once the message is stored as durably as the stream promises. Nobody listening (a leader being
   /// elected, a server starting) is tried twice more, 250 ms apart (ADR-22). After `nats.timeout` the
@@ -101,6 +115,11 @@ class JetStream {
                            const HeaderBlock& headers = {});
   /// ADR-50: all or nothing, one fsync. At most 1,000 messages. Needs `allow_atomic` on the stream.
   Task<PublishAck> publish_batch(std::span<const Outgoing> messages);
+  /// ADR-49: adds to the counter of a subject (`allow_msg_counter`). `increment` is an integer of any size;
+  /// the result is the new total.
+  Task<std::string> count(std::string_view subject, std::string_view increment);
+
+  // Consuming.
 
   /// Pulls up to `max` messages; returns with fewer after `wait`. What was received is returned even when
   /// the pull ended with an error.
@@ -108,28 +127,41 @@ class JetStream {
                                      std::chrono::milliseconds wait, FetchUntil until = FetchUntil::full);
   /// The acknowledgements below are sent and forgotten: one that is lost means one more delivery.
   void acknowledge(const Delivered& delivered);
-  /// Waits until the server has the acknowledgement.
+  /// Waits until the server has the acknowledgement ("double ack").
   Task<> acknowledge_sync(const Delivered& delivered);
   /// Asks for another delivery, at once or after `delay`.
   void negative_acknowledge(const Delivered& delivered, std::chrono::nanoseconds delay = {});
   /// Says that the message is still being worked on: its ack_wait starts anew.
   void in_progress(const Delivered& delivered);
-  /// Ends deliveries of this message for good.
-  void terminate(const Delivered& delivered);
+  /// Ends deliveries of this message for good; the server's advisory carries the reason.
+  void terminate(const Delivered& delivered, std::string_view reason = {});
+
+  // Reading back.
 
   /// The last message of a literal subject, from the stream's leader, so that it reads its own writes.
   Task<Message> last_message(std::string_view stream, std::string_view subject);
   /// The same with its sequence.
   Task<StoredMessage> last_stored(std::string_view stream, std::string_view subject);
+  /// One message by sequence, from the stream's leader.
+  Task<StoredMessage> message(std::string_view stream, std::uint64_t sequence);
+  /// From any replica or mirror (`allow_direct`): quicker, but possibly behind the leader. A stream that does
+  /// not allow it does not answer: nats.timeout or nats.no_responders.
+  Task<StoredMessage> direct_get(std::string_view stream, const DirectQuery& query);
+  Task<DirectBatch> direct_get_batch(std::string_view stream, const DirectBatchQuery& query);
+  /// The total of a counter.
+  Task<std::string> counted(std::string_view stream, std::string_view subject);
 
   Connection& connection() { return connection_; }
   std::chrono::milliseconds timeout() const { return timeout_; }
 
  private:
   SteadyTime deadline() const { return std::chrono::steady_clock::now() + timeout_; }
+  Task<> require(int api_level);
 
   Connection& connection_;
   std::chrono::milliseconds timeout_;
+  std::string level_server_;  ///< whose level `level_` is
+  int level_ = 0;
 };
 
 }  // namespace intra365::nats

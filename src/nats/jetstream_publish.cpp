@@ -41,6 +41,14 @@ Task<PublishAck> JetStream::publish(std::string_view subject, std::string_view p
   co_return wire::decode_publish_ack(reply.payload());
 }
 
+Task<std::string> JetStream::count(std::string_view subject, std::string_view increment) {
+  HeaderBlock headers;
+  if (!headers.add("Nats-Incr", increment)) co_return fail(errors::jetstream, "That is no number.");
+  CO_TRY(auto ack, co_await publish(subject, "", headers));
+  if (ack.value.empty()) co_return fail(errors::jetstream, "The stream does not count (allow_msg_counter).");
+  co_return std::move(ack.value);
+}
+
 Task<PublishAck> JetStream::publish_batch(std::span<const Outgoing> messages) {
   if (messages.empty() || messages.size() > kMaxBatch) co_return fail(errors::bad_batch);
   if (messages.size() == 1) {

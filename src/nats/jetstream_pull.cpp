@@ -3,6 +3,7 @@
 
 #include "nats/jetstream.hpp"
 #include "nats/jetstream_wire.hpp"
+#include "nats/pull_status.hpp"
 #include "nats/queue.hpp"
 
 namespace intra365::nats {
@@ -14,38 +15,6 @@ constexpr std::chrono::milliseconds kGrace{1000};
 /// Pulls longer than this ask for heartbeats, so that a dead server is noticed before the wait is over.
 constexpr std::chrono::milliseconds kHeartbeatFrom{4000};
 constexpr std::chrono::milliseconds kHeartbeat{1500};
-
-/// What a status message says about the pull: go on, end well, or end with an error.
-enum class Next : std::uint8_t { go_on, end, fail };
-
-struct Verdict {
-  Next next = Next::go_on;
-  Error error;
-};
-
-Verdict judge(int status, std::string_view description) {
-  const auto failed = [&](const ErrorCode& code) {
-    auto detail = std::string(description.substr(0, 128)) + " (" + std::to_string(status) + ")";
-    return Verdict{Next::fail, Error(code, std::move(detail))};
-  };
-  switch (status) {
-    case 100:
-      return {};
-    case 404:
-    case 408:
-      return {Next::end, {}};
-    case 409:
-      if (description.starts_with("Consumer Deleted")) return failed(errors::not_found);
-      if (description.starts_with("Batch Completed") || description.starts_with("Message Size"))
-        return {Next::end, {}};
-      if (description.starts_with("Exceeded")) return failed(errors::jetstream);
-      return failed(errors::jetstream_unavailable);  // leadership change, server shutdown
-    case 503:
-      return failed(errors::no_responders);
-    default:
-      return failed(errors::jetstream);
-  }
-}
 
 }  // namespace
 
@@ -68,7 +37,8 @@ Task<std::vector<Delivered>> JetStream::fetch(std::string_view stream, std::stri
   const auto inbox = connection_.new_inbox();
   const auto subject = "$JS.API.CONSUMER.MSG.NEXT." + std::string(stream) + "." + std::string(consumer);
   MessageQueue queue(connection_, max + 16);  // room for status messages
-  CO_CHECK(queue.subscribe(inbox));
+  // A lost connection takes the pull with it.
+  CO_CHECK(queue.subscribe(inbox, {}, MessageQueue::OnReconnect::tell));
   const HeaderBlock no_headers;
   CO_CHECK(connection_.publish(subject, boost::json::serialize(request), no_headers, inbox));
 
@@ -82,15 +52,15 @@ Task<std::vector<Delivered>> JetStream::fetch(std::string_view stream, std::stri
       break;
     }
     if (const auto status = next->headers().status(); status != 0) {
-      auto verdict = judge(status, next->headers().status_text());
-      if (verdict.next == Next::go_on) continue;
-      if (verdict.next == Next::fail && fetched.empty()) co_return fail(std::move(verdict.error));
+      auto verdict = judge_pull(status, next->headers().status_text());
+      if (verdict.next == PullNext::go_on) continue;
+      if (verdict.next == PullNext::fail && fetched.empty()) co_return fail(std::move(verdict.error));
       break;
     }
     const auto delivery = wire::parse_ack_subject(next->reply());
     if (!delivery) continue;  // not from the consumer: nobody could acknowledge it
     fetched.push_back({std::move(*next), delivery->stream_sequence, delivery->consumer_sequence,
-                       delivery->delivered, delivery->pending});
+                       delivery->delivered, delivery->pending, delivery->timestamp_ns});
   }
   co_return fetched;
 }
@@ -116,8 +86,10 @@ void JetStream::in_progress(const Delivered& delivered) {
   (void)connection_.publish(delivered.message.reply(), "+WPI");
 }
 
-void JetStream::terminate(const Delivered& delivered) {
-  (void)connection_.publish(delivered.message.reply(), "+TERM");
+void JetStream::terminate(const Delivered& delivered, std::string_view reason) {
+  auto body = std::string("+TERM");
+  if (!reason.empty()) body.append(" ").append(reason);
+  (void)connection_.publish(delivered.message.reply(), body);
 }
 
 }  // namespace intra365::nats

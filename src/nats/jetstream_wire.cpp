@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "crypto/encoding.hpp"
+#include "nats/jetstream_fields.hpp"
 
 namespace intra365::nats::wire {
 namespace {
@@ -14,17 +15,14 @@ constexpr std::size_t kMaxNameLength = 128;
 constexpr std::size_t kMaxErrorText = 256;
 
 // The server's error numbers that callers react to (errors.json of nats-server).
-constexpr std::uint64_t kStreamNameInUse = 10058;
-constexpr std::uint64_t kWrongLastSequence = 10071, kWrongLastSequenceConstant = 10164;
+constexpr std::uint64_t kStreamNameInUse = 10058, kConsumerExists = 10148;
+constexpr std::uint64_t kRequiredApiLevel = 10185;
+constexpr std::uint64_t kBatchDuplicate = 10201, kBatchesInFlight = 10210;
+constexpr std::uint64_t kWrongLastMessageId = 10070, kWrongLastSequence = 10071,
+                        kWrongLastSequenceConstant = 10164;
 
 std::int64_t limit(std::int64_t value) {
   return value > 0 ? value : -1;
-}
-
-json::array strings(const std::vector<std::string>& values) {
-  json::array array;
-  for (const auto& value : values) array.emplace_back(value);
-  return array;
 }
 
 bool is_default(const json::value& value) {
@@ -33,15 +31,6 @@ bool is_default(const json::value& value) {
   if (const auto* integer = value.if_int64()) return *integer == 0 || *integer == -1;
   if (const auto* array = value.if_array()) return array->empty();
   return false;
-}
-
-/// Standard base64 with padding, as the server writes it.
-std::optional<std::string> decode_base64(std::string_view encoded) {
-  std::string url(encoded);
-  while (url.ends_with('=')) url.pop_back();
-  std::ranges::replace(url, '+', '-');
-  std::ranges::replace(url, '/', '_');
-  return crypto::decode_base64url(url);
 }
 
 std::string err_code_suffix(std::uint64_t err_code) {
@@ -57,56 +46,50 @@ bool is_name(std::string_view text) {
 }
 
 json::object encode(const StreamConfig& config) {
-  auto duplicate_window = config.duplicate_window;
-  if (config.max_age.count() > 0) duplicate_window = std::min(duplicate_window, config.max_age);
-  json::object out;
-  out["name"] = config.name;
-  out["description"] = config.description;
-  out["subjects"] =
-      config.subjects.empty() ? json::array{json::value(config.name)} : strings(config.subjects);
-  out["retention"] = config.retention;
-  out["storage"] = config.storage;
-  out["discard"] = config.discard;
-  out["max_msgs_per_subject"] = limit(config.max_msgs_per_subject);
-  out["max_bytes"] = limit(config.max_bytes);
-  out["max_msgs"] = limit(config.max_msgs);
-  out["max_age"] = std::int64_t{config.max_age.count()};
-  out["duplicate_window"] = std::int64_t{duplicate_window.count()};
-  out["num_replicas"] = config.num_replicas;
-  out["allow_direct"] = config.allow_direct;
-  out["allow_rollup_hdrs"] = config.allow_rollup_hdrs;
-  out["deny_delete"] = config.deny_delete;
-  // Fields that older servers do not know are named only when they are asked for.
-  if (config.allow_msg_ttl) out["allow_msg_ttl"] = true;
-  if (config.allow_atomic) out["allow_atomic"] = true;
-  if (config.subject_delete_marker_ttl.count() > 0)
-    out["subject_delete_marker_ttl"] = std::int64_t{config.subject_delete_marker_ttl.count()};
-  return out;
+  auto normal = config;
+  if (config.max_age.count() > 0) normal.duplicate_window = std::min(config.duplicate_window, config.max_age);
+  if (config.subjects.empty() && !config.mirror && config.sources.empty()) normal.subjects = {config.name};
+  normal.max_msgs_per_subject = limit(config.max_msgs_per_subject);
+  normal.max_bytes = limit(config.max_bytes);
+  normal.max_msgs = limit(config.max_msgs);
+  if (config.mirror) normal.duplicate_window = {};
+  return encode_fields(normal);
 }
 
 json::object encode(const ConsumerConfig& config) {
-  json::object out;
-  out["name"] = config.durable_name;
-  out["durable_name"] = config.durable_name;
-  out["deliver_policy"] = config.deliver_policy;
-  if (config.opt_start_seq > 0) out["opt_start_seq"] = config.opt_start_seq;
-  if (!config.filter_subjects.empty()) out["filter_subjects"] = strings(config.filter_subjects);
-  out["ack_policy"] = config.ack_policy;
-  out["max_deliver"] = limit(config.max_deliver);
-  if (config.ack_policy != "none") {
-    out["ack_wait"] = std::int64_t{config.ack_wait.count()};
-    out["max_ack_pending"] = limit(config.max_ack_pending);
-  }
-  if (config.inactive_threshold.count() > 0)
-    out["inactive_threshold"] = std::int64_t{config.inactive_threshold.count()};
-  return out;
+  auto normal = config;
+  if (normal.name.empty()) normal.name = config.durable_name;
+  normal.max_deliver = limit(config.max_deliver);
+  normal.max_ack_pending = limit(config.max_ack_pending);
+  // With a backoff the server derives the wait; without acknowledgements there is nothing to wait for.
+  if (config.ack_policy == "none" || !config.backoff.empty()) normal.ack_wait = {};
+  if (config.ack_policy == "none") normal.max_ack_pending = 0;
+  return encode_fields(normal);
+}
+
+int required_api_level(const StreamConfig& config) {
+  if (config.allow_batched) return 4;
+  if (config.allow_atomic || config.allow_msg_counter || config.allow_msg_schedules ||
+      !config.persist_mode.empty())
+    return 2;
+  return config.allow_msg_ttl || config.subject_delete_marker_ttl.count() > 0 ? 1 : 0;
+}
+
+int required_api_level(const ConsumerConfig& config) {
+  if (config.priority_policy == "prioritized") return 2;
+  return config.priority_groups.empty() && config.pause_until.empty() ? 0 : 1;
 }
 
 bool overlay(json::object& current, const json::object& wanted) {
   bool changed = false;
   for (const auto& [name, value] : wanted) {
-    const auto* have = current.if_contains(name);
+    auto* const have = current.if_contains(name);
     if (have ? *have == value : is_default(value)) continue;
+    // The server adds members of its own to what we gave it: metadata, limits.
+    if (have && have->is_object() && value.is_object()) {
+      changed |= overlay(have->get_object(), value.get_object());
+      continue;
+    }
     current[name] = value;
     changed = true;
   }
@@ -117,9 +100,14 @@ Error api_error(const json::object& error) {
   const auto code = number(error, "code");
   const auto err_code = number(error, "err_code");
   auto detail = std::string(text(error, "description").substr(0, kMaxErrorText)) + err_code_suffix(err_code);
-  if (err_code == kWrongLastSequence || err_code == kWrongLastSequenceConstant)
+  if (err_code == kWrongLastMessageId || err_code == kWrongLastSequence ||
+      err_code == kWrongLastSequenceConstant)
     return Error(errors::wrong_revision, std::move(detail));
-  if (err_code == kStreamNameInUse) return Error(errors::exists, std::move(detail));
+  if (err_code == kStreamNameInUse || err_code == kConsumerExists)
+    return Error(errors::exists, std::move(detail));
+  if (err_code == kBatchDuplicate) return Error(errors::duplicate, std::move(detail));
+  if (err_code == kBatchesInFlight) return Error(errors::too_many_batches, std::move(detail));
+  if (err_code == kRequiredApiLevel) return Error(errors::unsupported, std::move(detail));
   if (code == 404) return Error(errors::not_found, std::move(detail));
   if (code == 503) return Error(errors::jetstream_unavailable, std::move(detail));
   return Error(errors::jetstream, std::move(detail));
@@ -144,6 +132,7 @@ Result<PublishAck> decode_publish_ack(std::string_view payload) {
   ack.stream = text(reply, "stream");
   ack.sequence = number(reply, "seq");
   ack.batch_count = number(reply, "count");
+  ack.value = text(reply, "val");
   if (const auto* duplicate = reply.if_contains("duplicate"); duplicate && duplicate->is_bool())
     ack.duplicate = duplicate->get_bool();
   // Whoever answers on the subject may be no stream at all: then nothing has been stored.
@@ -153,27 +142,51 @@ Result<PublishAck> decode_publish_ack(std::string_view payload) {
 
 StreamState decode_state(const json::object& stream_info) {
   StreamState state;
+  if (const auto* object = child(stream_info, "state")) state = decode_fields<StreamState>(*object);
   state.created = text(stream_info, "created");
-  if (const auto* object = child(stream_info, "state")) {
-    state.messages = number(*object, "messages");
-    state.bytes = number(*object, "bytes");
-    state.first_seq = number(*object, "first_seq");
-    state.last_seq = number(*object, "last_seq");
-  }
   return state;
+}
+
+StreamInfo decode_stream_info(const json::object& reply) {
+  StreamInfo info;
+  if (const auto* config = child(reply, "config")) info.config = decode_fields<StreamConfig>(*config);
+  if (const auto* cluster = child(reply, "cluster")) info.cluster = decode_fields<ClusterInfo>(*cluster);
+  info.state = decode_state(reply);
+  const auto* state = child(reply, "state");
+  if (const auto* subjects = state ? state->if_contains("subjects") : nullptr)
+    Decoder::read(*subjects, info.subjects);
+  return info;
+}
+
+ConsumerInfo decode_consumer_info(const json::object& reply) {
+  auto info = decode_fields<ConsumerInfo>(reply);
+  const auto* config = child(reply, "config");
+  if (const auto one = config ? text(*config, "filter_subject") : std::string_view(); !one.empty())
+    info.config.filter_subjects.emplace_back(one);
+  return info;
+}
+
+AccountInfo decode_account(const json::object& reply) {
+  auto info = decode_fields<AccountInfo>(reply);
+  if (const auto* api = child(reply, "api")) {
+    info.api_level = number(*api, "level");
+    info.api_total = number(*api, "total");
+    info.api_errors = number(*api, "errors");
+  }
+  return info;
 }
 
 Result<StoredMessage> decode_stored(const json::object& reply) {
   const auto* object = child(reply, "message");
   if (!object) return fail(errors::bad_reply);
-  const auto payload = decode_base64(text(*object, "data"));
-  const auto headers = decode_base64(text(*object, "hdrs"));
+  const auto payload = crypto::decode_base64(text(*object, "data"));
+  const auto headers = crypto::decode_base64(text(*object, "hdrs"));
   if (!payload || !headers) return fail(errors::bad_reply);
   MessageView view;
   view.subject = text(*object, "subject");
   view.headers = HeaderView(*headers);
   view.payload = *payload;
-  return StoredMessage{Message(view), number(*object, "seq")};
+  return StoredMessage{Message(view), number(*object, "seq"), std::string(text(*object, "time"))};
 }
 
 std::uint64_t number(const json::object& object, std::string_view name) {
@@ -216,11 +229,34 @@ std::optional<Delivery> parse_ack_subject(std::string_view reply) {
 }
 
 Task<json::object> call(Connection& connection, std::string operation, std::string payload,
-                        SteadyTime deadline) {
+                        SteadyTime deadline, int required_api_level) {
   const auto subject = "$JS.API." + operation;
-  const HeaderBlock no_headers;
-  CO_TRY(const auto reply, co_await connection.request(subject, payload, no_headers, deadline));
+  HeaderBlock headers;
+  if (required_api_level > 0) headers.add("Nats-Required-Api-Level", std::to_string(required_api_level));
+  CO_TRY(const auto reply, co_await connection.request(subject, payload, headers, deadline));
   co_return decode_reply(reply.payload());
+}
+
+Task<json::array> list(Connection& connection, std::string operation, json::object filter, std::string rows,
+                       std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  json::array all;
+  for (;;) {
+    filter["offset"] = all.size();
+    CO_TRY(auto reply, co_await call(connection, operation, json::serialize(filter), deadline));
+    auto* const page = reply.if_contains(rows);
+    if (!page || !page->is_array() || page->get_array().empty()) co_return all;
+    for (auto& row : page->get_array()) all.push_back(std::move(row));
+    if (all.size() >= number(reply, "total")) co_return all;
+  }
+}
+
+std::vector<std::string> texts(const json::array& rows) {
+  std::vector<std::string> texts;
+  for (const auto& row : rows) {
+    if (const auto* text = row.if_string()) texts.emplace_back(text->data(), text->size());
+  }
+  return texts;
 }
 
 }  // namespace intra365::nats::wire

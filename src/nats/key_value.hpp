@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.hpp"
 #include "nats/jetstream.hpp"
+#include "nats/jetstream_ordered.hpp"
 
 namespace intra365::nats {
 
@@ -18,13 +20,59 @@ struct BucketConfig {
   std::chrono::nanoseconds ttl{0};
   std::string storage = "file";
   int replicas = 1;
+
+  std::string description;
+  std::int64_t max_bytes = -1, max_value_bytes = -1;
+  /// ADR-48: allows a time to live for single keys, and how long the marker of an expired one stays: whole
+  /// seconds. 0: as `ttl` needs it. With a history longer than 1 no key goes sooner than this.
+  std::chrono::nanoseconds limit_marker_ttl{0};
+  std::string compression;  ///< empty or none, s2
+  std::optional<Placement> placement;
+  std::optional<Republish> republish;
+  Metadata metadata;
 };
+
+/// How an entry came about.
+enum class KeyOperation : std::uint8_t { put, remove, purge };
 
 struct Entry {
   std::string key;
   std::string value;
   std::uint64_t revision = 0;
-  bool deleted = false;  ///< DEL or PURGE marker, or an expired value
+  bool deleted = false;                        ///< DEL or PURGE marker, or an expired value
+  KeyOperation operation = KeyOperation::put;  ///< expiry reads as purge
+  Timestamp created{};                         ///< when it was stored; not kept by WatchedBucket
+};
+
+struct BucketStatus {
+  std::uint64_t values = 0, bytes = 0;  ///< with history and markers
+  int history = 1, replicas = 1;
+  std::chrono::nanoseconds ttl{0}, limit_marker_ttl{0};
+  std::string storage, compression;
+  Metadata metadata;
+};
+
+struct KeyWatchOptions {
+  std::vector<std::string> keys;  ///< with wildcards `*` and `>`; empty: all
+  bool include_history = false, ignore_deletes = false, headers_only = false, updates_only = false;
+  std::uint64_t from_revision = 0;  ///< everything since this revision, history included
+};
+
+/// Follows a bucket entry by entry. Owned by one shard; the bucket's `jetstream` must outlive it.
+class KeyWatcher {
+ public:
+  /// The next entry; nothing, once, when what was there at the start has been told, for an empty bucket too.
+  /// Recovers by itself; otherwise as OrderedConsumer::next.
+  Task<std::optional<Entry>> next(SteadyTime deadline);
+  void stop() { consumer_->stop(); }
+
+ private:
+  friend class KeyValue;
+  KeyWatcher(std::unique_ptr<OrderedConsumer> consumer, std::string prefix, bool ignore_deletes)
+      : consumer_(std::move(consumer)), prefix_(std::move(prefix)), ignore_deletes_(ignore_deletes) {}
+  std::unique_ptr<OrderedConsumer> consumer_;
+  std::string prefix_;
+  bool ignore_deletes_;
 };
 
 /// True for `[A-Za-z0-9/_=.-]{1,512}` without an empty token.
@@ -39,18 +87,38 @@ class KeyValue {
 
   /// Returns the revision: the stream's sequence, which grows over all keys of the bucket.
   Task<std::uint64_t> put(std::string_view key, std::string_view value);
-  /// Fails with wrong_revision when the key exists. A deleted key may be created again.
-  Task<std::uint64_t> create(std::string_view key, std::string_view value);
+  /// Fails with wrong_revision when the key exists. A deleted key may be created again. With `ttl` the value
+  /// vanishes after whole seconds (`limit_marker_ttl` of the bucket).
+  Task<std::uint64_t> create(std::string_view key, std::string_view value,
+                             std::chrono::seconds ttl = std::chrono::seconds(0));
   /// Fails with wrong_revision unless `revision` is the key's last one (0: the key has never been written).
-  Task<std::uint64_t> update(std::string_view key, std::string_view value, std::uint64_t revision);
-  /// Leaves a marker; history stays.
-  Task<> remove(std::string_view key);
-  /// Leaves a marker and deletes the history with it.
-  Task<> purge(std::string_view key);
-  /// From the stream's leader: reads its own writes. Nothing for a key that was deleted or never written.
-  Task<std::optional<Entry>> get(std::string_view key);
-  /// Every key that has a value, sorted. Meant for tools: it reads the whole bucket's headers.
-  Task<std::vector<std::string>> keys();
+  Task<std::uint64_t> update(std::string_view key, std::string_view value, std::uint64_t revision,
+                             std::chrono::seconds ttl = std::chrono::seconds(0));
+  /// Leaves a marker; history stays. With a revision it must be the key's last one.
+  Task<> remove(std::string_view key, std::optional<std::uint64_t> revision = std::nullopt);
+  /// Leaves a marker and deletes the history with it; with `ttl` the marker itself goes after a while.
+  Task<> purge(std::string_view key, std::chrono::seconds ttl = std::chrono::seconds(0),
+               std::optional<std::uint64_t> revision = std::nullopt);
+  /// Purges every key whose last message is a marker older than `age`; returns how many.
+  Task<std::size_t> purge_deletes(std::chrono::seconds age);
+
+  /// The leader has every write; any replica or mirror is quicker and may be behind.
+  enum class Read : std::uint8_t { leader, any };
+  /// Nothing for a key that was deleted or never written.
+  Task<std::optional<Entry>> get(std::string_view key, Read from = Read::leader);
+  /// The value that a key had at a revision: also one that has been replaced, as far as history goes. Nothing
+  /// where the revision is not one of this key.
+  Task<std::optional<Entry>> get_revision(std::string_view key, std::uint64_t revision);
+  /// What is left of a key's past, oldest first, markers included.
+  Task<std::vector<Entry>> history(std::string_view key);
+  /// Every key that has a value and matches one of `filters`, sorted. Meant for tools: it reads the headers
+  /// of all of them.
+  Task<std::vector<std::string>> keys(std::vector<std::string> filters = {});
+  Task<KeyWatcher> watch(KeyWatchOptions options = {});
+  Task<BucketStatus> status();
+
+  static Task<> remove_bucket(JetStream& jetstream, std::string_view bucket);
+  static Task<std::vector<std::string>> buckets(JetStream& jetstream);
 
  private:
   std::string subject(std::string_view key) const;

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "nats/key_value.hpp"
 #include "nats/message.hpp"
 
 namespace intra365::nats::wire {
@@ -19,6 +20,16 @@ inline bool is_deletion(const HeaderView& headers) {
   if (headers.empty()) return false;
   const auto operation = headers.get("KV-Operation");
   return operation == "DEL" || operation == "PURGE" || headers.contains("Nats-Marker-Reason");
+}
+
+inline KeyOperation key_operation(const HeaderView& headers) {
+  if (headers.empty()) return KeyOperation::put;
+  const auto operation = headers.get("KV-Operation");
+  if (operation == "DEL") return KeyOperation::remove;
+  if (operation == "PURGE") return KeyOperation::purge;
+  const auto reason = headers.get("Nats-Marker-Reason");
+  if (reason.empty()) return KeyOperation::put;
+  return reason == "Remove" ? KeyOperation::remove : KeyOperation::purge;
 }
 
 }  // namespace intra365::nats::wire

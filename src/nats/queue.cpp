@@ -13,7 +13,7 @@ struct MessageQueue::State {
   std::size_t limit, dropped = 0;
   std::deque<Message> messages;
   asio::steady_timer arrived;  ///< cancelled when there is something to look at
-  bool stopped = false;
+  bool stopped = false, reconnected = false;
 
   void stop() {
     stopped = true;
@@ -28,7 +28,8 @@ MessageQueue::~MessageQueue() {
   if (state_) stop();
 }
 
-Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view queue_group) {
+Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view queue_group,
+                                     OnReconnect on_reconnect) {
   /// Lives in the handler and so learns when the subscription ends, whoever ended it.
   struct Filler {
     Filler(std::shared_ptr<State> state, Connection::Impl* impl) : state(std::move(state)), impl(impl) {}
@@ -49,7 +50,22 @@ Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view 
     Connection::Impl* impl;  ///< runs the handler, so it outlives every call
   };
   TRY(subscription_, connection_->subscribe(subject, Filler(state_, connection_->impl_.get()), queue_group));
+  if (on_reconnect == OnReconnect::tell) {
+    connection_->impl_->find(subscription_.id())->on_resubscribe = [weak = std::weak_ptr(state_)] {
+      const auto state = weak.lock();
+      if (!state) return;
+      state->reconnected = true;
+      state->arrived.cancel();
+    };
+  }
   return {};
+}
+
+std::optional<Message> MessageQueue::try_next() {
+  if (state_->messages.empty()) return std::nullopt;
+  auto message = std::move(state_->messages.front());
+  state_->messages.pop_front();
+  return message;
 }
 
 Task<Message> MessageQueue::next(SteadyTime deadline) {
@@ -59,6 +75,7 @@ Task<Message> MessageQueue::next(SteadyTime deadline) {
 Task<Message> MessageQueue::take(std::shared_ptr<State> state, SteadyTime deadline) {
   while (state->messages.empty()) {
     if (state->stopped) co_return fail(errors::closed);
+    if (std::exchange(state->reconnected, false)) co_return fail(errors::disconnected);
     state->arrived.expires_at(deadline);
     boost::system::error_code error;
     co_await state->arrived.async_wait(asio::redirect_error(asio::use_awaitable, error));

@@ -1,6 +1,7 @@
 // A bounded queue between a subscription and one coroutine that takes messages in order.
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "nats/connection.hpp"
 
@@ -15,11 +16,19 @@ class MessageQueue {
   ~MessageQueue();
   MessageQueue(MessageQueue&&) noexcept = default;
   MessageQueue& operator=(MessageQueue&&) noexcept = delete;
+  /// What `next` does when the connection came back and messages may have been missed.
+  enum class OnReconnect : std::uint8_t {
+    go_on,
+    tell,  ///< fails once with `nats.disconnected`, when the queue is empty
+  };
   /// Subscribes and starts filling. May be called once.
-  Result<void> subscribe(std::string_view subject, std::string_view queue_group = {});
+  Result<void> subscribe(std::string_view subject, std::string_view queue_group = {},
+                         OnReconnect on_reconnect = OnReconnect::go_on);
   /// The next message, `nats.timeout` after `deadline`, `nats.closed` once the queue was stopped, or the
   /// connection closed, and the queue is empty. One coroutine at a time.
   Task<Message> next(SteadyTime deadline = SteadyTime::max());
+  /// The next message if it is there already: without a coroutine, for the hot path.
+  std::optional<Message> try_next();
   /// Unsubscribes; what is in the queue can still be taken.
   void stop();
   std::size_t dropped() const;
