@@ -1,5 +1,6 @@
-# intra365_module(FOLDER [LABEL label] LINK libs…): every .cpp of FOLDER becomes one library named after the
-# folder; its *_test.cpp become one test program, its *_bench.cpp one program FOLDER_micro_bench, its *_fuzz.cpp (with
+# intra365_module(FOLDER [NAME name] [LABEL label] LINK libs…): every .cpp of FOLDER becomes one library named
+# NAME or after the folder; its *_test.cpp become one test program, its *_bench.cpp one program NAME_micro_bench,
+# its *_fuzz.cpp (with
 # -DINTRA365_FUZZ=ON) one fuzzer each. A folder without sources yet is skipped. The label says what a
 # `ctest -L` runs: `quick` (the default) for what belongs to ./dev check, `integration` for the rest.
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
@@ -11,10 +12,13 @@ target_include_directories(intra365_precompiled PRIVATE ${CMAKE_SOURCE_DIR})
 target_link_libraries(intra365_precompiled PUBLIC intra365_asio Boost::json)
 
 function(intra365_module folder)
-  cmake_parse_arguments(arg "" "LABEL" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL;NAME" "LINK" ${ARGN})
   string(REGEX REPLACE "^src/(services/)?" "" name ${folder})
   string(REGEX REPLACE "^tests/support$" "test_support" name ${name})
   string(REPLACE "/" "_" name ${name})
+  if(arg_NAME)
+    set(name ${arg_NAME})
+  endif()
   if(NOT arg_LABEL)
     set(arg_LABEL quick)
   endif()

@@ -31,6 +31,7 @@ const std::map<std::string, Folders> kRules{
     {"cel", {"base"}},
     {"cdc", {"base", "async", "json", "nats", "postgres"}},
     {"contract", {"base", "json"}},
+    {"policy", {"base", "json", "cel", "contract"}},
     {"guard", {"base", "crypto", "json", "contract"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
     {"platform", kPlatform},

@@ -13,16 +13,42 @@ using namespace std::chrono_literals;
 enum class RuleEffect { allow, deny };
 BOOST_DESCRIBE_ENUM(RuleEffect, allow, deny)
 
-/// One rule: it applies when subject, resource and action each match a pattern and every condition holds.
-/// Patterns compare by segment (`/`), `*` stands for one whole segment, or at the end for the rest of it.
+/// What an enforcement point must do besides letting through or refusing (AuthZEN obligations profile). One
+/// that it cannot do turns an allow into a denial.
+struct Obligation {
+  std::string id;
+  std::string type;               ///< `step-up`, `notification`, `session_termination`, `custom`
+  boost::json::value properties;  ///< as its type wants them
+};
+BOOST_DESCRIBE_STRUCT(Obligation, (), (id, type, properties))
+
+/// One rule: it applies when subject, resource and action each match a pattern, every condition holds and
+/// `when` is true. Patterns compare by segment (`/`), `*` stands for one whole segment, or at the end for the
+/// rest of it.
 struct Rule {
   RuleEffect effect = RuleEffect::deny;
   std::vector<std::string> subjects;   ///< `mate:healthcare-ai`, `user:*`
   std::vector<std::string> resources;  ///< `user:*/health-records`
   std::vector<std::string> actions;
-  std::map<std::string, boost::json::value> conditions;  ///< attribute path -> value it must equal
+  /// Attribute path -> the value it must equal, a list of which it must be one, or operators (`{"gte": 18}`).
+  std::map<std::string, boost::json::value> conditions;
+  std::optional<std::string> when;           ///< an expression over the same attributes
+  std::vector<Obligation> obligations;       ///< of a decision that this rule has determined
+  std::optional<boost::json::value> output;  ///< an object, handed out with that decision
+  std::optional<std::string> reason_admin;   ///< why, for who runs the tenant
+  std::optional<std::string> reason_user;    ///< why, for the person; says nothing about the policy itself
 };
-BOOST_DESCRIBE_STRUCT(Rule, (), (effect, subjects, resources, actions, conditions))
+BOOST_DESCRIBE_STRUCT(Rule, (),
+                      (effect, subjects, resources, actions, conditions, when, obligations, output,
+                       reason_admin, reason_user))
+
+/// The life of a policy. Only `active` is in force; `shadow` is evaluated and recorded beside it.
+enum class Status { draft, shadow, active, retired };
+BOOST_DESCRIBE_ENUM(Status, draft, shadow, active, retired)
+
+/// Whose policy it is.
+enum class PolicyScope { tenant, organisation };
+BOOST_DESCRIBE_ENUM(PolicyScope, tenant, organisation)
 
 /// The mission's policy model.
 struct Policy {
@@ -33,8 +59,15 @@ struct Policy {
   std::optional<std::int64_t> priority;  ///< 100 when absent; higher tiers decide first
   std::optional<bool> active;            ///< true when absent
   std::optional<std::uint64_t> version;  ///< set by the service; on update, the version it must still have
+  std::optional<Status> status;          ///< as `active` says when absent
+  std::optional<PolicyScope> scope;      ///< `tenant` when absent
+  /// A locked guardrail of the organisation: its denials stand above every priority.
+  std::optional<bool> guardrail;
+  std::optional<std::string> description;
 };
-BOOST_DESCRIBE_STRUCT(Policy, (), (policy_id, name, type, rules, priority, active, version))
+BOOST_DESCRIBE_STRUCT(Policy, (),
+                      (policy_id, name, type, rules, priority, active, version, status, scope, guardrail,
+                       description))
 
 struct ChangeReply {
   PolicyId policy_id;
