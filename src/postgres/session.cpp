@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxPrepared = 1024;  ///< per connection; statements beyond it are sent unprepared
 constexpr auto kDrainLimit = 3s;            ///< after a cancel request; then the connection is closed
+constexpr auto kCancelAgain = 200ms;        ///< between two requests to cancel one query
 constexpr Query kBegin{"begin", "begin"};
 constexpr Query kScope{"scope", "select set_config('intra365.tenant', $1, true)"};
 constexpr Query kRollback{"rollback", "rollback"};
@@ -336,15 +337,26 @@ void Session::abandon() {
   if (!job_ || closed_) return;
   job_->session.reset();
   job_.reset();
-  draining_ = cancel_pending_ = true;
-  drain_timer_.expires_after(kDrainLimit);
-  drain_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+  draining_ = true;
+  request_cancel(std::chrono::steady_clock::now() + kDrainLimit);
+}
+
+/// The server ignores a request that arrives before it has begun the query, so it is asked again until the
+/// query has ended.
+void Session::request_cancel(SteadyTime until) {
+  if (in_flight_ && !cancel_pending_) {
+    CancelHandle cancel(PQgetCancel(connection_.get()));
+    if (!cancel) return lose("the connection was lost");
+    cancel_pending_ = true;
+    owner_->send_cancel(std::move(cancel), weak_from_this());
+  }
+  drain_timer_.expires_at(std::min(until, std::chrono::steady_clock::now() + kCancelAgain));
+  drain_timer_.async_wait([weak = weak_from_this(), until](boost::system::error_code error) {
     const auto self = weak.lock();
-    if (!error && self && self->draining_) self->lose("the cancelled query did not end");
+    if (error || !self || !self->draining_ || self->closed_) return;
+    if (std::chrono::steady_clock::now() >= until) return self->lose("the cancelled query did not end");
+    self->request_cancel(until);
   });
-  CancelHandle cancel(PQgetCancel(connection_.get()));
-  if (!cancel) return lose("the connection was lost");
-  owner_->send_cancel(std::move(cancel), weak_from_this());
 }
 
 void Session::cancel_sent() {

@@ -85,6 +85,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void settle();
   void roll_back();
   void settle_if_drained();
+  void request_cancel(SteadyTime until);
   void lose(std::string_view reason);
   void shut();
 
