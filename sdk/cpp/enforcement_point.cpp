@@ -152,7 +152,9 @@ bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::I
   boost::json::object consented{{"granted", consent != nullptr}};
   if (action.use.purpose && consent != nullptr) consented["purpose"] = action.use.purpose->str();
   attributes["consent"] = std::move(consented);
-  const bool allowed = policies_->evaluate({call.caller, "call", action.resource, &attributes}).allowed();
+  const auto answer = policies_->answer({call.caller, "call", action.resource, &attributes}, scratch_);
+  // Nobody here can do what an obligation asks for, and an allow whose obligations are not done is none.
+  const bool allowed = answer.allowed() && answer.obligations.empty();
   if (policy_answers_.size() >= 10'000) policy_answers_.clear();
   policy_answers_.emplace(question_, allowed);
   return allowed;
@@ -163,7 +165,7 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
   request.policy_epoch = policy_epoch_;
   CO_TRY(const auto reply, co_await client_.call(policy::sync, request, within(deadline)));
   if (!reply.changed && policies_) co_return Result<void>{};
-  CO_TRY(policies_, guard::PolicySet::compile(reply.policies));
+  CO_TRY(policies_, policy::Snapshot::compile(reply.policies));
   policy_answers_.clear();
   policy_epoch_ = reply.policy_epoch;
   co_return Result<void>{};

@@ -5,7 +5,7 @@
 
 #include "contract/operations/audit.hpp"
 #include "guard/consent_index.hpp"
-#include "guard/policy_set.hpp"
+#include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
 #include "sdk/cpp/mate.hpp"
 
@@ -62,7 +62,8 @@ class EnforcementPoint {
   guard::TokenVerifier verifier_;
   guard::ConsentIndex consents_;
   std::uint64_t mate_epoch_ = 0, policy_epoch_ = 0;
-  std::shared_ptr<const guard::PolicySet> policies_;
+  policy::Snapshot::Pointer policies_;
+  policy::Scratch scratch_;
   std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it
   replica::TokenReplica tokens_;
   std::optional<replica::Replica> policy_replica_, consent_replica_;

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "cli/policy_commands.hpp"
 #include "contract/catalog.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/audit.hpp"
@@ -275,6 +276,8 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* consents = verb(consent, "list", "Consents you may see", list_consents);
   consents->add_option("--user", arguments->user);
   consents->add_option("--mate", arguments->mate);
+
+  add_policy_commands(app, target, exit_code);
 
   auto* audit = noun("audit", "The audit trail");
   verb(audit, "list", "Entries you may see, newest first", list_audit)

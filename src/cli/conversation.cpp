@@ -3,6 +3,7 @@
 #include "contract/operations/audit.hpp"
 #include "contract/operations/auth.hpp"
 #include "contract/operations/consent.hpp"
+#include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
 
 namespace intra365::cli {
@@ -41,6 +42,7 @@ class Conversation {
     CO_CHECK(co_await step("alice grants consent", grant()));
     CO_CHECK(co_await step("the call answers", call_answers()));
     CO_CHECK(co_await step("both audit entries are there, in one trace", both_audited()));
+    CO_CHECK(co_await step("the operator holds such calls by a policy, and lets them go", held_by_policy()));
     CO_CHECK(co_await step("alice revokes: the next call is refused", revoked_is_refused()));
     CO_CHECK(co_await step("an expired consent is refused", expired_is_refused()));
     CO_CHECK(co_await step("another tenant sees nothing of this", other_tenant_sees_nothing()));
@@ -234,6 +236,51 @@ class Conversation {
       co_await sleep_for(std::chrono::milliseconds(20));
     }
     co_return did_not_hold("they did not appear within 10 s");
+  }
+
+  /// A denial beside what is in force: it wins while it is there, at every enforcement point.
+  static policy::Policy hold() {
+    policy::Rule rule;
+    rule.effect = policy::RuleEffect::deny;
+    rule.subjects = {"mate:assistant"};
+    rule.resources = {"mate:image-analyzer/*"};
+    rule.actions = {"call"};
+    policy::Policy policy;
+    policy.policy_id = PolicyId::trusted("conversation-hold");
+    policy.name = "The sample conversation is on hold";
+    policy.type = "mate-access";
+    policy.rules = {std::move(rule)};
+    return policy;
+  }
+
+  /// Calls until the outcome is as wanted; how long after `since` that was.
+  Task<double> call_until(std::string code, SteadyTime since) {
+    const auto bound = since + std::chrono::milliseconds(1000);  // the enforcement points' lease
+    while (true) {
+      const auto asked = now();
+      const auto answer = co_await call({});
+      const auto outcome = answer ? std::string("answered") : answer.error().code;
+      if (outcome == code) break;
+      if (asked > bound) co_return did_not_hold("a second later the call still ended with " + outcome);
+    }
+    co_return std::chrono::duration<double, std::milli>(now() - since).count();
+  }
+
+  Task<std::string> held_by_policy() {
+    auto policy = hold();
+    policy::PolicyRequest named;
+    named.policy_id = *policy.policy_id;
+    static_cast<void>(co_await admin_->call(policy::delete_, named));  // of a run that was interrupted
+    CO_CHECK(co_await admin_->call(policy::create, std::move(policy)));
+    const auto held = co_await call_until("policy.denied", now());
+    // Whatever became of the calls, the hold must not stay.
+    CO_CHECK(co_await admin_->call(policy::delete_, named));
+    if (!held) co_return fail(held.error());
+    CO_TRY(const auto let_go, co_await call_until("answered", now()));
+    char text[96];
+    std::snprintf(text, sizeof text, "policy.denied %.1f ms after the reply, answered again after %.1f ms",
+                  *held, let_go);
+    co_return text;
   }
 
   Task<std::string> revoked_is_refused() {

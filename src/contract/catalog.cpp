@@ -47,6 +47,7 @@ std::span<const OperationInfo> catalog() {
       info(policy::list),
       info(policy::get),
       info(policy::evaluate),
+      info(policy::explain),
       info(policy::sync),
       info(audit::append),
       info(audit::query),

@@ -2,7 +2,6 @@
 
 #include "guard/consent_index.hpp"
 #include "guard/lease.hpp"
-#include "guard/policy_set.hpp"
 #include "guard/token.hpp"
 
 namespace intra365::guard {
@@ -88,75 +87,6 @@ TEST(Lease, lives_a_second_from_the_question_and_not_over_a_gap) {
   EXPECT_FALSE(lease.alive(asked + 501ms));
   lease.renew(asked + 600ms);
   EXPECT_TRUE(lease.alive(asked + 700ms));
-}
-
-policy::Rule rule(policy::RuleEffect effect, std::string subject, std::string resource,
-                  std::map<std::string, boost::json::value> conditions = {}) {
-  return {effect, {std::move(subject)}, {std::move(resource)}, {"read"}, std::move(conditions)};
-}
-
-policy::Policy policy_of(std::vector<policy::Rule> rules, std::int64_t priority = 100) {
-  policy::Policy one;
-  one.policy_id = PolicyId::trusted("p" + std::to_string(priority));
-  one.name = "test";
-  one.type = "test";
-  one.rules = std::move(rules);
-  one.priority = priority;
-  return one;
-}
-
-bool allowed(const std::vector<policy::Policy>& policies, std::string_view subject, std::string_view resource,
-             boost::json::object attributes = {}) {
-  const auto set = PolicySet::compile(policies);
-  EXPECT_TRUE(set);
-  return (*set)->evaluate({subject, "read", resource, &attributes}).allowed();
-}
-
-constexpr auto kAllow = policy::RuleEffect::allow;
-constexpr auto kDeny = policy::RuleEffect::deny;
-
-TEST(Policy, nothing_is_allowed_that_no_rule_allows) {
-  EXPECT_FALSE(allowed({}, "mate:x", "doc:y"));
-  EXPECT_TRUE(allowed({policy_of({rule(kAllow, "mate:x", "doc:y")})}, "mate:x", "doc:y"));
-  EXPECT_FALSE(allowed({policy_of({rule(kAllow, "mate:x", "doc:y")})}, "mate:z", "doc:y"));
-}
-
-TEST(Policy, patterns_match_whole_segments) {
-  const auto health = policy_of({rule(kAllow, "mate:*", "user:*/health-records")});
-  EXPECT_TRUE(allowed({health}, "mate:x", "user:alice/health-records"));
-  EXPECT_FALSE(allowed({health}, "mate:x", "user:alice/health-records/1"));
-  EXPECT_FALSE(allowed({health}, "mate:x", "user:alice"));
-  EXPECT_FALSE(allowed({health}, "mate:", "user:alice/health-records"));
-  const auto below = policy_of({rule(kAllow, "mate:*", "mate:*/*")});
-  EXPECT_TRUE(allowed({below}, "mate:x", "mate:y/image/analyze"));
-  EXPECT_FALSE(allowed({below}, "mate:x", "mate:y"));
-  EXPECT_FALSE(allowed({policy_of({rule(kAllow, "mate:x", "doc:y")})}, "mate:x", "doc:y/secret"));
-}
-
-TEST(Policy, deny_wins_inside_a_tier_and_higher_tiers_decide_first) {
-  const auto both = policy_of({rule(kAllow, "mate:x", "doc:y"), rule(kDeny, "mate:x", "doc:y")});
-  EXPECT_FALSE(allowed({both}, "mate:x", "doc:y"));
-  EXPECT_TRUE(allowed({both, policy_of({rule(kAllow, "mate:x", "doc:y")}, 200)}, "mate:x", "doc:y"));
-}
-
-TEST(Policy, a_missing_attribute_denies_in_a_deny_rule_and_does_not_allow_in_an_allow_rule) {
-  const auto blocked = policy_of(
-      {rule(kAllow, "mate:x", "doc:y"), rule(kDeny, "mate:x", "doc:y", {{"context.blocked", true}})});
-  EXPECT_FALSE(allowed({blocked}, "mate:x", "doc:y"));
-  EXPECT_FALSE(allowed({blocked}, "mate:x", "doc:y", {{"context", {{"blocked", true}}}}));
-  EXPECT_TRUE(allowed({blocked}, "mate:x", "doc:y", {{"context", {{"blocked", false}}}}));
-  EXPECT_FALSE(
-      allowed({policy_of({rule(kAllow, "mate:x", "doc:y", {{"user.country", "US"}})})}, "mate:x", "doc:y"));
-}
-
-TEST(Policy, malformed_policies_are_refused_with_their_place) {
-  for (const auto* resource : {"", "a*b", "doc:y//z", "doc: y", "doc:\xd0\xb0"}) {
-    const auto valid = validate(policy_of({rule(kAllow, "mate:x", resource)}));
-    ASSERT_FALSE(valid) << resource;
-    EXPECT_EQ(valid.error().code, "policy.invalid");
-    EXPECT_NE(valid.error().detail.find("rules[0].resources[0]"), std::string::npos) << valid.error().detail;
-  }
-  EXPECT_FALSE(validate(policy_of({rule(kAllow, "mate:x", "doc:y", {{"country", "US"}})})));
 }
 
 class Tokens : public testing::Test {

@@ -166,7 +166,7 @@ std::string user_text(const Explanation& explanation) {
 
 }  // namespace
 
-Explanation explain(const Snapshot& snapshot, const Question& question) {
+Explanation explain_decision(const Snapshot& snapshot, const Question& question) {
   Scratch scratch;
   const auto answer = snapshot.answer(question, scratch);
   Explanation explanation;

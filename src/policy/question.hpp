@@ -19,16 +19,6 @@ struct Question {
   const boost::json::object* attributes = nullptr;  ///< `{"context":{…},"user":{…},"consent":{…},…}`
 };
 
-/// Why the answer is what it is.
-enum class Cause {
-  allowed,        ///< an allow rule holds, and no deny rule of its tier
-  explicit_deny,  ///< a deny rule holds
-  error_deny,     ///< a deny rule could not be evaluated
-  no_permit,      ///< no rule applies
-  error_permit,   ///< none applies, and an allow rule could not be evaluated
-};
-BOOST_DESCRIBE_ENUM(Cause, allowed, explicit_deny, error_deny, no_permit, error_permit)
-
 /// A rule that applied, or that could not be evaluated.
 struct Hit {
   std::uint32_t segment = 0, rule = 0;  ///< in the snapshot that answered

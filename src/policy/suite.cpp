@@ -192,7 +192,7 @@ Result<SuiteReport> run(const Suite& suite) {
     snapshot->for_each_in_scope(question, scratch, [&](const CompiledPolicy& policy, std::size_t index) {
       ++coverage[std::string(policy.id()) + "/" + std::to_string(index)].in_scope;
     });
-    auto differences = compare(one.expect, answer, explain(*snapshot, question));
+    auto differences = compare(one.expect, answer, explain_decision(*snapshot, question));
     const bool passed = differences.empty();
     ++(passed ? report.passed : report.failed);
     report.cases.push_back({one.name, passed, std::move(differences)});

@@ -14,10 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
-const Folders kPlatform{"base", "async",    "crypto", "json",    "nats",     "postgres",
-                        "http", "contract", "guard",  "replica", "platform", "cdc"};
-const Folders kSdk{"base", "async",    "crypto", "json",    "nats",
-                   "http", "contract", "guard",  "replica", "sdk/cpp"};
+const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "postgres", "http",
+                        "contract", "guard", "replica", "platform", "cdc",  "policy"};
+const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
+                   "contract", "guard", "replica", "sdk/cpp", "policy"};
 
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{

@@ -114,13 +114,62 @@ struct Reason {
 };
 BOOST_DESCRIBE_STRUCT(Reason, (), (policy_id, version, rule, effect, error))
 
+/// Why the answer is what it is.
+enum class Cause {
+  allowed,        ///< an allow rule holds, and no deny rule of its tier
+  explicit_deny,  ///< a deny rule holds
+  error_deny,     ///< a deny rule could not be evaluated
+  no_permit,      ///< no rule applies
+  error_permit,   ///< none applies, and an allow rule could not be evaluated
+};
+BOOST_DESCRIBE_ENUM(Cause, allowed, explicit_deny, error_deny, no_permit, error_permit)
+
 struct EvaluateReply {
   Decision decision = Decision::deny;
   std::vector<Reason> reasons;
   std::optional<boost::json::value> consent;  ///< the consent attributes that were used
   std::string decision_id;
+  Cause cause = Cause::no_permit;
+  std::vector<Obligation> obligations;      ///< who enforces an allow does all of them, or denies
+  std::vector<boost::json::value> outputs;  ///< of the rules that decided
+  std::optional<std::string> reason_user;   ///< what may be told to the person
 };
-BOOST_DESCRIBE_STRUCT(EvaluateReply, (), (decision, reasons, consent, decision_id))
+BOOST_DESCRIBE_STRUCT(EvaluateReply, (),
+                      (decision, reasons, consent, decision_id, cause, obligations, outputs, reason_user))
+
+/// A rule whose scope fits the question, and that did not decide.
+struct Overridden {
+  PolicyId policy_id;
+  std::uint64_t version = 0;
+  std::int64_t rule = 0;
+  RuleEffect effect = RuleEffect::deny;
+  std::string why;  ///< `lower tier`, `deny wins`, `condition false: user.country`, `attribute missing: …`
+};
+BOOST_DESCRIBE_STRUCT(Overridden, (), (policy_id, version, rule, effect, why))
+
+/// What the consent would have to say for the answer to become an allow. It was tried: with exactly this the
+/// same policies allow.
+struct ConsentNeed {
+  PolicyId policy_id;
+  std::uint64_t version = 0;
+  std::int64_t rule = 0;
+  std::map<std::string, boost::json::value> consent;  ///< `consent.granted` -> true
+};
+BOOST_DESCRIBE_STRUCT(ConsentNeed, (), (policy_id, version, rule, consent))
+
+struct Explanation {
+  Decision decision = Decision::deny;
+  Cause cause = Cause::no_permit;
+  std::vector<Reason> determining;
+  std::vector<Overridden> overridden;
+  std::vector<std::string> missing;  ///< attributes that rules in scope asked for and the request lacks
+  std::vector<ConsentNeed> consent_would_allow;
+  std::string reason_admin;  ///< names policies, rules and attributes
+  std::string reason_user;   ///< names none of them
+};
+BOOST_DESCRIBE_STRUCT(Explanation, (),
+                      (decision, cause, determining, overridden, missing, consent_would_allow, reason_admin,
+                       reason_user))
 
 struct SyncRequest {
   std::uint64_t policy_epoch = 0;
@@ -188,6 +237,15 @@ inline constexpr auto evaluate = operation<EvaluateRequest, EvaluateReply>({
     .summary = "Is this subject allowed this action on this resource, and which rules say so?",
     .example =
         R"({"subject":"mate:assistant","action":"call","resource":"mate:image-analyzer/image-analysis/analyze-image","context":{}})",
+});
+inline constexpr auto explain = operation<EvaluateRequest, Explanation>({
+    .subject = "intra365.policy.explain",
+    .http = {Method::post, "/v1/policies/explain"},
+    .access = Access::operator_,
+    .summary =
+        "Why is the answer what it is: rules that decided and that lost, what was missing, what consent "
+        "would change it.",
+    .example = R"({"subject":"mate:assistant","action":"read","resource":"user:alice/health-records"})",
 });
 inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .subject = "intra365.policy.sync",

@@ -1,23 +1,25 @@
 #include "services/policy/defaults.hpp"
 
+#include <algorithm>
+#include <cassert>
+
+#include "policy/suite.hpp"
+
+namespace intra365::documents {
+std::vector<std::pair<std::string, std::string>> policy();
+}
+
 namespace intra365::services::policy {
 
 std::vector<intra365::policy::Policy> default_policies() {
-  intra365::policy::Rule consented;
-  consented.effect = intra365::policy::RuleEffect::allow;
-  consented.subjects = {"mate:*", "user:*"};
-  consented.resources = {"mate:*/*"};
-  consented.actions = {"call"};
-  consented.conditions = {{"consent.granted", true}};
-
-  intra365::policy::Policy calls;
-  calls.policy_id = PolicyId::trusted("calls-with-consent");
-  calls.name = "Calls with consent";
-  calls.type = "mate-access";
-  calls.rules = {std::move(consented)};
-  calls.priority = 100;
-  calls.active = true;
-  return {std::move(calls)};
+  std::vector<intra365::policy::Policy> all;
+  for (const auto& [name, text] : documents::policy()) {
+    auto policies = intra365::policy::read_policies(
+        text, [](const std::string&) { return fail(intra365::errors::bad_policy); });
+    assert(policies && "the embedded policies are well-formed; defaults_test keeps it");
+    std::ranges::move(*policies, std::back_inserter(all));
+  }
+  return all;
 }
 
 }  // namespace intra365::services::policy

@@ -1,4 +1,4 @@
-// The policies a tenant begins with: what the conversation of two Mates needs, and nothing more.
+// The policies a tenant begins with: policies/*.yaml, as they stand in the tree.
 #pragma once
 #include <vector>
 
@@ -6,8 +6,8 @@
 
 namespace intra365::services::policy {
 
-/// One policy: Mates and people of the tenant may call a Mate where the person whose data it uses has
-/// consented. A call without consent, and everything else, is denied until the operator allows it.
+/// What the conversation of two Mates needs, and nothing more. Read from the files this program was built
+/// with; a test holds them to their own cases.
 std::vector<intra365::policy::Policy> default_policies();
 
 }  // namespace intra365::services::policy

@@ -3,7 +3,8 @@
 #include "contract/errors.hpp"
 #include "contract/operations/consent.hpp"
 #include "contract/subjects.hpp"
-#include "guard/policy_set.hpp"
+#include "policy/explain.hpp"
+#include "policy/request.hpp"
 #include "services/policy/store.hpp"
 
 namespace intra365::migrations {
@@ -32,10 +33,10 @@ class Policies final : public platform::Service {
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::create, *this, &Policies::create),  bind(wire::update, *this, &Policies::update),
-            bind(wire::delete_, *this, &Policies::remove), bind(wire::list, *this, &Policies::list),
-            bind(wire::get, *this, &Policies::get),        bind(wire::evaluate, *this, &Policies::evaluate),
-            bind(wire::sync, *this, &Policies::sync)};
+    return {bind(wire::create, *this, &Policies::create),   bind(wire::update, *this, &Policies::update),
+            bind(wire::delete_, *this, &Policies::remove),  bind(wire::list, *this, &Policies::list),
+            bind(wire::get, *this, &Policies::get),         bind(wire::evaluate, *this, &Policies::evaluate),
+            bind(wire::explain, *this, &Policies::explain), bind(wire::sync, *this, &Policies::sync)};
   }
 
  private:
@@ -43,7 +44,7 @@ class Policies final : public platform::Service {
     auto policy = request;
     policy.version = std::nullopt;
     if (!policy.policy_id) policy.policy_id = PolicyId::trusted(new_uuid());
-    CO_CHECK(guard::validate(policy));
+    CO_CHECK(wire::validate(policy));
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
     CO_TRY(auto reply,
            co_await store_.create(caller.tenant, std::move(policy), caller.subject(), caller.deadline));
@@ -53,7 +54,7 @@ class Policies final : public platform::Service {
 
   Task<wire::ChangeReply> update(const Caller& caller, const wire::Policy& request) {
     if (!request.policy_id) co_return fail(intra365::errors::missing_field, "'policyId' is missing");
-    CO_CHECK(guard::validate(request));
+    CO_CHECK(wire::validate(request));
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
     CO_TRY(auto reply, co_await store_.update(caller.tenant, request, caller.subject(), caller.deadline));
     co_await tell(caller, reply);
@@ -87,33 +88,58 @@ class Policies final : public platform::Service {
     co_return std::move(found.front());
   }
 
-  Task<wire::EvaluateReply> evaluate(const Caller& caller, const wire::EvaluateRequest& request) {
-    CO_TRY(const auto subject, guard::read_entity(request.subject, "subject"));
-    CO_TRY(const auto action, guard::read_action(request.action));
-    CO_TRY(const auto resource, guard::read_entity(request.resource, "resource"));
-    CO_TRY(auto attributes, guard::attributes_of(request, subject, resource));
-    if (const auto owner = owner_of(resource.text)) {
-      CO_CHECK(co_await add_person(caller, *owner, subject.text, attributes));
+  /// A question with everything that is known about it; owns what the engine's question views.
+  struct Asked {
+    std::string subject, action, resource;
+    boost::json::object attributes;
+    wire::Question question() const { return {subject, action, resource, &attributes}; }
+  };
+
+  Task<Asked> read(const Caller& caller, const wire::EvaluateRequest& request) {
+    CO_TRY(const auto subject, wire::read_entity(request.subject, "subject"));
+    Asked asked;
+    CO_TRY(asked.action, wire::read_action(request.action));
+    CO_TRY(const auto resource, wire::read_entity(request.resource, "resource"));
+    CO_TRY(asked.attributes, wire::attributes_of(request, subject, resource));
+    asked.subject = subject.text;
+    asked.resource = resource.text;
+    if (const auto owner = owner_of(asked.resource)) {
+      CO_CHECK(co_await add_person(caller, *owner, asked.subject, asked.attributes));
     }
     // A platform service that has asked the consent service itself may say what it heard.
     if (caller.is_service() && request.context.is_object()) {
       if (const auto* heard = request.context.get_object().if_contains("consent"))
-        attributes["consent"] = *heard;
+        asked.attributes["consent"] = *heard;
     }
-    CO_TRY(const auto set, co_await compiled(caller.tenant, caller.deadline));
-    guard::PolicyRequest question{subject.text, action, resource.text, &attributes};
-    const auto decision = set->evaluate(question);
+    caller.note->resource = asked.resource.substr(0, 256);
+    co_return asked;
+  }
+
+  Task<wire::EvaluateReply> evaluate(const Caller& caller, const wire::EvaluateRequest& request) {
+    CO_TRY(const auto asked, co_await read(caller, request));
+    CO_TRY(const auto known, co_await compiled(caller.tenant, caller.deadline));
+    auto answer = known.in_force->answer(asked.question(), scratch_);
 
     wire::EvaluateReply reply;
-    reply.decision = decision.decision;
-    reply.reasons = decision.reasons;
-    if (const auto* consent = attributes.if_contains("consent")) reply.consent = *consent;
+    reply.decision = answer.verdict.decision;
+    reply.cause = answer.verdict.cause;
+    reply.reasons = std::move(answer.reasons);
+    reply.obligations = std::move(answer.obligations);
+    reply.outputs = std::move(answer.outputs);
+    reply.reason_user = std::move(answer.reason_user);
+    if (const auto* consent = asked.attributes.if_contains("consent")) reply.consent = *consent;
     reply.decision_id = new_uuid();
-    caller.note->resource = resource.text.substr(0, 256);
-    if (!decision.allowed()) caller.note->refusal = intra365::errors::policy_denied.code;
-    CO_CHECK(co_await store_.record(caller.tenant, known_.at(caller.tenant).epoch, json::encode(request),
-                                    json::encode(reply), reply.decision_id, caller.deadline));
+    if (reply.decision == wire::Decision::deny) caller.note->refusal = intra365::errors::policy_denied.code;
+    CO_CHECK(co_await store_.record(caller.tenant, known.epoch, json::encode(request), json::encode(reply),
+                                    shadow_difference(known, asked, reply), reply.decision_id,
+                                    caller.deadline));
     co_return reply;
+  }
+
+  Task<wire::Explanation> explain(const Caller& caller, const wire::EvaluateRequest& request) {
+    CO_TRY(const auto asked, co_await read(caller, request));
+    CO_TRY(const auto known, co_await compiled(caller.tenant, caller.deadline));
+    co_return wire::explain_decision(*known.in_force, asked.question());
   }
 
   Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
@@ -121,9 +147,10 @@ class Policies final : public platform::Service {
     CO_TRY(reply.policy_epoch, co_await store_.epoch(caller.tenant, caller.deadline));
     if (reply.policy_epoch != 0 && reply.policy_epoch == request.policy_epoch) co_return reply;
     CO_CHECK(co_await store_.add_defaults(caller.tenant, caller.deadline));
-    CO_TRY(auto set, co_await store_.active_set(caller.tenant, caller.deadline));
+    CO_TRY(auto set, co_await store_.set_in_use(caller.tenant, caller.deadline));
     reply.policy_epoch = set.epoch;
     reply.changed = true;
+    std::erase_if(set.policies, [](const auto& one) { return wire::status_of(one) != wire::Status::active; });
     reply.policies = std::move(set.policies);
     co_return reply;
   }
@@ -158,17 +185,44 @@ class Policies final : public platform::Service {
     co_return Result<void>{};
   }
 
+  struct Known {
+    std::uint64_t epoch = 0;
+    wire::Snapshot::Pointer in_force;
+    wire::Snapshot::Pointer with_shadow;  ///< none when no policy is in shadow
+  };
+
   /// The tenant's compiled set; compiled again only when its epoch has moved.
-  Task<std::shared_ptr<const guard::PolicySet>> compiled(TenantId tenant, SteadyTime deadline) {
+  Task<Known> compiled(TenantId tenant, SteadyTime deadline) {
     CO_TRY(const auto epoch, co_await store_.epoch(tenant, deadline));
     if (const auto known = known_.find(tenant);
         epoch != 0 && known != known_.end() && known->second.epoch == epoch)
-      co_return known->second.set;
+      co_return known->second;
     CO_CHECK(co_await store_.add_defaults(tenant, deadline));
-    CO_TRY(const auto stored, co_await store_.active_set(tenant, deadline));
-    CO_TRY(auto set, guard::PolicySet::compile(stored.policies));
-    known_.insert_or_assign(tenant, Known{stored.epoch, set});
-    co_return set;
+    CO_TRY(const auto stored, co_await store_.set_in_use(tenant, deadline));
+    Known known;
+    known.epoch = stored.epoch;
+    CO_TRY(known.in_force, wire::Snapshot::compile(stored.policies));
+    const bool has_shadow = std::ranges::any_of(
+        stored.policies, [](const auto& one) { return wire::status_of(one) == wire::Status::shadow; });
+    if (has_shadow) {
+      CO_TRY(known.with_shadow, wire::Snapshot::compile(stored.policies, wire::Include::active_and_shadow));
+    }
+    known_.insert_or_assign(tenant, known);
+    co_return known;
+  }
+
+  /// What the answer would be if the shadow policies were active, where it would be another one.
+  std::optional<std::string> shadow_difference(const Known& known, const Asked& asked,
+                                               const wire::EvaluateReply& reply) {
+    if (known.with_shadow == nullptr) return std::nullopt;
+    const auto answer = known.with_shadow->answer(asked.question(), scratch_);
+    if (answer.verdict.decision == reply.decision) return std::nullopt;
+    wire::EvaluateReply would;
+    would.decision = answer.verdict.decision;
+    would.cause = answer.verdict.cause;
+    would.reasons = answer.reasons;
+    would.decision_id = reply.decision_id;
+    return json::encode(would);
   }
 
   asio::awaitable<void> tell(const Caller& caller, wire::ChangeReply change) {
@@ -181,15 +235,11 @@ class Policies final : public platform::Service {
     }
   }
 
-  struct Known {
-    std::uint64_t epoch = 0;
-    std::shared_ptr<const guard::PolicySet> set;
-  };
-
   platform::Environment& environment_;
   Store store_;
   platform::ServiceClient services_;
   std::unordered_map<TenantId, Known> known_;
+  wire::Scratch scratch_;
 };
 
 }  // namespace

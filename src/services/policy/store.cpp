@@ -1,5 +1,6 @@
 #include "services/policy/store.hpp"
 
+#include "policy/compiled.hpp"
 #include "services/policy/defaults.hpp"
 
 namespace intra365::services::policy {
@@ -11,15 +12,16 @@ using postgres::Statement;
 
 constexpr Query policy_insert{"policy_insert",
                               "insert into intra365.policies (tenant_id, policy_id, name, type, rules, "
-                              "priority, active, version, updated_by)"
-                              " values ($1, $2, $3, $4, $5::jsonb, $6, $7,"
+                              "priority, active, status, scope, guardrail, description, updated_by, version)"
+                              " values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11, $12,"
                               "  (select coalesce(max(version), 0) + 1 from intra365.policy_versions where "
-                              "tenant_id = $1 and policy_id = $2), $8) returning version"};
+                              "tenant_id = $1 and policy_id = $2)) returning version"};
 constexpr Query policy_update{
     "policy_update",
     "update intra365.policies set name = $3, type = $4, rules = $5::jsonb, priority = $6, active = $7, "
-    "version = version + 1, updated_at = now(), updated_by = $8"
-    " where tenant_id = $1 and policy_id = $2 and ($9::bigint is null or version = $9) returning version"};
+    "status = $8, scope = $9, guardrail = $10, description = $11, updated_by = $12, version = version + 1, "
+    "updated_at = now()"
+    " where tenant_id = $1 and policy_id = $2 and ($13::bigint is null or version = $13) returning version"};
 constexpr Query policy_delete{
     "policy_delete",
     "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
@@ -36,17 +38,19 @@ constexpr Query epoch_get{"policy_epoch",
                           "select epoch as version from intra365.policy_epochs where tenant_id = $1"};
 constexpr Query policy_list{
     "policy_list",
-    "select policy_id, name, type, rules, priority, active, version from intra365.policies where tenant_id = "
-    "$1"
+    "select policy_id, name, type, rules, priority, active, version, status, scope, guardrail, description"
+    " from intra365.policies where tenant_id = $1"
     " and ($2::text is null or policy_id = $2) and policy_id > $3 order by policy_id limit $4"};
-constexpr Query policy_active{"policy_active",
-                              "select policy_id, name, type, rules, priority, active, version from "
-                              "intra365.policies where tenant_id = $1 and active order by policy_id"};
+constexpr Query policy_in_use{
+    "policy_in_use",
+    "select policy_id, name, type, rules, priority, active, version, status, scope, guardrail, description"
+    " from intra365.policies where tenant_id = $1 and status in ('active', 'shadow') order by policy_id"};
 constexpr Query user_facts{
     "policy_user_facts", "select country, profile from intra365.users where tenant_id = $1 and user_id = $2"};
 constexpr Query evaluation_insert{"policy_evaluation_insert",
                                   "insert into intra365.policy_evaluations (tenant_id, decision_id, "
-                                  "policy_epoch, request, reply) values ($1, $2, $3, $4::jsonb, $5::jsonb)"};
+                                  "policy_epoch, request, reply, shadow) values ($1, $2, $3, $4::jsonb, "
+                                  "$5::jsonb, $6::jsonb)"};
 
 struct VersionRow {
   std::uint64_t version = 0;
@@ -60,8 +64,14 @@ struct PolicyRow {
   std::int64_t priority = 0;
   bool active = false;
   std::uint64_t version = 0;
+  wire::Status status = wire::Status::active;
+  wire::PolicyScope scope = wire::PolicyScope::tenant;
+  bool guardrail = false;
+  std::optional<std::string> description;
 };
-BOOST_DESCRIBE_STRUCT(PolicyRow, (), (policy_id, name, type, rules, priority, active, version))
+BOOST_DESCRIBE_STRUCT(PolicyRow, (),
+                      (policy_id, name, type, rules, priority, active, version, status, scope, guardrail,
+                       description))
 
 struct RulesHolder {
   std::vector<wire::Rule> rules;
@@ -77,8 +87,18 @@ Result<std::vector<wire::Policy>> policies_of(const postgres::Rows& rows) {
   std::vector<wire::Policy> policies;
   for (auto& row : listed) {
     TRY(auto holder, json::from_value<RulesHolder>(boost::json::object{{"rules", row.rules}}));
-    policies.push_back(
-        {row.policy_id, row.name, row.type, std::move(holder.rules), row.priority, row.active, row.version});
+    auto& policy = policies.emplace_back();
+    policy.policy_id = row.policy_id;
+    policy.name = std::move(row.name);
+    policy.type = std::move(row.type);
+    policy.rules = std::move(holder.rules);
+    policy.priority = row.priority;
+    policy.active = row.active;
+    policy.version = row.version;
+    policy.status = row.status;
+    policy.scope = row.scope;
+    policy.guardrail = row.guardrail;
+    policy.description = std::move(row.description);
   }
   return policies;
 }
@@ -88,10 +108,14 @@ Result<std::uint64_t> version_of(const postgres::Rows& rows) {
   return row ? row->version : 0;
 }
 
-postgres::Parameters insert_parameters(const TenantId& tenant, const wire::Policy& policy,
-                                       const std::string& actor) {
+/// The first twelve parameters of policy_insert and policy_update.
+postgres::Parameters parameters_of(const TenantId& tenant, const wire::Policy& policy,
+                                   const std::string& actor) {
+  const auto status = wire::status_of(policy);
   return postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy),
-                        policy.priority.value_or(100), policy.active.value_or(true), actor);
+                        policy.priority.value_or(100), status == wire::Status::active, status,
+                        policy.scope.value_or(wire::PolicyScope::tenant), policy.guardrail.value_or(false),
+                        policy.description, actor);
 }
 
 /// The version's document and the tenant's new epoch, in the transaction that changed the policy.
@@ -112,7 +136,7 @@ Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std:
                                       SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  const auto inserted = co_await transaction.query(policy_insert, insert_parameters(tenant, policy, actor));
+  const auto inserted = co_await transaction.query(policy_insert, parameters_of(tenant, policy, actor));
   if (!inserted && inserted.error().is(postgres::errors::unique_violation))
     co_return fail(errors::policy_exists);
   if (!inserted) co_return fail(inserted.error());
@@ -124,9 +148,11 @@ Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std:
                                       SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
-  auto parameters =
-      postgres::bind(tenant, *policy.policy_id, policy.name, policy.type, rules_json(policy),
-                     policy.priority.value_or(100), policy.active.value_or(true), actor, policy.version);
+  auto parameters = parameters_of(tenant, policy, actor);
+  if (policy.version)
+    parameters.add_text(std::to_string(*policy.version));
+  else
+    parameters.add(nullptr);
   CO_TRY(const auto updated, co_await transaction.query(policy_update, std::move(parameters)));
   if (updated.empty()) {
     CO_CHECK(co_await transaction.rollback());
@@ -157,7 +183,7 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
     co_return Result<void>{};  // the set has a history: what it is now is the operator's will
   for (auto& policy : default_policies()) {
     CO_TRY(const auto inserted,
-           co_await transaction.query(policy_insert, insert_parameters(tenant, policy, "system")));
+           co_await transaction.query(policy_insert, parameters_of(tenant, policy, "system")));
     CO_TRY(policy.version, version_of(inserted));
     auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
                                     json::to_value(policy), std::string("system"));
@@ -166,10 +192,10 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
   co_return co_await transaction.commit();
 }
 
-Task<Store::Set> Store::active_set(TenantId tenant, SteadyTime deadline) {
+Task<Store::Set> Store::set_in_use(TenantId tenant, SteadyTime deadline) {
   std::vector<Statement> statements;
   statements.push_back({epoch_get, postgres::bind(tenant)});
-  statements.push_back({policy_active, postgres::bind(tenant)});
+  statements.push_back({policy_in_use, postgres::bind(tenant)});
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
   Set set;
@@ -200,10 +226,11 @@ Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyT
 }
 
 Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
-                     std::string decision_id, SteadyTime deadline) {
+                     std::optional<std::string> shadow, std::string decision_id, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_CHECK(co_await database_.query(scope, evaluation_insert,
-                                    postgres::bind(tenant, decision_id, epoch, request, reply), deadline));
+                                    postgres::bind(tenant, decision_id, epoch, request, reply, shadow),
+                                    deadline));
   co_return Result<void>{};
 }
 

@@ -38,13 +38,14 @@ class Store {
     std::uint64_t epoch = 0;
     std::vector<intra365::policy::Policy> policies;
   };
-  Task<Set> active_set(TenantId tenant, SteadyTime deadline);
+  /// What is in force, and what is evaluated beside it in shadow.
+  Task<Set> set_in_use(TenantId tenant, SteadyTime deadline);
   Task<std::uint64_t> epoch(TenantId tenant, SteadyTime deadline);
   Task<std::vector<intra365::policy::Policy>> list(TenantId tenant, std::optional<PolicyId> only,
                                                    std::string after, int limit, SteadyTime deadline);
   Task<std::optional<UserFacts>> user(TenantId tenant, UserId user, SteadyTime deadline);
   Task<> record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
-                std::string decision_id, SteadyTime deadline);
+                std::optional<std::string> shadow, std::string decision_id, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;
