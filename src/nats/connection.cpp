@@ -1,6 +1,9 @@
 // The public surface of a connection and of its subscriptions.
 #include "nats/connection.hpp"
 
+#include <algorithm>
+#include <random>
+
 #include "base/ids.hpp"
 #include "nats/impl.hpp"
 
@@ -30,6 +33,10 @@ Connection::Impl::Impl(asio::any_io_executor executor, Options options)
       requests_(options_.max_requests_in_flight, std::chrono::steady_clock::now()),
       deadline_timer_(executor_) {
   subs_.resize(2);
+  if (options_.randomize_urls) {
+    std::minstd_rand random(std::random_device{}());
+    std::shuffle(options_.urls.begin(), options_.urls.end(), random);
+  }
   inbox_ = options_.inbox_prefix + "." + random_token(kInboxRandomChars) + ".";
   inbox_prefix_size_ = inbox_.size();
   inbox_.resize(inbox_prefix_size_ + RequestTable::kTokenChars);
@@ -105,6 +112,8 @@ void Connection::Impl::close() {
   abandon();
   state_ = State::closed;
   if (const auto link = std::exchange(link_, nullptr)) link->shut();
+  if (!held_.empty()) report("lost", std::to_string(held_.size()) + " bytes that were held");
+  held_.clear();
   ping_timer_.cancel();
   deadline_timer_.cancel();
   const Error reason(errors::closed);
@@ -145,7 +154,8 @@ Result<void> Connection::publish(std::string_view subject, std::string_view payl
 
 Result<void> Connection::can_publish(std::string_view subject, std::string_view payload,
                                      const HeaderBlock& headers) const {
-  return impl_->check_publish(subject, {}, headers.text(), payload);
+  CHECK(impl_->check_message(subject, {}, headers.text(), payload));
+  return impl_->check_room(headers.text().size() + payload.size());
 }
 
 Result<Subscription> Connection::subscribe(std::string_view subject, Handler handler,
@@ -157,6 +167,21 @@ Result<Subscription> Connection::subscribe(std::string_view subject, Handler han
   return subscription;
 }
 
+Task<std::chrono::nanoseconds> Connection::round_trip(SteadyTime deadline) {
+  return [](std::shared_ptr<Impl> impl, SteadyTime deadline) -> Task<std::chrono::nanoseconds> {
+    const auto sent = std::chrono::steady_clock::now();
+    CO_CHECK(co_await Impl::flush(impl, deadline));
+    co_return std::chrono::steady_clock::now() - sent;
+  }(impl_, deadline);
+}
+
+const std::string& Connection::url() const {
+  return impl_->url_;
+}
+std::size_t Connection::pending_bytes() const {
+  const auto& link = impl_->link_;
+  return impl_->held_.size() + (link ? link->pending.size() + link->out.size() : 0);
+}
 bool Connection::connected() const {
   return impl_->link_ != nullptr;
 }
@@ -200,6 +225,12 @@ Task<> Subscription::drain() {
   const auto impl = std::static_pointer_cast<Connection::Impl>(impl_.lock());
   if (id == 0 || !impl) return [](Result<void> done) -> Task<> { co_return done; }(Result<void>{});
   return Connection::Impl::drain_subscription(impl, id);
+}
+
+std::uint64_t Subscription::delivered() const {
+  const auto impl = std::static_pointer_cast<Connection::Impl>(impl_.lock());
+  const auto* const sub = impl && id_ != 0 ? impl->find(id_) : nullptr;
+  return sub ? sub->delivered : 0;
 }
 
 void Subscription::unsubscribe_after(std::uint64_t count) {

@@ -33,31 +33,47 @@ struct TlsOptions {
   std::string server_name;                 ///< empty: the host of the URL
 };
 
+/// What `publish` does while the connection is being re-established.
+enum class WhileDisconnected : std::uint8_t {
+  fail,  ///< `nats.disconnected`: the caller knows at once
+  hold,  ///< keeps up to `max_held_bytes` and sends them, in order, when connected again; then
+         ///< nats.buffer_full
+};
+
 struct Options {
   std::vector<std::string> urls = {"nats://127.0.0.1:4222"};  ///< nats:// or tls://, host:port
+  /// Tries the servers in random order, so that clients spread over a cluster.
+  bool randomize_urls = true;
+  /// Tries the servers that the cluster names, too, behind those configured.
+  bool use_discovered = true;
   std::string name = "intra365";
   /// Asked before every attempt, so that an expiring credential can be renewed. A failure counts as a
   /// failed attempt and is retried; it never ends the connection.
   std::function<Task<Credentials>()> credentials;
   TlsOptions tls;
   std::string inbox_prefix = "_INBOX";
-  std::chrono::milliseconds connect_timeout{5000};
+  /// Of one attempt, login included; longer than a server waits for its auth callout.
+  std::chrono::milliseconds connect_timeout{8000};
   std::chrono::milliseconds ping_interval{20000};
   int max_pings_out = 2;
   std::chrono::milliseconds reconnect_wait{50};        ///< first pause; doubles with full jitter …
   std::chrono::milliseconds reconnect_wait_max{2000};  ///< … up to this
   bool reconnect = true;
+  WhileDisconnected while_disconnected = WhileDisconnected::fail;
+  std::size_t max_held_bytes = 8u << 20;
   std::size_t max_pending_bytes = 8u << 20;   ///< written but not yet taken by the socket
   std::size_t max_line_bytes = 64u << 10;     ///< longest control line (INFO)
   std::size_t max_message_bytes = 64u << 20;  ///< largest HMSG/MSG accepted whatever the server says
   std::size_t max_requests_in_flight = 65536;
   bool no_echo = false;
-  /// What happened: connected, disconnected, reconnected, error text of -ERR. For logs and metrics.
+  /// What happened: connected, disconnected, reconnected, failed, lame_duck, discovered, slow_consumer, lost,
+  /// closed, error (a text of the server's). For logs and metrics.
   std::function<void(std::string_view event, std::string_view detail)> on_event;
 };
 
 struct Statistics {
   std::uint64_t in_messages = 0, in_bytes = 0, out_messages = 0, out_bytes = 0, reconnects = 0, dropped = 0;
+  std::uint64_t connect_attempts = 0, server_errors = 0;
 };
 
 /// What the server said of itself in INFO.
@@ -88,6 +104,8 @@ class Subscription {
   /// False for an empty handle: never subscribed, moved from, or unsubscribed through it.
   explicit operator bool() const { return id_ != 0; }
   std::uint64_t id() const { return id_; }
+  /// Messages handed over so far.
+  std::uint64_t delivered() const;
 
  private:
   friend class Connection;
@@ -107,7 +125,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Connects and keeps connected from then on. Fails when the first connection cannot be made by `deadline`.
+  /// Connects and keeps connected from then on. Fails when the first connection cannot be made by `deadline`,
+  /// at once when the server refuses the credentials, when they or a URL are malformed, and when TLS does not
+  /// hold; it may be called again then. While the connection is being re-established, waits for that.
   Task<> connect(SteadyTime deadline);
 
   /// Queues a message; it leaves with this loop turn. Payload and headers are copied once, into the write
@@ -140,11 +160,17 @@ class Connection {
 
   /// Everything published before is at the server when this returns (PING/PONG round trip).
   Task<> flush(SteadyTime deadline);
+  /// How long a PING takes to come back as PONG, behind everything that is waiting to be sent.
+  Task<std::chrono::nanoseconds> round_trip(SteadyTime deadline);
   /// Unsubscribes everything, delivers what is under way, flushes, closes.
   Task<> drain(SteadyTime deadline);
   void close();
 
   bool connected() const;
+  /// Of the server we are connected to, or were last.
+  const std::string& url() const;
+  /// What is waiting to be sent, held while disconnected or not yet taken by the socket.
+  std::size_t pending_bytes() const;
   const ServerInfo& server() const;
   const Statistics& statistics() const;
   /// A subject of our inbox that nobody else can guess.

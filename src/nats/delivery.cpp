@@ -73,8 +73,15 @@ void Connection::Impl::on_event(const std::shared_ptr<Link>& link, const protoco
       return;
     case EventKind::info: {
       const bool was_lame = server_.lame_duck;
+      const auto known = server_.connect_urls.size();
       if (auto taken = take_info(event.text); !taken) return disconnect(link, std::move(taken).error());
-      if (server_.lame_duck && !was_lame) report("lame_duck", server_.server_name);
+      if (server_.connect_urls.size() > known)
+        report("discovered", std::to_string(server_.connect_urls.size()) + " servers");
+      if (server_.lame_duck && !was_lame) {
+        // It closes its connections one by one; we stay until then, and come back elsewhere.
+        lame_url_ = url_;
+        report("lame_duck", server_.server_name);
+      }
       return;
     }
     case EventKind::error:
@@ -109,6 +116,7 @@ void Connection::Impl::on_message(const MessageView& message) {
 }
 
 void Connection::Impl::on_server_error(std::string_view text) {
+  ++statistics_.server_errors;
   if (text.starts_with("Permissions Violation for Publish")) {
     const auto subject = quoted_part(text);
     auto done = text.starts_with("Permissions Violation for Publish to") ? requests_.take_by_subject(subject)

@@ -21,6 +21,10 @@ inline constexpr ErrorCode too_large{ErrorKind::invalid, "nats.too_large",
 inline constexpr ErrorCode bad_subject{
     ErrorKind::invalid, "nats.bad_subject",
     "A subject must be tokens without white space, joined by single dots."};
+inline constexpr ErrorCode no_credentials{ErrorKind::invalid, "nats.no_credentials",
+                                          "The credentials to log in with cannot be read."};
+inline constexpr ErrorCode bad_url{ErrorKind::invalid, "nats.bad_url",
+                                   "A NATS URL must look like nats://host:4222 or tls://host:4222."};
 inline constexpr ErrorCode buffer_full{ErrorKind::exhausted, "nats.buffer_full",
                                        "More is waiting to be sent than the connection may hold."};
 inline constexpr ErrorCode too_many_requests{ErrorKind::exhausted, "nats.too_many_requests",

@@ -62,10 +62,14 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   void abandon();
   static asio::awaitable<void> run(std::shared_ptr<Impl> self,
                                    std::shared_ptr<asio::cancellation_signal> stop);
-  static Task<std::shared_ptr<Link>> attempt(std::shared_ptr<Impl> self, std::string url);
+  struct Candidate {
+    std::string url;
+    bool discovered = false;  ///< named by a server, by its address
+  };
+  static Task<std::shared_ptr<Link>> attempt(std::shared_ptr<Impl> self, Candidate candidate);
   static Task<> log_in(std::shared_ptr<Impl> self, std::shared_ptr<Link> link, Endpoint endpoint,
                        Credentials credentials);
-  std::vector<std::string> candidates() const;
+  std::vector<Candidate> candidates() const;
   void activate(std::shared_ptr<Link> link);
   void disconnect(const std::shared_ptr<Link>& link, Error reason);
   Result<void> take_info(std::string_view json);
@@ -86,6 +90,14 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   void resubscribe();
 
   // writer.cpp
+  Result<void> check_message(std::string_view subject, std::string_view reply, std::string_view headers,
+                             std::string_view payload) const;
+  Result<void> hold(std::string_view subject, std::string_view reply, std::string_view headers,
+                    std::string_view payload);
+  bool holds() const {
+    return state_ == State::reconnecting && options_.while_disconnected == WhileDisconnected::hold;
+  }
+  Result<void> check_room(std::size_t bytes) const;
   Result<void> publish(std::string_view subject, std::string_view reply, std::string_view headers,
                        std::string_view payload);
   Result<void> check_publish(std::string_view subject, std::string_view reply, std::string_view headers,
@@ -119,6 +131,9 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   Statistics statistics_;
   std::shared_ptr<Link> link_;  ///< set while connected, and only then
   std::optional<Error> last_error_;
+  std::string url_;       ///< of the server we are, or were last, connected to
+  std::string lame_url_;  ///< of a server that is about to stop: tried last
+  Buffer held_;           ///< published while there was no connection
 
   std::shared_ptr<asio::cancellation_signal> stop_;  ///< ends the running session coroutine
   asio::steady_timer down_;                          ///< cancelled when the link is lost

@@ -25,9 +25,13 @@ struct AsyncPublisher::State {
   static Task<> wait(std::shared_ptr<State> self, SteadyTime deadline) {
     asio::steady_timer timer(self->executor, deadline);
     const auto at = self->waiting.insert(self->waiting.end(), &timer);
+    struct Leave {
+      State& state;
+      std::list<asio::steady_timer*>::iterator at;
+      ~Leave() { state.waiting.erase(at); }
+    } const leave{*self, at};
     boost::system::error_code error;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-    self->waiting.erase(at);
     if (!error) co_return fail(errors::timeout);
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) co_return fail(intra365::errors::cancelled);
@@ -49,6 +53,8 @@ Result<void> AsyncPublisher::try_publish(std::string_view subject, std::string_v
                                          const HeaderBlock& headers, Done done) {
   if (state_->in_flight >= state_->limit) return fail(errors::window_full);
   auto& connection = jetstream_.connection();
+  // An acknowledgement needs a connection; holding messages for later is for plain publishing.
+  if (!connection.connected()) return fail(errors::disconnected);
   CHECK(connection.can_publish(subject, payload, headers));
   ++state_->in_flight;
   connection.async_request(subject, payload, headers, std::chrono::steady_clock::now() + jetstream_.timeout(),

@@ -61,6 +61,7 @@ struct KeyWatchOptions {
 /// Follows a bucket entry by entry. Owned by one shard; the bucket's `jetstream` must outlive it.
 class KeyWatcher {
  public:
+  KeyWatcher() = default;  ///< to be assigned to
   /// The next entry; nothing, once, when what was there at the start has been told, for an empty bucket too.
   /// Recovers by itself; otherwise as OrderedConsumer::next.
   Task<std::optional<Entry>> next(SteadyTime deadline);
@@ -72,7 +73,7 @@ class KeyWatcher {
       : consumer_(std::move(consumer)), prefix_(std::move(prefix)), ignore_deletes_(ignore_deletes) {}
   std::unique_ptr<OrderedConsumer> consumer_;
   std::string prefix_;
-  bool ignore_deletes_;
+  bool ignore_deletes_ = false;
 };
 
 /// True for `[A-Za-z0-9/_=.-]{1,512}` without an empty token.

@@ -11,12 +11,6 @@ namespace {
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-bool is_address(const std::string& host) {
-  error_code error;
-  asio::ip::make_address(host, error);
-  return !error;
-}
-
 Result<void> load_certificates(asio::ssl::context& context, const TlsOptions& options) {
   const auto load = [](std::string_view what, const std::string& file, error_code error) -> Result<void> {
     if (!error) return {};
@@ -44,9 +38,15 @@ Error login_failure(const error_code& error) {
 
 }  // namespace
 
+bool is_address(const std::string& host) {
+  error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
+}
+
 Result<Endpoint> Endpoint::parse(std::string_view url) {
   const auto bad = [&] {
-    return fail(errors::disconnected, "a NATS URL must look like nats://host:4222 or tls://host:4222");
+    return fail(errors::bad_url, "a NATS URL must look like nats://host:4222 or tls://host:4222");
   };
   Endpoint endpoint;
   if (const auto scheme = url.find("://"); scheme != std::string_view::npos) {
@@ -65,6 +65,7 @@ Result<Endpoint> Endpoint::parse(std::string_view url) {
     if (host_end != std::string_view::npos && url[host_end] != ':') return bad();
   } else {
     endpoint.host = url.substr(0, host_end);
+    if (endpoint.host.find(':') != std::string::npos) return bad();
   }
   endpoint.port = host_end == std::string_view::npos ? "4222" : std::string(url.substr(host_end + 1));
   if (endpoint.host.empty() || endpoint.port.empty() ||

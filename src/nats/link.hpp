@@ -17,9 +17,14 @@ namespace intra365::nats {
 struct Endpoint {
   std::string host, port;
   bool tls = false;
+  std::string tls_name;  ///< whom the certificate must name, where that is not the host
+  const std::string& verified_name() const { return tls_name.empty() ? host : tls_name; }
   /// A missing scheme is nats, a missing port 4222; IPv6 addresses stand in brackets.
   static Result<Endpoint> parse(std::string_view url);
 };
+
+/// True for an IPv4 or IPv6 address.
+bool is_address(const std::string& host);
 
 struct Link {
   Link(asio::any_io_executor executor, protocol::Limits limits)

@@ -54,7 +54,7 @@ struct ObjectInfo {
 /// Reads one object from front to back.
 class ObjectReader {
  public:
-  ObjectReader(ObjectReader&&) noexcept = default;
+  ObjectReader() = default;  ///< to be assigned to
   /// Of the object itself, where a link was followed.
   const ObjectInfo& info() const { return info_; }
   /// The next piece of the value, nothing at its end. Fails with object.corrupt when size or digest are not
@@ -72,6 +72,7 @@ class ObjectReader {
 /// Tells of changed objects.
 class ObjectWatcher {
  public:
+  ObjectWatcher() = default;  ///< to be assigned to
   /// The next object that was put, changed or deleted; nothing, once, when the objects that were there have
   /// been told. Otherwise as OrderedConsumer::next.
   Task<std::optional<ObjectInfo>> next(SteadyTime deadline);

@@ -8,12 +8,43 @@ namespace intra365::nats {
 
 /// Shared with the subscription's handler and with the coroutine that waits: any of them may go first.
 struct MessageQueue::State {
-  State(const asio::any_io_executor& executor, std::size_t limit)
-      : limit(limit), arrived(executor, SteadyTime::max()) {}
-  std::size_t limit, dropped = 0;
+  State(const asio::any_io_executor& executor, std::size_t limit, std::size_t max_bytes)
+      : limit(limit), max_bytes(max_bytes), arrived(executor, SteadyTime::max()) {}
+  std::size_t limit, max_bytes;
+  QueueStatistics statistics;
+  std::function<void(const QueueStatistics&)> on_slow;
+  bool slow = false;
   std::deque<Message> messages;
   asio::steady_timer arrived;  ///< cancelled when there is something to look at
   bool stopped = false, reconnected = false;
+
+  static std::size_t size_of(const MessageView& view) {
+    return view.payload.size() + view.headers.block().size();
+  }
+  /// False when there is no room.
+  bool add(const MessageView& view) {
+    const auto bytes = size_of(view);
+    // One message always fits, however large.
+    if (messages.size() >= limit || (!messages.empty() && statistics.pending_bytes + bytes > max_bytes)) {
+      ++statistics.dropped;
+      return false;
+    }
+    messages.emplace_back(view);
+    ++statistics.received;
+    statistics.pending = messages.size();
+    statistics.pending_bytes += bytes;
+    statistics.max_pending = std::max(statistics.max_pending, statistics.pending);
+    statistics.max_pending_bytes = std::max(statistics.max_pending_bytes, statistics.pending_bytes);
+    return true;
+  }
+  Message take() {
+    auto message = std::move(messages.front());
+    messages.pop_front();
+    statistics.pending = messages.size();
+    statistics.pending_bytes -= size_of(message.view());
+    if (slow && messages.size() < limit / 2 + 1 && statistics.pending_bytes < max_bytes / 2 + 1) slow = false;
+    return message;
+  }
 
   void stop() {
     stopped = true;
@@ -21,8 +52,12 @@ struct MessageQueue::State {
   }
 };
 
-MessageQueue::MessageQueue(Connection& connection, std::size_t limit)
-    : connection_(&connection), state_(std::make_shared<State>(connection.executor(), limit)) {}
+MessageQueue::MessageQueue(Connection& connection, std::size_t limit, std::size_t max_bytes)
+    : connection_(&connection), state_(std::make_shared<State>(connection.executor(), limit, max_bytes)) {}
+
+void MessageQueue::on_slow(std::function<void(const QueueStatistics&)> slow) {
+  state_->on_slow = std::move(slow);
+}
 
 MessageQueue::~MessageQueue() {
   if (state_) stop();
@@ -38,12 +73,13 @@ Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view 
       if (state) state->stop();
     }
     void operator()(const MessageView& message) {
-      if (state->messages.size() >= state->limit) {
-        if (++state->dropped == 1) impl->report("slow_consumer", message.subject);
+      if (!state->add(message)) {
         ++impl->statistics_.dropped;
+        if (std::exchange(state->slow, true)) return;
+        impl->report("slow_consumer", message.subject);
+        if (state->on_slow) state->on_slow(state->statistics);
         return;
       }
-      state->messages.emplace_back(message);
       if (state->messages.size() == 1) state->arrived.cancel();
     }
     std::shared_ptr<State> state;
@@ -63,9 +99,7 @@ Result<void> MessageQueue::subscribe(std::string_view subject, std::string_view 
 
 std::optional<Message> MessageQueue::try_next() {
   if (state_->messages.empty()) return std::nullopt;
-  auto message = std::move(state_->messages.front());
-  state_->messages.pop_front();
-  return message;
+  return state_->take();
 }
 
 Task<Message> MessageQueue::next(SteadyTime deadline) {
@@ -85,9 +119,7 @@ Task<Message> MessageQueue::take(std::shared_ptr<State> state, SteadyTime deadli
     if (cancellation.cancelled() != asio::cancellation_type::none)
       co_return fail(intra365::errors::cancelled);
   }
-  auto message = std::move(state->messages.front());
-  state->messages.pop_front();
-  co_return message;
+  co_return state->take();
 }
 
 void MessageQueue::stop() {
@@ -95,8 +127,11 @@ void MessageQueue::stop() {
   state_->stop();
 }
 
+QueueStatistics MessageQueue::statistics() const {
+  return state_->statistics;
+}
 std::size_t MessageQueue::dropped() const {
-  return state_->dropped;
+  return state_->statistics.dropped;
 }
 std::size_t MessageQueue::size() const {
   return state_->messages.size();

@@ -1,5 +1,6 @@
 // A bounded queue between a subscription and one coroutine that takes messages in order.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -7,11 +8,22 @@
 
 namespace intra365::nats {
 
+/// What a queue has seen.
+struct QueueStatistics {
+  std::uint64_t received = 0, dropped = 0;
+  std::size_t pending = 0, pending_bytes = 0;          ///< waiting to be taken
+  std::size_t max_pending = 0, max_pending_bytes = 0;  ///< at the worst moment
+};
+
 /// Owned by one shard. When full, the newest message is dropped and counted: the slow consumer is visible
-/// in `dropped()` and in the connection's statistics.
+/// in `statistics()`, in the connection's `dropped` and `slow_consumer` event, and to `on_slow`.
 class MessageQueue {
  public:
-  MessageQueue(Connection& connection, std::size_t limit);
+  static constexpr std::size_t kDefaultMaxBytes = 64u << 20;
+  /// At most `limit` messages, and at most `max_bytes` of payload and headers, wait.
+  MessageQueue(Connection& connection, std::size_t limit, std::size_t max_bytes = kDefaultMaxBytes);
+  /// Called for the first message that is dropped; again only after the queue was less than half full.
+  void on_slow(std::function<void(const QueueStatistics&)> slow);
   /// Stops; a coroutine that waits in `next` gets `nats.closed`.
   ~MessageQueue();
   MessageQueue(MessageQueue&&) noexcept = default;
@@ -31,6 +43,7 @@ class MessageQueue {
   std::optional<Message> try_next();
   /// Unsubscribes; what is in the queue can still be taken.
   void stop();
+  QueueStatistics statistics() const;
   std::size_t dropped() const;
   std::size_t size() const;
 

@@ -44,6 +44,37 @@ TEST_F(QueueTest, who_is_too_slow_sees_what_was_dropped) {
   EXPECT_EQ(loop.run(queue.next(in(5s)))->payload(), "0") << "the newest are dropped, not the oldest";
 }
 
+TEST_F(QueueTest, slowness_is_told_each_time_it_begins_with_its_counters) {
+  MessageQueue queue(*client, 1000, 100);
+  std::vector<QueueStatistics> told;
+  queue.on_slow([&](const QueueStatistics& statistics) { told.push_back(statistics); });
+  ASSERT_TRUE(queue.subscribe("bytes"));
+  const std::string payload(30, 'x');
+  const auto publish = [&](int count) {
+    for (int i = 0; i < count; ++i) ASSERT_TRUE(client->publish("bytes", payload));
+    ASSERT_TRUE(loop.run(client->flush(in(5s))));
+  };
+  publish(5);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].pending, 3u);
+  EXPECT_EQ(told[0].pending_bytes, 90u);
+  publish(1);
+  EXPECT_EQ(told.size(), 1u) << "still slow";
+  while (queue.try_next()) {
+  }
+  publish(4);
+  EXPECT_EQ(told.size(), 2u);
+  EXPECT_EQ(queue.statistics().dropped, 4u);
+  EXPECT_EQ(queue.statistics().received, 6u);
+  EXPECT_EQ(queue.statistics().max_pending_bytes, 90u);
+  while (queue.try_next()) {
+  }
+  const std::string large(500, 'x');
+  ASSERT_TRUE(client->publish("bytes", large));
+  ASSERT_TRUE(loop.run(client->flush(in(5s))));
+  EXPECT_TRUE(queue.try_next()) << "one message always fits";
+}
+
 TEST_F(QueueTest, empty_queue_ends_at_the_deadline_and_a_stopped_one_at_once) {
   MessageQueue queue(*client, 10);
   ASSERT_TRUE(queue.subscribe("a"));

@@ -33,6 +33,12 @@ bool is_refusal(std::string_view text) {
   return text.starts_with("Authorization Violation") || text.find("Authentication") != std::string_view::npos;
 }
 
+/// Failures of a first connection that trying again soon would not mend: the credentials, a URL or the
+/// certificates are wrong.
+bool is_final(const Error& error) {
+  return error.is(errors::refused) || error.is(errors::tls) || error.kind == ErrorKind::invalid;
+}
+
 Result<std::string> connect_command(const Options& options, const ServerInfo& server,
                                     const Credentials& credentials, bool over_tls) {
   bj::object connect{{"verbose", false},     {"pedantic", false},        {"tls_required", over_tls},
@@ -75,16 +81,20 @@ void Connection::Impl::abandon() {
     asio::dispatch(executor_, [stop = std::move(stop)] { stop->emit(asio::cancellation_type::terminal); });
 }
 
-std::vector<std::string> Connection::Impl::candidates() const {
-  auto urls = options_.urls;
+std::vector<Connection::Impl::Candidate> Connection::Impl::candidates() const {
+  std::vector<Candidate> all;
+  const auto add = [&](std::string url, bool discovered) {
+    const auto same = [&](const Candidate& one) { return one.url == url; };
+    if (std::none_of(all.begin(), all.end(), same)) all.push_back({std::move(url), discovered});
+  };
+  for (const auto& url : options_.urls) add(url, false);
   // What the server told of its cluster comes behind what was configured, and never loses TLS.
-  const bool tls = options_.tls.required || (!urls.empty() && urls.front().starts_with("tls://"));
-  for (const auto& address : server_.connect_urls) {
-    if (urls.size() >= options_.urls.size() + kMaxDiscoveredUrls) break;
-    auto url = (tls ? "tls://" : "nats://") + address;
-    if (std::find(urls.begin(), urls.end(), url) == urls.end()) urls.push_back(std::move(url));
+  const bool tls = options_.tls.required || (!all.empty() && all.front().url.starts_with("tls://"));
+  if (options_.use_discovered) {
+    for (const auto& address : server_.connect_urls) add((tls ? "tls://" : "nats://") + address, true);
   }
-  return urls;
+  std::stable_partition(all.begin(), all.end(), [&](const Candidate& one) { return one.url != lame_url_; });
+  return all;
 }
 
 asio::awaitable<void> Connection::Impl::run(std::shared_ptr<Impl> self,
@@ -92,16 +102,19 @@ asio::awaitable<void> Connection::Impl::run(std::shared_ptr<Impl> self,
   const auto stopped = [&] { return self->stop_ != stop; };
   unsigned failures = 0;
   for (std::size_t turn = 0; !stopped(); ++turn) {
-    const auto urls = self->candidates();
-    auto url = urls.empty() ? std::string() : urls[turn % urls.size()];
+    const auto servers = self->candidates();
+    const auto candidate = servers.empty() ? Candidate() : servers[turn % servers.size()];
+    ++self->statistics_.connect_attempts;
     auto deadline = std::chrono::steady_clock::now() + self->options_.connect_timeout;
-    auto outcome = co_await with_deadline(deadline, attempt(self, std::move(url)));
+    auto outcome = co_await with_deadline(deadline, attempt(self, candidate));
     if (stopped()) {
       if (outcome) (*outcome)->shut();
       co_return;
     }
     if (outcome) {
       failures = 0;
+      self->url_ = candidate.url;
+      if (self->url_ != self->lame_url_) self->lame_url_.clear();
       const auto link = *outcome;
       self->activate(link);
       while (self->link_ == link) {
@@ -121,7 +134,7 @@ asio::awaitable<void> Connection::Impl::run(std::shared_ptr<Impl> self,
       if (stopped()) co_return;
       // Before the first connection a refusal is an answer; later it may be an identity service that is
       // itself starting, so it is only another reason to try again.
-      if (!self->was_connected_ && (outcome.error().is(errors::refused) || outcome.error().is(errors::tls))) {
+      if (!self->was_connected_ && is_final(outcome.error())) {
         self->state_ = State::idle;
         self->stop_.reset();
         for (const auto& waiter : std::exchange(self->connecting_, {}))
@@ -130,13 +143,18 @@ asio::awaitable<void> Connection::Impl::run(std::shared_ptr<Impl> self,
       }
       ++failures;
     }
-    if (failures % std::max<std::size_t>(urls.size(), 1) == 0)
+    if (failures % std::max<std::size_t>(servers.size(), 1) == 0)
       co_await sleep_for(back_off(self->options_, failures));
   }
 }
 
-Task<std::shared_ptr<Link>> Connection::Impl::attempt(std::shared_ptr<Impl> self, std::string url) {
-  CO_TRY(auto endpoint, Endpoint::parse(url));
+Task<std::shared_ptr<Link>> Connection::Impl::attempt(std::shared_ptr<Impl> self, Candidate candidate) {
+  CO_TRY(auto endpoint, Endpoint::parse(candidate.url));
+  // A cluster names its servers by address; their certificates name the host that was configured.
+  if (candidate.discovered && is_address(endpoint.host) && !self->options_.urls.empty()) {
+    CO_TRY(const auto configured, Endpoint::parse(self->options_.urls.front()));
+    endpoint.tls_name = configured.host;
+  }
   // Asked before the socket is opened: the server gives a client little time between INFO and CONNECT.
   Credentials credentials;
   if (self->options_.credentials) {
@@ -158,7 +176,7 @@ Task<> Connection::Impl::log_in(std::shared_ptr<Impl> self, std::shared_ptr<Link
                                 Credentials credentials) {
   const auto& tls = self->options_.tls;
   CO_CHECK(co_await link->open(endpoint));
-  if (tls.first) CO_CHECK(co_await link->upgrade(tls, endpoint.host));
+  if (tls.first) CO_CHECK(co_await link->upgrade(tls, endpoint.verified_name()));
   CO_TRY(const auto greeting, co_await link->next_line());
   if (greeting.kind != EventKind::info)
     co_return fail(errors::protocol, "the server did not begin with INFO");
@@ -166,7 +184,7 @@ Task<> Connection::Impl::log_in(std::shared_ptr<Impl> self, std::shared_ptr<Link
   if (!link->tls && (tls.required || endpoint.tls || self->server_.tls_required)) {
     if (!self->server_.tls_required && !self->server_.tls_available)
       co_return fail(errors::tls, "the server offers no TLS");
-    CO_CHECK(co_await link->upgrade(tls, endpoint.host));
+    CO_CHECK(co_await link->upgrade(tls, endpoint.verified_name()));
   }
   CO_TRY(const auto command,
          connect_command(self->options_, self->server_, credentials, link->tls.has_value()));
@@ -235,6 +253,8 @@ void Connection::Impl::activate(std::shared_ptr<Link> link) {
   const bool again = std::exchange(was_connected_, true);
   if (again) ++statistics_.reconnects;
   resubscribe();
+  if (!held_.empty()) link_->pending.append(held_.view());
+  held_.clear();
   flush_now();
   schedule_ping();
   // What arrived together with the last answer of the login is handed out before the first read.

@@ -241,16 +241,32 @@ struct WatchedBucket::Impl : std::enable_shared_from_this<Impl> {
 
   // Those who wait.
 
+  /// Whatever way a wait ends, its timer is not known here afterwards.
+  class Waiting {
+   public:
+    Waiting(Impl& impl, asio::steady_timer& timer)
+        : impl_(impl), at_(impl.waiting.insert(impl.waiting.end(), &timer)) {}
+    ~Waiting() { impl_.waiting.erase(at_); }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    Impl& impl_;
+    std::list<asio::steady_timer*>::iterator at_;
+  };
+
   template <class Condition>
   static Task<> wait_until(std::shared_ptr<Impl> self, SteadyTime deadline, Condition condition) {
     asio::steady_timer timer(self->executor, deadline);
-    const auto at = self->waiting.insert(self->waiting.end(), &timer);
+    const Waiting waiting(*self, timer);
     while (!condition(*self) && !self->stopped && Steady::now() < deadline) {
       timer.expires_at(deadline);
       boost::system::error_code ignored;
       co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      const auto cancellation = co_await asio::this_coro::cancellation_state;
+      if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return fail(intra365::errors::cancelled);
     }
-    self->waiting.erase(at);
     if (self->stopped) co_return fail(intra365::errors::cancelled);
     if (!condition(*self)) co_return fail(intra365::errors::deadline);
     co_return Result<void>();

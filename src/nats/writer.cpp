@@ -6,9 +6,8 @@
 
 namespace intra365::nats {
 
-Result<void> Connection::Impl::check_publish(std::string_view subject, std::string_view reply,
+Result<void> Connection::Impl::check_message(std::string_view subject, std::string_view reply,
                                              std::string_view headers, std::string_view payload) const {
-  if (!link_) return fail(not_connected());
   if (!is_publish_subject(subject) || (!reply.empty() && !is_publish_subject(reply)))
     return fail(errors::bad_subject);
   if (subject.size() + reply.size() > kMaxControlLineBytes)
@@ -19,16 +18,41 @@ Result<void> Connection::Impl::check_publish(std::string_view subject, std::stri
                 std::to_string(size) + " bytes; the server takes " + std::to_string(server_.max_payload));
   }
   if (!headers.empty() && !server_.headers) return fail(errors::protocol, "the server does not know headers");
-  // One message always fits, so that a limit below the server's payload limit cannot block for ever.
-  const std::size_t waiting = link_->pending.size() + link_->out.size();
-  if (waiting != 0 && waiting + size > options_.max_pending_bytes) return fail(errors::buffer_full);
+  return {};
+}
+
+/// One message always fits, so that a limit below the server's payload limit cannot block for ever.
+Result<void> Connection::Impl::check_room(std::size_t bytes) const {
+  if (!link_ && !holds()) return fail(not_connected());
+  const auto limit = link_ ? options_.max_pending_bytes : options_.max_held_bytes;
+  const auto waiting = link_ ? link_->pending.size() + link_->out.size() : held_.size();
+  if (waiting != 0 && waiting + bytes > limit) return fail(errors::buffer_full);
+  return {};
+}
+
+Result<void> Connection::Impl::check_publish(std::string_view subject, std::string_view reply,
+                                             std::string_view headers, std::string_view payload) const {
+  if (!link_) return fail(not_connected());
+  CHECK(check_message(subject, reply, headers, payload));
+  return check_room(headers.size() + payload.size());
+}
+
+Result<void> Connection::Impl::hold(std::string_view subject, std::string_view reply,
+                                    std::string_view headers, std::string_view payload) {
+  CHECK(check_message(subject, reply, headers, payload));
+  CHECK(check_room(headers.size() + payload.size()));
+  protocol::append_publish(held_, subject, reply, headers, payload);
   return {};
 }
 
 Result<void> Connection::Impl::publish(std::string_view subject, std::string_view reply,
                                        std::string_view headers, std::string_view payload) {
-  CHECK(check_publish(subject, reply, headers, payload));
-  protocol::append_publish(link_->pending, subject, reply, headers, payload);
+  if (!link_ && holds()) {
+    CHECK(hold(subject, reply, headers, payload));
+  } else {
+    CHECK(check_publish(subject, reply, headers, payload));
+    protocol::append_publish(link_->pending, subject, reply, headers, payload);
+  }
   ++statistics_.out_messages;
   statistics_.out_bytes += headers.size() + payload.size();
   schedule_flush();
