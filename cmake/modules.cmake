@@ -1,6 +1,6 @@
 # intra365_module(FOLDER [NAME name] [LABEL label] LINK libs…): every .cpp of FOLDER becomes one library named
 # NAME or after the folder; its *_test.cpp become one test program, its *_bench.cpp one program NAME_micro_bench,
-# its *_fuzz.cpp (with
+# its examples/*.cpp programs NAME_example_x, its *_fuzz.cpp (with
 # -DINTRA365_FUZZ=ON) one fuzzer each. A folder without sources yet is skipped. The label says what a
 # `ctest -L` runs: `quick` (the default) for what belongs to ./dev check, `integration` for the rest.
 # One precompiled header for the whole tree. It is a build aid only: what a file uses, it includes itself.
@@ -30,7 +30,9 @@ function(intra365_module folder)
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cpp$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$")
+  set(examples ${sources})
+  list(FILTER examples INCLUDE REGEX "/examples/")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|/examples/")
 
   if(sources)
     add_library(${name} STATIC ${sources})
@@ -60,6 +62,12 @@ function(intra365_module folder)
     add_executable(${name}_micro_bench ${benches})
     target_link_libraries(${name}_micro_bench PRIVATE ${name} benchmark::benchmark benchmark::benchmark_main)
   endif()
+  foreach(example IN LISTS examples)
+    cmake_path(GET example STEM stem)
+    add_executable(${name}_example_${stem} ${example})
+    target_link_libraries(${name}_example_${stem} PRIVATE ${name} intra365_precompiled)
+    target_precompile_headers(${name}_example_${stem} REUSE_FROM intra365_precompiled)
+  endforeach()
   intra365_fuzzers(${name} ${fuzzers})
 endfunction()
 
