@@ -1,6 +1,9 @@
 // Who may connect and do what: passwords, nkeys, user JWTs, TLS, permissions, against a real nats-server.
 #include <gtest/gtest.h>
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -194,6 +197,51 @@ TEST_F(TlsTest, unknown_authority_and_wrong_name_are_refused) {
                            options.tls.server_name = "localhost";
                          }),
             "");
+}
+
+/// Says INFO, shakes hands, answers the login, and then sends something: inside the encryption, or beside it.
+enum class Garbage { inside, beside };
+asio::awaitable<void> hostile_tls(asio::ip::tcp::acceptor& acceptor, asio::ssl::context& context,
+                                  Garbage where) {
+  auto token = asio::use_awaitable;
+  asio::ssl::stream<asio::ip::tcp::socket> stream(co_await acceptor.async_accept(token), context);
+  const std::string info = "INFO {\"server_id\":\"x\",\"tls_required\":true,\"headers\":true}\r\n";
+  co_await asio::async_write(stream.next_layer(), asio::buffer(info), token);
+  co_await stream.async_handshake(asio::ssl::stream_base::server, token);
+  std::string heard;
+  char bytes[4096];
+  while (heard.find("PING") == std::string::npos)
+    heard.append(bytes, co_await stream.async_read_some(asio::buffer(bytes), token));
+  const std::string pong = "PONG\r\n", garbage("\x17\x03\x03\xff\xff not TLS \r\n\0\xff", 18);
+  co_await asio::async_write(stream, asio::buffer(pong), token);
+  if (where == Garbage::inside) {
+    co_await asio::async_write(stream, asio::buffer(garbage), token);
+  } else {
+    co_await asio::async_write(stream.next_layer(), asio::buffer(garbage), token);
+  }
+  boost::system::error_code error;
+  while (!error) {
+    co_await stream.next_layer().async_read_some(asio::buffer(bytes),
+                                                 asio::redirect_error(asio::use_awaitable, error));
+  }
+}
+
+TEST_F(TlsTest, garbage_after_the_handshake_ends_the_connection) {
+  asio::ssl::context context(asio::ssl::context::tls_server);
+  context.use_certificate_chain_file(file("server.pem"));
+  context.use_private_key_file(file("server.key"), asio::ssl::context::pem);
+  asio::ip::tcp::acceptor acceptor(loop.io, {asio::ip::address_v4::loopback(), 0});
+  for (const auto where : {Garbage::inside, Garbage::beside}) {
+    loop.events.clear();
+    asio::co_spawn(loop.io, hostile_tls(acceptor, context, where), asio::detached);
+    const auto client = loop.connect("tls://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()),
+                                     [](Options& options) {
+                                       options.tls.ca_file = file("ca.pem");
+                                       options.reconnect = false;
+                                     });
+    EXPECT_TRUE(loop.until([&] { return loop.saw("disconnected") && loop.saw("closed"); }));
+    EXPECT_FALSE(client->connected());
+  }
 }
 
 TEST_F(TlsTest, server_without_tls_is_refused_when_tls_is_asked_for) {
