@@ -2,6 +2,7 @@
 // policies and questions in the same run. A peer whose toolchain is missing is skipped, and named.
 //
 //   policy_bench [--json] [--seconds N] [--sizes 10,100,…] [--without-peers]
+//   policy_bench --differential N    compares N decisions on random sets with Cedar's, one by one
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -48,6 +49,7 @@ constexpr std::size_t kLargestForPeers = 10'000;
 struct Options {
   bool json = false, peers = true;
   double seconds = 1;
+  std::size_t differential = 0;
   std::vector<std::size_t> sizes{10, 100, 1000, 10'000, 100'000};
 };
 
@@ -202,6 +204,30 @@ void measure(std::size_t size, const Options& options, bench::Report& report) {
   report.add({id("publish_one_max"), "ms", "lower", publishes.back() / 1e6, {}, {}, {}});
 }
 
+/// Every decision of random sets, beside Cedar's. Exits with 1 at the first difference, which it shows.
+void compare_with_cedar(std::size_t decisions) {
+  policy::Scratch scratch;
+  std::size_t compared = 0, allowed = 0;
+  for (std::uint64_t seed = 1; compared < decisions; ++seed) {
+    const auto workload = bench::make_random_workload(seed);
+    const bench::WorkloadFile file(workload);
+    const auto theirs = bench::cedar_answers(file);
+    if (!theirs) stop("Cedar is not built here, or has failed");
+    const auto snapshot = Snapshot::compile(workload.policies);
+    if (!snapshot) stop(snapshot.error().detail);
+    const auto questions = questions_of(workload);
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      const bool ours = (*snapshot)->decide(questions[i], scratch).allowed();
+      if (theirs->size() != questions.size() || ours != (theirs->at(i) == '1'))
+        stop("seed " + std::to_string(seed) + ", question " + json::encode(workload.questions[i]) +
+             ": we say " + (ours ? "allow" : "deny"));
+      allowed += ours;
+    }
+    compared += questions.size();
+  }
+  std::printf("%zu decisions agree with Cedar, %zu of them allow\n", compared, allowed);
+}
+
 Options read_options(int count, char** arguments) {
   Options options;
   for (int i = 1; i < count; ++i) {
@@ -210,6 +236,8 @@ Options read_options(int count, char** arguments) {
       options.json = true;
     } else if (one == "--without-peers") {
       options.peers = false;
+    } else if (one == "--differential" && i + 1 < count) {
+      options.differential = std::strtoul(arguments[++i], nullptr, 10);
     } else if (one == "--seconds" && i + 1 < count) {
       options.seconds = std::atof(arguments[++i]);
     } else if (one == "--sizes" && i + 1 < count) {
@@ -234,6 +262,10 @@ int main(int count, char** arguments) {
   if (options.peers) {
     bench::build_peers();
     std::fprintf(stderr, "cerbos: skipped; it is a server, and is compared with the gateway's AuthZEN\n");
+  }
+  if (options.differential > 0) {
+    compare_with_cedar(options.differential);
+    return 0;
   }
   bench::Report report{"policy", bench::machine(), {}};
   for (const auto size : options.sizes) measure(size, options, report);

@@ -111,4 +111,58 @@ Workload make_workload(std::size_t size, std::uint64_t seed) {
   return workload;
 }
 
+Workload make_random_workload(std::uint64_t seed) {
+  constexpr const char* kSubjects[] = {"mate:a", "mate:b", "mate:c", "user:a", "user:b"};
+  constexpr const char* kKinds[] = {"mate:*", "user:*", "*"};
+  constexpr const char* kResources[] = {"doc:1",         "doc:2",   "user:a/mail", "user:b/mail",
+                                        "user:a/health", "doc:1/x", "user:a",      "org:o/t/p"};
+  constexpr const char* kPatterns[] = {"user:*/mail", "user:*/health", "doc:*",    "doc:1/*",
+                                       "*",           "user:*",        "org:o/*/p"};
+  constexpr const char* kActions[] = {"read", "write", "call"};
+  constexpr const char* kValues[] = {"v", "w", "x"};
+  constexpr const char* kPaths[] = {"context.a", "context.b", "user.c", "consent.d"};
+  Generator dice{std::mt19937_64(seed), 0};
+  Workload workload;
+  for (auto policies = 1 + dice.below(60); policies > 0; --policies) {
+    auto& policy = workload.policies.emplace_back();
+    policy.policy_id = PolicyId::trusted(Generator::name("p", policies));
+    policy.name = policy.type = "random";
+    for (auto rules = 1 + dice.below(3); rules > 0; --rules) {
+      auto& rule = policy.rules.emplace_back();
+      rule.effect = dice.below(3) == 0 ? RuleEffect::deny : RuleEffect::allow;
+      do rule.subjects.push_back(dice.below(2) == 0 ? dice.pick(kSubjects) : dice.pick(kKinds));
+      while (dice.below(4) == 0);
+      do rule.resources.push_back(dice.below(2) == 0 ? dice.pick(kResources) : dice.pick(kPatterns));
+      while (dice.below(4) == 0);
+      do rule.actions.push_back(dice.below(5) == 0 ? "*" : dice.pick(kActions));
+      while (dice.below(4) == 0);
+      for (const auto* path : kPaths) {
+        if (dice.below(2) == 0) continue;
+        if (dice.below(3) == 0)
+          rule.conditions[path] = {dice.pick(kValues), static_cast<std::int64_t>(dice.below(2))};
+        else if (dice.below(3) == 0)
+          rule.conditions[path] = dice.below(2) == 0;
+        else
+          rule.conditions[path] = dice.pick(kValues);
+      }
+    }
+  }
+  const auto value = [&]() -> bj::value {
+    const auto kind = dice.below(4);
+    if (kind == 0) return dice.below(2) == 0;
+    if (kind == 1) return static_cast<std::int64_t>(dice.below(2));
+    return bj::value(dice.pick(kValues));
+  };
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    auto& question = workload.questions.emplace_back();
+    question.subject = dice.pick(kSubjects);
+    question.resource = dice.pick(kResources);
+    question.action = dice.pick(kActions);
+    question.attributes = bj::object{{"context", {{"a", value()}, {"b", value()}}},
+                                     {"user", {{"c", value()}}},
+                                     {"consent", {{"d", value()}}}};
+  }
+  return workload;
+}
+
 }  // namespace intra365::bench

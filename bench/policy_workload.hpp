@@ -31,4 +31,8 @@ BOOST_DESCRIBE_STRUCT(Workload, (), (policies, questions))
 /// Only what every engine can say: equality of attributes that are always there, no errors, one tier.
 Workload make_workload(std::size_t size, std::uint64_t seed = 365);
 
+/// A random set from small vocabularies, so that rules meet questions and each other: several rules, patterns
+/// and conditions, allow and deny; still only what every engine means alike.
+Workload make_random_workload(std::uint64_t seed);
+
 }  // namespace intra365::bench

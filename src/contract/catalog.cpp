@@ -46,6 +46,8 @@ std::span<const OperationInfo> catalog() {
       info(policy::delete_),
       info(policy::list),
       info(policy::get),
+      info(policy::versions),
+      info(policy::rollback),
       info(policy::evaluate),
       info(policy::explain),
       info(policy::sync),

@@ -78,6 +78,7 @@ Result<void> check_head(const Policy& policy) {
   if (policy.status && policy.active && *policy.active != (*policy.status == Status::active))
     return Pointer(root, "active").refuse("contradicts the status");
   CHECK(check_text(policy.description, Pointer(root, "description")));
+  CHECK(check_text(policy.change_reason, Pointer(root, "changeReason")));
   if (!policy.guardrail.value_or(false)) return {};
   if (policy.scope.value_or(PolicyScope::tenant) != PolicyScope::organisation)
     return Pointer(root, "guardrail").refuse("only a policy of the organisation can be a guardrail");

@@ -1,7 +1,10 @@
 // One condition of a rule: an attribute, an operator and what to compare with. Three-valued: a condition that
 // cannot be evaluated is neither true nor false.
 #pragma once
+#include <array>
+#include <boost/describe.hpp>
 #include <boost/json/value.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -64,10 +64,11 @@ struct Policy {
   /// A locked guardrail of the organisation: its denials stand above every priority.
   std::optional<bool> guardrail;
   std::optional<std::string> description;
+  std::optional<std::string> change_reason;  ///< why it is created or updated; kept with the version
 };
 BOOST_DESCRIBE_STRUCT(Policy, (),
                       (policy_id, name, type, rules, priority, active, version, status, scope, guardrail,
-                       description))
+                       description, change_reason))
 
 struct ChangeReply {
   PolicyId policy_id;
@@ -80,6 +81,36 @@ struct PolicyRequest {
   PolicyId policy_id;
 };
 BOOST_DESCRIBE_STRUCT(PolicyRequest, (), (policy_id))
+
+struct VersionsRequest {
+  PolicyId policy_id;
+  std::optional<int> limit;
+  std::optional<std::uint64_t> before;  ///< continues behind this version
+};
+BOOST_DESCRIBE_STRUCT(VersionsRequest, (), (policy_id, limit, before))
+
+/// One version of a policy, and who made it so.
+struct PolicyVersion {
+  std::uint64_t version = 0;
+  std::string change;  ///< `created`, `updated`, `deleted`, `rolled_back`
+  std::string changed_by;
+  Timestamp changed_at;
+  std::optional<std::string> reason;
+  Policy policy;
+};
+BOOST_DESCRIBE_STRUCT(PolicyVersion, (), (version, change, changed_by, changed_at, reason, policy))
+
+struct VersionsReply {
+  std::vector<PolicyVersion> versions;  ///< newest first
+};
+BOOST_DESCRIBE_STRUCT(VersionsReply, (), (versions))
+
+struct RollbackRequest {
+  PolicyId policy_id;
+  std::uint64_t version = 0;  ///< the one that becomes the newest again
+  std::optional<std::string> reason;
+};
+BOOST_DESCRIBE_STRUCT(RollbackRequest, (), (policy_id, version, reason))
 
 struct ListRequest {
   std::optional<int> limit;
@@ -228,6 +259,21 @@ inline constexpr auto get = operation<PolicyRequest, Policy>({
     .access = Access::operator_,
     .summary = "One policy as it is in force.",
     .example = R"({"policyId":"p1"})",
+});
+inline constexpr auto versions = operation<VersionsRequest, VersionsReply>({
+    .subject = "intra365.policy.versions",
+    .http = {Method::get, "/v1/policies/{policyId}/versions"},
+    .access = Access::operator_,
+    .summary = "Every version a policy had: what it said, who changed it when, and why.",
+    .example = R"({"policyId":"p1"})",
+});
+inline constexpr auto rollback = operation<RollbackRequest, ChangeReply>({
+    .subject = "intra365.policy.rollback",
+    .http = {Method::post, "/v1/policies/{policyId}/rollback"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Makes an earlier version the newest one, also of a policy that was deleted.",
+    .example = R"({"policyId":"p1","version":1,"reason":"too strict"})",
 });
 inline constexpr auto evaluate = operation<EvaluateRequest, EvaluateReply>({
     .subject = "intra365.policy.evaluate",

@@ -33,10 +33,12 @@ class Policies final : public platform::Service {
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::create, *this, &Policies::create),   bind(wire::update, *this, &Policies::update),
-            bind(wire::delete_, *this, &Policies::remove),  bind(wire::list, *this, &Policies::list),
-            bind(wire::get, *this, &Policies::get),         bind(wire::evaluate, *this, &Policies::evaluate),
-            bind(wire::explain, *this, &Policies::explain), bind(wire::sync, *this, &Policies::sync)};
+    return {
+        bind(wire::create, *this, &Policies::create),     bind(wire::update, *this, &Policies::update),
+        bind(wire::delete_, *this, &Policies::remove),    bind(wire::list, *this, &Policies::list),
+        bind(wire::get, *this, &Policies::get),           bind(wire::evaluate, *this, &Policies::evaluate),
+        bind(wire::versions, *this, &Policies::versions), bind(wire::rollback, *this, &Policies::rollback),
+        bind(wire::explain, *this, &Policies::explain),   bind(wire::sync, *this, &Policies::sync)};
   }
 
  private:
@@ -86,6 +88,36 @@ class Policies final : public platform::Service {
     CO_TRY(auto found, co_await store_.list(caller.tenant, request.policy_id, "", 1, caller.deadline));
     if (found.empty()) co_return fail(errors::unknown_policy);
     co_return std::move(found.front());
+  }
+
+  Task<wire::VersionsReply> versions(const Caller& caller, const wire::VersionsRequest& request) {
+    const int limit = request.limit.value_or(50);
+    if (limit < 1 || limit > 200) co_return fail(intra365::errors::bad_value, "limit: 1 to 200");
+    wire::VersionsReply reply;
+    CO_TRY(reply.versions, co_await store_.versions(caller.tenant, request.policy_id, std::nullopt,
+                                                    request.before, limit, caller.deadline));
+    if (reply.versions.empty() && !request.before) co_return fail(errors::unknown_policy);
+    co_return reply;
+  }
+
+  /// The version of then becomes a new one: history only grows.
+  Task<wire::ChangeReply> rollback(const Caller& caller, const wire::RollbackRequest& request) {
+    CO_TRY(auto found, co_await store_.versions(caller.tenant, request.policy_id, request.version,
+                                                std::nullopt, 1, caller.deadline));
+    if (found.empty()) co_return fail(errors::unknown_version);
+    auto policy = std::move(found.front().policy);
+    policy.policy_id = request.policy_id;
+    policy.version.reset();
+    policy.change_reason = request.reason;
+    // What was well-formed then may be refused by the rules of today.
+    CO_CHECK(wire::validate(policy));
+    auto reply =
+        co_await store_.update(caller.tenant, policy, caller.subject(), caller.deadline, "rolled_back");
+    if (!reply && reply.error().is(errors::unknown_policy))
+      reply = co_await store_.create(caller.tenant, policy, caller.subject(), caller.deadline, "rolled_back");
+    if (!reply) co_return fail(reply.error());
+    co_await tell(caller, *reply);
+    co_return *std::move(reply);
   }
 
   /// A question with everything that is known about it; owns what the engine's question views.

@@ -27,7 +27,12 @@ constexpr Query policy_delete{
     "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
 constexpr Query version_insert{"policy_version_insert",
                                "insert into intra365.policy_versions (tenant_id, policy_id, version, change, "
-                               "document, changed_by) values ($1, $2, $3, $4, $5::jsonb, $6)"};
+                               "document, changed_by, reason) values ($1, $2, $3, $4, $5::jsonb, $6, $7)"};
+constexpr Query version_list{
+    "policy_version_list",
+    "select version, change, changed_by, changed_at, reason, document as policy from intra365.policy_versions"
+    " where tenant_id = $1 and policy_id = $2 and ($3::bigint is null or version = $3)"
+    " and ($4::bigint is null or version < $4) order by version desc limit $5"};
 constexpr Query epoch_bump{"policy_epoch_bump",
                            "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do "
                            "update set epoch = intra365.policy_epochs.epoch + 1 returning epoch as version"};
@@ -72,6 +77,15 @@ struct PolicyRow {
 BOOST_DESCRIBE_STRUCT(PolicyRow, (),
                       (policy_id, name, type, rules, priority, active, version, status, scope, guardrail,
                        description))
+
+struct VersionListRow {
+  std::uint64_t version = 0;
+  std::string change, changed_by;
+  Timestamp changed_at;
+  std::optional<std::string> reason;
+  boost::json::value policy;
+};
+BOOST_DESCRIBE_STRUCT(VersionListRow, (), (version, change, changed_by, changed_at, reason, policy))
 
 struct RulesHolder {
   std::vector<wire::Rule> rules;
@@ -121,8 +135,9 @@ postgres::Parameters parameters_of(const TenantId& tenant, const wire::Policy& p
 /// The version's document and the tenant's new epoch, in the transaction that changed the policy.
 Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy,
                                std::string change, std::string actor) {
-  auto versioned =
-      postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy), actor);
+  const auto reason = std::exchange(policy.change_reason, std::nullopt);
+  auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy),
+                                  actor, reason);
   CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, postgres::bind(tenant)));
   CO_TRY(const auto epoch, version_of(bumped));
@@ -133,7 +148,7 @@ Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tena
 }  // namespace
 
 Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std::string actor,
-                                      SteadyTime deadline) {
+                                      SteadyTime deadline, std::string change) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
   const auto inserted = co_await transaction.query(policy_insert, parameters_of(tenant, policy, actor));
@@ -141,11 +156,11 @@ Task<wire::ChangeReply> Store::create(TenantId tenant, wire::Policy policy, std:
     co_return fail(errors::policy_exists);
   if (!inserted) co_return fail(inserted.error());
   CO_TRY(policy.version, version_of(*inserted));
-  co_return co_await finish(transaction, tenant, std::move(policy), "created", std::move(actor));
+  co_return co_await finish(transaction, tenant, std::move(policy), std::move(change), std::move(actor));
 }
 
 Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std::string actor,
-                                      SteadyTime deadline) {
+                                      SteadyTime deadline, std::string change) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(auto transaction, co_await database_.begin(scope, deadline));
   auto parameters = parameters_of(tenant, policy, actor);
@@ -160,7 +175,7 @@ Task<wire::ChangeReply> Store::update(TenantId tenant, wire::Policy policy, std:
     co_return fail(there.empty() ? errors::unknown_policy : errors::version_conflict);
   }
   CO_TRY(policy.version, version_of(updated));
-  co_return co_await finish(transaction, tenant, std::move(policy), "updated", std::move(actor));
+  co_return co_await finish(transaction, tenant, std::move(policy), std::move(change), std::move(actor));
 }
 
 Task<wire::ChangeReply> Store::remove(TenantId tenant, PolicyId id, std::string actor, SteadyTime deadline) {
@@ -185,8 +200,9 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
     CO_TRY(const auto inserted,
            co_await transaction.query(policy_insert, parameters_of(tenant, policy, "system")));
     CO_TRY(policy.version, version_of(inserted));
-    auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
-                                    json::to_value(policy), std::string("system"));
+    auto versioned =
+        postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
+                       json::to_value(policy), std::string("system"), std::optional<std::string>());
     CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   }
   co_return co_await transaction.commit();
@@ -216,6 +232,25 @@ Task<std::vector<wire::Policy>> Store::list(TenantId tenant, std::optional<Polic
   CO_TRY(const auto rows,
          co_await database_.query(scope, policy_list, postgres::bind(tenant, only, after, limit), deadline));
   co_return policies_of(rows);
+}
+
+Task<std::vector<wire::PolicyVersion>> Store::versions(TenantId tenant, PolicyId id,
+                                                       std::optional<std::uint64_t> only,
+                                                       std::optional<std::uint64_t> before, int limit,
+                                                       SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, version_list, postgres::bind(tenant, id, only, before, limit),
+                                  deadline));
+  CO_TRY(auto listed, rows.as<VersionListRow>());
+  std::vector<wire::PolicyVersion> versions;
+  for (auto& row : listed) {
+    // A version written by a later program may say more than this one knows.
+    CO_TRY(auto policy, json::from_value<wire::Policy>(row.policy, json::Unknown::ignore));
+    versions.push_back({row.version, std::move(row.change), std::move(row.changed_by), row.changed_at,
+                        std::move(row.reason), std::move(policy)});
+  }
+  co_return versions;
 }
 
 Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyTime deadline) {

@@ -8,6 +8,8 @@ namespace intra365::services::policy {
 namespace errors {
 inline constexpr ErrorCode unknown_policy{ErrorKind::not_found, "policy.unknown",
                                           "There is no such policy in this tenant."};
+inline constexpr ErrorCode unknown_version{ErrorKind::not_found, "policy.unknown_version",
+                                           "The policy never had this version."};
 inline constexpr ErrorCode policy_exists{ErrorKind::conflict, "policy.exists",
                                          "There is a policy of this id already; update it instead."};
 inline constexpr ErrorCode version_conflict{ErrorKind::conflict, "policy.version_conflict",
@@ -25,10 +27,13 @@ class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
+  /// `change` is what the version says: `created`, or `rolled_back` for a policy that was deleted.
   Task<intra365::policy::ChangeReply> create(TenantId tenant, intra365::policy::Policy policy,
-                                             std::string actor, SteadyTime deadline);
+                                             std::string actor, SteadyTime deadline,
+                                             std::string change = "created");
   Task<intra365::policy::ChangeReply> update(TenantId tenant, intra365::policy::Policy policy,
-                                             std::string actor, SteadyTime deadline);
+                                             std::string actor, SteadyTime deadline,
+                                             std::string change = "updated");
   Task<intra365::policy::ChangeReply> remove(TenantId tenant, PolicyId id, std::string actor,
                                              SteadyTime deadline);
   /// Gives a tenant that never had a policy the default set; does nothing for others.
@@ -43,6 +48,11 @@ class Store {
   Task<std::uint64_t> epoch(TenantId tenant, SteadyTime deadline);
   Task<std::vector<intra365::policy::Policy>> list(TenantId tenant, std::optional<PolicyId> only,
                                                    std::string after, int limit, SteadyTime deadline);
+  /// Newest first; one version, or those before one.
+  Task<std::vector<intra365::policy::PolicyVersion>> versions(TenantId tenant, PolicyId id,
+                                                              std::optional<std::uint64_t> only,
+                                                              std::optional<std::uint64_t> before, int limit,
+                                                              SteadyTime deadline);
   Task<std::optional<UserFacts>> user(TenantId tenant, UserId user, SteadyTime deadline);
   Task<> record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
                 std::optional<std::string> shadow, std::string decision_id, SteadyTime deadline);

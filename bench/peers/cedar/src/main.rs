@@ -34,30 +34,51 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// One permit or forbid. Each list of the workload has one entry.
-fn policy(document: &Value) -> String {
-    let rule = &document["rules"][0];
-    let one = |field: &str| rule[field][0].as_str().unwrap().to_string();
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_string()).collect()
+}
+
+fn any(terms: Vec<String>) -> String {
+    format!("({})", terms.join(" || "))
+}
+
+/// A rule as one permit or forbid. A single pattern stands in the scope, where Cedar looks first; several of
+/// them become a condition.
+fn rule(rule: &Value) -> String {
     let effect = if rule["effect"] == "allow" { "permit" } else { "forbid" };
-    let action = match one("actions").as_str() {
-        "*" => "action".to_string(),
-        name => format!("action == Action::{}", quoted(name)),
-    };
-    let resource = one("resources");
     let mut terms: Vec<String> = Vec::new();
-    let scope = if resource == "*" {
-        "resource".to_string()
-    } else if resource.contains('*') {
-        terms.push(format!("context.path like {}", quoted(&resource)));
-        "resource".to_string()
-    } else {
-        format!("resource == {}", entity(&resource))
+    let mut scope = |patterns: Vec<String>, variable: &str, write: &dyn Fn(&str) -> String| -> String {
+        if patterns.iter().any(|one| one == "*") {
+            return variable.to_string();
+        }
+        let mut written: Vec<String> = patterns.iter().map(|one| write(one)).collect();
+        if written.len() == 1 && written[0].starts_with(variable) {
+            return written.remove(0);
+        }
+        terms.push(any(written));
+        variable.to_string()
     };
+    let principal = scope(texts(&rule["subjects"]), "principal", &subject);
+    let action = scope(texts(&rule["actions"]), "action", &|name| format!("action == Action::{}", quoted(name)));
+    let resource = scope(texts(&rule["resources"]), "resource", &|pattern| {
+        if pattern.contains('*') {
+            format!("context.path like {}", quoted(pattern))
+        } else {
+            format!("resource == {}", entity(pattern))
+        }
+    });
     for (path, value) in rule["conditions"].as_object().unwrap() {
-        terms.push(format!("context.{} == {}", path, literal(value)));
+        terms.push(match value {
+            Value::Array(list) => any(list.iter().map(|one| format!("context.{} == {}", path, literal(one))).collect()),
+            one => format!("context.{} == {}", path, literal(one)),
+        });
     }
     let when = if terms.is_empty() { String::new() } else { format!(" when {{ {} }}", terms.join(" && ")) };
-    format!("{}({}, {}, {}){};\n", effect, subject(&one("subjects")), action, scope, when)
+    format!("{}({}, {}, {}){};\n", effect, principal, action, resource, when)
+}
+
+fn policy(document: &Value) -> String {
+    document["rules"].as_array().unwrap().iter().map(rule).collect()
 }
 
 fn uid(text: &str) -> EntityUid {
