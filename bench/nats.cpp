@@ -99,7 +99,7 @@ Task<> publish_all(nats::Connection& connection, std::string subject, std::uint6
       continue;
     }
     if (!sent.error().is(nats::errors::buffer_full)) co_return fail(sent.error());
-    CO_CHECK(co_await connection.flush(in(10)));
+    CO_CHECK(co_await connection.writable(in(10)));
   }
   co_return co_await connection.flush(in(60));
 }

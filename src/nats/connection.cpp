@@ -120,6 +120,7 @@ void Connection::Impl::close() {
   for (const auto& waiter : std::exchange(pongs_, {})) {
     if (waiter) waiter->complete(fail(reason));
   }
+  for (const auto& waiter : std::exchange(writable_, {})) waiter->complete(fail(reason));
   for (const auto& waiter : std::exchange(connecting_, {})) waiter->complete(fail(reason));
   fail_calls(requests_.take_all(), reason);
   for (std::size_t index = 0; index < subs_.size(); ++index) {
@@ -156,6 +157,10 @@ Result<void> Connection::can_publish(std::string_view subject, std::string_view 
                                      const HeaderBlock& headers) const {
   CHECK(impl_->check_message(subject, {}, headers.text(), payload));
   return impl_->check_room(headers.text().size() + payload.size());
+}
+
+Task<> Connection::writable(SteadyTime deadline) {
+  return Impl::writable(impl_, deadline);
 }
 
 Result<Subscription> Connection::subscribe(std::string_view subject, Handler handler,

@@ -139,6 +139,10 @@ class Connection {
   Result<void> can_publish(std::string_view subject, std::string_view payload,
                            const HeaderBlock& headers = {}) const;
 
+  /// Waits until less than half of `max_pending_bytes` waits to be sent: what a publisher does that was told
+  /// nats.buffer_full. Fails like `flush`, but costs no round trip.
+  Task<> writable(SteadyTime deadline);
+
   /// `handler` runs on the executor for every message, in order; the view is valid during the call only.
   /// Subscriptions come back by themselves after a reconnect.
   Result<Subscription> subscribe(std::string_view subject, Handler handler,

@@ -175,6 +175,35 @@ TEST_F(ConnectionTest, full_write_buffer_is_an_error_and_not_a_wait) {
   EXPECT_TRUE(client->publish("a", std::string(1 << 20, 'x'))) << "one message always fits";
 }
 
+TEST_F(ConnectionTest, writable_waits_for_room_and_every_message_arrives) {
+  const auto small =
+      loop.connect(server().url(), [](Options& options) { options.max_pending_bytes = 1 << 20; });
+  std::size_t count = 0;
+  const auto client = connect();
+  const auto counting = client->subscribe("flood", [&](const MessageView&) { ++count; });
+  ASSERT_TRUE(loop.run(client->flush(in(5s))));
+  constexpr std::size_t kMessages = 20'000;
+  const auto flood = [](Connection& connection) -> Task<std::size_t> {
+    const std::string payload(1000, 'x');
+    std::size_t waits = 0;
+    for (std::size_t sent = 0; sent < kMessages;) {
+      if (connection.publish("flood", payload)) {
+        ++sent;
+      } else {
+        ++waits;
+        CO_CHECK(co_await connection.writable(in(10s)));
+      }
+    }
+    co_return waits;
+  };
+  const auto waits = loop.run(flood(*small));
+  ASSERT_TRUE(waits);
+  EXPECT_GE(*waits, 10u);
+  EXPECT_TRUE(loop.until([&] { return count == kMessages; }));
+  small->close();
+  EXPECT_EQ(loop.run(small->writable(in(1s))).error().code, "nats.closed");
+}
+
 TEST_F(ConnectionTest, handler_may_unsubscribe_itself_and_others) {
   const auto client = connect();
   int first = 0, second = 0;

@@ -106,6 +106,11 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   void flush_now();
   void on_written(const std::shared_ptr<Link>& link, boost::system::error_code error, std::size_t count);
   void ping(std::shared_ptr<Waiter> waiter);
+  static Task<> writable(std::shared_ptr<Impl> self, SteadyTime deadline);
+  bool has_room() const {
+    return link_ && link_->pending.size() + link_->out.size() <= options_.max_pending_bytes / 2;
+  }
+  void tell_writable(const std::shared_ptr<Link>& link);
 
   // calls.cpp
   std::optional<RequestTable::Token> call(std::string_view subject, std::string_view payload,
@@ -149,7 +154,8 @@ struct Connection::Impl : std::enable_shared_from_this<Connection::Impl> {
   bool reading_ = false;    ///< events are being handed out: what is written meanwhile leaves at their end
 
   bool flush_posted_ = false;
-  std::deque<std::shared_ptr<Waiter>> pongs_;  ///< in the order of the PINGs; empty: nobody waits
+  std::vector<std::shared_ptr<Waiter>> writable_;  ///< who waits for room in the write buffer
+  std::deque<std::shared_ptr<Waiter>> pongs_;      ///< in the order of the PINGs; empty: nobody waits
   asio::steady_timer ping_timer_;
   int pings_out_ = 0;
 

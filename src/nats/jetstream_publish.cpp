@@ -20,12 +20,12 @@ Task<Message> request(Connection& connection, std::string_view subject, std::str
   }
 }
 
-/// Publishes; where the write buffer is full, waits once until the server has taken what is in it.
+/// Publishes; where the write buffer is full, waits once until there is room.
 Task<> publish_when_room(Connection& connection, const Outgoing& message, const HeaderBlock& headers,
                          SteadyTime deadline) {
   auto sent = connection.publish(message.subject, message.payload, headers);
   if (sent || !sent.error().is(errors::buffer_full)) co_return sent;
-  CO_CHECK(co_await connection.flush(deadline));
+  CO_CHECK(co_await connection.writable(deadline));
   co_return connection.publish(message.subject, message.payload, headers);
 }
 

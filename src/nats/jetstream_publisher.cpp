@@ -74,7 +74,7 @@ Task<> AsyncPublisher::publish(std::string_view subject, std::string_view payloa
   while (state_->in_flight >= state_->limit) CO_CHECK(co_await State::wait(state_, deadline));
   auto ready = jetstream_.connection().can_publish(subject, payload, headers);
   if (!ready && ready.error().is(errors::buffer_full)) {
-    CO_CHECK(co_await jetstream_.connection().flush(deadline));
+    CO_CHECK(co_await jetstream_.connection().writable(deadline));
   } else if (!ready) {
     co_return ready;
   }

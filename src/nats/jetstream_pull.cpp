@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kMaxFetch = 10'000;
 /// How long after `wait` the server's own end of the pull may arrive.
-constexpr std::chrono::milliseconds kGrace{1000};
+constexpr std::chrono::milliseconds kGrace{2000};
 /// Pulls longer than this ask for heartbeats, so that a dead server is noticed before the wait is over.
 constexpr std::chrono::milliseconds kHeartbeatFrom{4000};
 constexpr std::chrono::milliseconds kHeartbeat{1500};

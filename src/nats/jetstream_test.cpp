@@ -329,12 +329,15 @@ TEST(JetStreamDurability, batches_are_whole_after_kill_9) {
     std::uint64_t before = 0;
     for (int round = 0; round < 3; ++round) {
       const auto acknowledged = std::make_shared<std::uint64_t>(0);
-      auto kill_later = [](intra365::testing::NatsServer& server) -> Task<> {
-        co_await sleep_for(200ms);
+      // In the middle of the work, however slow the machine: something has been stored, and more is coming.
+      auto kill_later = [](intra365::testing::NatsServer& server,
+                           std::shared_ptr<std::uint64_t> acknowledged) -> Task<> {
+        while (*acknowledged == 0) co_await sleep_for(5ms);
+        co_await sleep_for(100ms);
         server.kill();
         CO_DONE;
       };
-      (void)co_await (publish_batches_until_one_fails(js, acknowledged) && kill_later(server));
+      (void)co_await (publish_batches_until_one_fails(js, acknowledged) && kill_later(server, acknowledged));
       server.restart();
       CO_CHECK(co_await js.connection().connect(in(10s)));
       CO_TRY(const auto state, co_await js.stream_state("crash"));

@@ -275,6 +275,7 @@ void Connection::Impl::disconnect(const std::shared_ptr<Link>& link, Error reaso
   for (const auto& waiter : std::exchange(pongs_, {})) {
     if (waiter) waiter->complete(fail(lost));
   }
+  for (const auto& waiter : std::exchange(writable_, {})) waiter->complete(fail(lost));
   fail_calls(requests_.take_all(), lost);
   report("disconnected", reason.detail);
 }

@@ -85,7 +85,10 @@ void Connection::Impl::flush_now() {
       asio::post(executor_, [self = shared_from_this(), link, error] { self->on_written(link, error, 0); });
       return;
     }
-    if (link->out.empty()) return link->out.clear();
+    if (link->out.empty()) {
+      link->out.clear();
+      return tell_writable(link);
+    }
   }
   link->writing = true;
   auto completion = [self = shared_from_this(), link](boost::system::error_code error, std::size_t count) {
@@ -106,7 +109,25 @@ void Connection::Impl::on_written(const std::shared_ptr<Link>& link, boost::syst
   if (error) return disconnect(link, Error(errors::disconnected, "while writing: " + error.message()));
   link->out.consume(count);
   link->out.rewind();
+  tell_writable(link);
   flush_now();
+}
+
+void Connection::Impl::tell_writable(const std::shared_ptr<Link>& link) {
+  if (writable_.empty() || link != link_ || !has_room()) return;
+  for (const auto& waiter : std::exchange(writable_, {})) waiter->complete({});
+}
+
+Task<> Connection::Impl::writable(std::shared_ptr<Impl> self, SteadyTime deadline) {
+  if (!self->link_) co_return fail(self->not_connected());
+  // What was published in this turn of the loop has not been tried to be written yet.
+  if (!self->link_->writing) self->flush_now();
+  if (self->has_room()) co_return Result<void>{};
+  auto waiter = std::make_shared<Waiter>(self->executor_);
+  self->writable_.push_back(waiter);
+  auto outcome = co_await Waiter::wait(waiter, deadline);
+  if (!outcome) std::erase(self->writable_, waiter);
+  co_return outcome;
 }
 
 void Connection::Impl::ping(std::shared_ptr<Waiter> waiter) {
