@@ -1,7 +1,7 @@
 // Our NATS client beside nats.c, nats.go (the `nats bench` tool) and the Node client, on the same work and
 // the same server, in one run.
 //
-//   nats_bench [--json] [--seconds N]
+//   nats_bench [--json] [--seconds N] [--only request|publish|one-to-one|consume|durable|kv]
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -173,7 +173,10 @@ class Bench {
     const auto figures = all([&](std::string_view peer) { return publish(peer); });
     add(report, "publish", "1/s", "higher", &Figures::rate, figures, best_peer(figures) * 1.2);
     cpu(report, "publish", figures);
-    const auto both = all([&](std::string_view peer) { return one_to_one(peer); });
+  }
+
+  void one_to_one(Report& report) {
+    const auto both = all([&](std::string_view peer) { return through(peer); });
     add(report, "one-to-one", "1/s", "higher", &Figures::rate, both, best_peer(both) * 1.2);
     cpu(report, "one-to-one", both);
   }
@@ -387,7 +390,7 @@ class Bench {
   }
 
   /// One process publishes, another receives; the time until the last message has arrived.
-  Figures one_to_one(std::string_view peer) {
+  Figures through(std::string_view peer) {
     const std::uint64_t count = peer == kNode ? 500'000 : 2'000'000;
     int ready[2];
     if (::pipe(ready) != 0) std::_Exit(1);
@@ -538,21 +541,22 @@ class Bench {
 int main(int count, char** arguments) {
   bool as_json = false;
   double seconds = 3;
+  std::string_view only;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(arguments[i], "--json") == 0) as_json = true;
     if (std::strcmp(arguments[i], "--seconds") == 0 && i + 1 < count) seconds = std::atof(arguments[++i]);
+    if (std::strcmp(arguments[i], "--only") == 0 && i + 1 < count) only = arguments[++i];
   }
   Report report{"nats", machine(), {}};
   Bench bench(seconds);
-  std::fprintf(stderr, "request/reply\n");
-  bench.request_reply(report);
-  std::fprintf(stderr, "publish, one to one\n");
-  bench.publish(report);
-  std::fprintf(stderr, "consume\n");
-  bench.consume(report);
-  std::fprintf(stderr, "durable\n");
-  bench.durable(report);
-  bench.watched_cache(report);
+  const std::pair<std::string_view, void (Bench::*)(Report&)> parts[] = {
+      {"request", &Bench::request_reply}, {"publish", &Bench::publish}, {"one-to-one", &Bench::one_to_one},
+      {"consume", &Bench::consume},       {"durable", &Bench::durable}, {"kv", &Bench::watched_cache}};
+  for (const auto& [name, part] : parts) {
+    if (!only.empty() && only != name) continue;
+    std::fprintf(stderr, "%.*s\n", int(name.size()), name.data());
+    (bench.*part)(report);
+  }
   report.print(as_json);
   return 0;
 }

@@ -6,6 +6,14 @@
 
 namespace intra365::nats {
 
+namespace {
+
+/// A publisher that never leaves its loop turn is written out whenever this much has gathered, so that the
+/// server works meanwhile and the bytes are still in the processor's cache.
+constexpr std::size_t kEagerWriteBytes = 64u << 10;
+
+}  // namespace
+
 Result<void> Connection::Impl::check_message(std::string_view subject, std::string_view reply,
                                              std::string_view headers, std::string_view payload) const {
   if (!is_publish_subject(subject) || (!reply.empty() && !is_publish_subject(reply)))
@@ -60,8 +68,9 @@ Result<void> Connection::Impl::publish(std::string_view subject, std::string_vie
 }
 
 void Connection::Impl::schedule_flush() {
-  // While events are handed out, and while a write is under way, their end flushes.
-  if (flush_posted_ || reading_ || !link_ || link_->writing) return;
+  if (!link_ || link_->writing) return;  // the end of a write under way flushes
+  if (link_->pending.size() >= kEagerWriteBytes) return flush_now();
+  if (flush_posted_ || reading_) return;  // so does the end of handing out events
   flush_posted_ = true;
   asio::post(executor_, [self = shared_from_this()] {
     self->flush_posted_ = false;
