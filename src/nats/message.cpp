@@ -28,6 +28,12 @@ std::string_view take_line(std::string_view& rest) {
   return line;
 }
 
+/// `NATS/1.0`, alone or with a status behind it. A header's name has no blank, so none is mistaken for it.
+bool is_version_line(std::string_view line) {
+  return line.starts_with(kVersionLine) &&
+         (line.size() == kVersionLine.size() || line[kVersionLine.size()] == ' ');
+}
+
 }  // namespace
 
 bool same_header_name(std::string_view a, std::string_view b) {
@@ -37,11 +43,10 @@ bool same_header_name(std::string_view a, std::string_view b) {
 
 /// Lines that are no header are skipped: another client wrote them, and they must not harm the connection.
 bool HeaderView::next(std::string_view& rest, std::string_view& name, std::string_view& value) {
-  if (rest.starts_with(kVersionLine)) take_line(rest);
   while (!rest.empty()) {
     const auto line = take_line(rest);
     const auto colon = line.find(':');
-    if (colon == std::string_view::npos || colon == 0) continue;
+    if (colon == std::string_view::npos || colon == 0 || is_version_line(line)) continue;
     name = line.substr(0, colon);
     value = trim(line.substr(colon + 1));
     return true;

@@ -46,6 +46,18 @@ TEST(HeaderView, reads_inline_status) {
   EXPECT_EQ(heartbeat.get("Nats-Last-Consumer"), "3");
 }
 
+TEST(HeaderView, a_name_that_begins_like_the_version_is_a_name) {
+  HeaderBlock block;
+  ASSERT_TRUE(block.add("First", "1"));
+  ASSERT_TRUE(block.add("NATS/1.0s", "2"));
+  ASSERT_TRUE(block.add("NATS/1.0", "3"));
+  const HeaderView view(block.text());
+  EXPECT_EQ(view.get("NATS/1.0s"), "2");
+  EXPECT_EQ(view.get("NATS/1.0"), "3");
+  EXPECT_EQ(view.all().size(), 3u);
+  EXPECT_TRUE(HeaderView("NATS/1.0 503 No: Responders\r\n\r\n").all().empty()) << "a status is no header";
+}
+
 TEST(HeaderView, garbage_of_another_client_is_harmless) {
   for (const std::string_view block : {"", "\r\n", "NATS/1.0", "NATS/1.0 5", "NATS/1.0 abc\r\n",
                                        "no version\r\nA: b", ":\r\n:\r\n", "\n\n\n", "NATS/1.0\r\nA"}) {
