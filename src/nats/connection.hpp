@@ -132,12 +132,12 @@ class Connection {
 
   /// Queues a message; it leaves with this loop turn. Payload and headers are copied once, into the write
   /// buffer. Fails with closed, disconnected, too_large, bad_subject or buffer_full.
-  Result<void> publish(std::string_view subject, std::string_view payload, const HeaderBlock& headers = {},
-                       std::string_view reply = {});
+  Result<void> publish(std::string_view subject, std::string_view payload,
+                       const HeaderBlock& headers = no_headers, std::string_view reply = {});
 
   /// What `publish` would fail with now, without sending anything.
   Result<void> can_publish(std::string_view subject, std::string_view payload,
-                           const HeaderBlock& headers = {}) const;
+                           const HeaderBlock& headers = no_headers) const;
 
   /// Waits until less than half of `max_pending_bytes` waits to be sent: what a publisher does that was told
   /// nats.buffer_full. Fails like `flush`, but costs no round trip.

@@ -112,7 +112,7 @@ class JetStream {
   /// elected, a server starting) is tried twice more, 250 ms apart (ADR-22). After `nats.timeout` the
   /// outcome is unknown: a `Nats-Msg-Id` header makes sending again safe.
   Task<PublishAck> publish(std::string_view subject, std::string_view payload,
-                           const HeaderBlock& headers = {});
+                           const HeaderBlock& headers = no_headers);
   /// ADR-50: all or nothing, one fsync. At most 1,000 messages. Needs `allow_atomic` on the stream.
   Task<PublishAck> publish_batch(std::span<const Outgoing> messages);
   /// ADR-49: adds to the counter of a subject (`allow_msg_counter`). `increment` is an integer of any size;

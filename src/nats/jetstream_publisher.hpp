@@ -22,9 +22,9 @@ class AsyncPublisher {
   /// Sends at once. Fails with jetstream.window_full or what Connection::publish fails with before anything
   /// was sent; `done`, where there is one, is not called then.
   Result<void> try_publish(std::string_view subject, std::string_view payload,
-                           const HeaderBlock& headers = {}, Done done = {});
+                           const HeaderBlock& headers = no_headers, Done done = {});
   /// Waits until there is room, in the window and in the connection's buffer, and sends.
-  Task<> publish(std::string_view subject, std::string_view payload, const HeaderBlock& headers = {},
+  Task<> publish(std::string_view subject, std::string_view payload, const HeaderBlock& headers = no_headers,
                  Done done = {});
   /// Waits until everything has been acknowledged. Fails with the first failure since the last `drain`.
   Task<> drain(SteadyTime deadline);

@@ -49,6 +49,10 @@ class HeaderBlock {
   std::string text_;
 };
 
+/// What a message without headers is sent with. As a default argument it outlives every task, which a
+/// temporary would not: tasks begin when they are awaited.
+inline const HeaderBlock no_headers;
+
 /// A message valid only during the call that hands it over.
 struct MessageView {
   std::string_view subject;
