@@ -31,8 +31,9 @@ class OrderedConsumer {
   /// Makes the consumer. Optional: `next` does it too, but here a missing stream is told at once.
   Task<> start();
   /// The next message. Once, when everything that was there at the start has been handed out, it gives
-  /// nothing instead. `nats.timeout` after `deadline`; jetstream.not_found when the stream is gone;
-  /// `nats.closed` after `stop`. One coroutine at a time.
+  /// nothing instead; in a cluster that is what the replica serving it knew, which may be catching up after a
+  /// restart (compare with `stream_info` where it matters). `nats.timeout` after `deadline`;
+  /// jetstream.not_found when the stream is gone; `nats.closed` after `stop`. One coroutine at a time.
   Task<std::optional<Delivered>> next(SteadyTime deadline);
   void stop();
   /// How often the consumer had to be made anew.
