@@ -1,6 +1,9 @@
 #include "platform/policy_copies.hpp"
 
+#include <algorithm>
+
 #include "contract/subjects.hpp"
+#include "policy/compiled.hpp"
 
 namespace intra365::platform {
 namespace {
@@ -13,6 +16,40 @@ SteadyTime now() {
 }
 
 }  // namespace
+
+Result<PolicySet> compile_set(std::uint64_t epoch, std::vector<policy::Policy> policies) {
+  PolicySet set;
+  set.epoch = epoch;
+  const bool has_shadow = std::ranges::any_of(
+      policies, [](const auto& one) { return policy::status_of(one) == policy::Status::shadow; });
+  if (has_shadow) {
+    TRY(set.with_shadow, policy::Snapshot::compile(policies, policy::Include::active_and_shadow));
+  }
+  TRY(set.in_force, policy::Snapshot::compile(std::move(policies)));
+  return set;
+}
+
+SetAnswer answer_of(const PolicySet& set, const policy::Asked& asked, policy::Scratch& scratch) {
+  SetAnswer answer;
+  answer.reply = policy::reply_of(set.in_force->answer(asked.question(), scratch), asked.attributes);
+  if (set.with_shadow == nullptr) return answer;
+  auto would = policy::reply_of(set.with_shadow->answer(asked.question(), scratch), asked.attributes);
+  if (would.decision != answer.reply.decision) answer.shadow = std::move(would);
+  return answer;
+}
+
+policy::DecisionRecord record_of(const PolicySet& set, const policy::Asked& asked,
+                                 const policy::EvaluateRequest& request, const SetAnswer& answer,
+                                 Timestamp now) {
+  policy::DecisionRecord record;
+  record.evaluated_at = now;
+  record.policy_epoch = set.epoch;
+  record.request = json::to_value(request);
+  record.attributes = asked.attributes;
+  record.reply = json::to_value(answer.reply);
+  if (answer.shadow) record.shadow = json::to_value(*answer.shadow);
+  return record;
+}
 
 PolicyCopies::PolicyCopies(Environment& environment, Load load)
     : environment_(environment), load_(std::move(load)) {}

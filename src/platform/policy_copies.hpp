@@ -5,9 +5,10 @@
 #include <memory>
 #include <unordered_map>
 
+#include "contract/operations/decisions.hpp"
 #include "guard/lease.hpp"
 #include "platform/environment.hpp"
-#include "policy/snapshot.hpp"
+#include "policy/request.hpp"
 
 namespace intra365::platform {
 
@@ -17,6 +18,20 @@ struct PolicySet {
   policy::Snapshot::Pointer in_force;
   policy::Snapshot::Pointer with_shadow;  ///< none when no policy is in shadow
 };
+
+/// Compiles the active policies, and beside them the shadow ones where there are any. Fails with
+/// `policy.invalid`.
+Result<PolicySet> compile_set(std::uint64_t epoch, std::vector<policy::Policy> policies);
+/// The answer and, where the shadow policies would give another one, theirs.
+struct SetAnswer {
+  policy::EvaluateReply reply;
+  std::optional<policy::EvaluateReply> shadow;
+};
+SetAnswer answer_of(const PolicySet& set, const policy::Asked& asked, policy::Scratch& scratch);
+/// What is kept of it; without id.
+policy::DecisionRecord record_of(const PolicySet& set, const policy::Asked& asked,
+                                 const policy::EvaluateRequest& request, const SetAnswer& answer,
+                                 Timestamp now);
 
 /// Owned by one shard; not thread-safe. Lives as long as its environment's tasks.
 class PolicyCopies {

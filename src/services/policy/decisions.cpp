@@ -78,23 +78,21 @@ Task<> Decisions::stop() {
 Task<wire::EvaluateReply> Decisions::evaluate(const Caller& caller, const wire::EvaluateRequest& request) {
   CO_TRY(auto decided, co_await answer(context_of(caller), request));
   caller.note->resource = decided.asked.resource.substr(0, 256);
-  if (decided.reply.decision == wire::Decision::deny)
+  if (decided.answer.reply.decision == wire::Decision::deny)
     caller.note->refusal = intra365::errors::policy_denied.code;
-  CO_CHECK(keep(caller.tenant, request, decided));
-  co_return std::move(decided.reply);
+  co_return keep(caller.tenant, request, std::move(decided));
 }
 
 Task<wire::EvaluateReply> Decisions::decide(TenantId tenant, const wire::EvaluateRequest& request,
                                             SteadyTime deadline) {
-  CO_TRY(auto decided, co_await answer({tenant, TraceContext::create(), deadline}, request));
-  CO_CHECK(keep(tenant, request, decided));
-  co_return std::move(decided.reply);
+  CO_TRY(auto decided, co_await answer(Context(tenant, TraceContext::create(), deadline), request));
+  co_return keep(tenant, request, std::move(decided));
 }
 
 Task<wire::EvaluateReply> Decisions::look(TenantId tenant, const wire::EvaluateRequest& request,
                                           SteadyTime deadline) {
-  CO_TRY(auto decided, co_await answer({tenant, TraceContext::create(), deadline}, request));
-  co_return std::move(decided.reply);
+  CO_TRY(auto decided, co_await answer(Context(tenant, TraceContext::create(), deadline), request));
+  co_return std::move(decided.answer.reply);
 }
 
 Task<Decisions::Decided> Decisions::answer(Context context, const wire::EvaluateRequest& request) {
@@ -103,26 +101,18 @@ Task<Decisions::Decided> Decisions::answer(Context context, const wire::Evaluate
   const auto deadline = context.deadline;
   CO_TRY(decided.asked, co_await read(std::move(context), request));
   CO_TRY(decided.set, co_await copies_.get(tenant, deadline));
-  decided.reply = wire::reply_of(decided.set.in_force->answer(decided.asked.question(), scratch_),
-                                 decided.asked.attributes);
+  decided.answer = platform::answer_of(decided.set, decided.asked, scratch_);
   co_return decided;
 }
 
-Result<void> Decisions::keep(const TenantId& tenant, const wire::EvaluateRequest& request, Decided& decided) {
-  auto what = json::to_value(request);
-  const auto likeness =
-      std::to_string(decided.set.epoch) + bj::serialize(what) + bj::serialize(decided.asked.attributes);
-  TRY(decided.reply.decision_id, log_.add(tenant, likeness, [&] {
-    wire::DecisionRecord record;
-    record.evaluated_at = environment_.clock.now();
-    record.policy_epoch = decided.set.epoch;
-    record.request = std::move(what);
-    record.attributes = decided.asked.attributes;
-    record.reply = json::to_value(decided.reply);
-    record.shadow = shadow_difference(decided.set, decided.asked, decided.reply);
-    return record;
+Result<wire::EvaluateReply> Decisions::keep(const TenantId& tenant, const wire::EvaluateRequest& request,
+                                            Decided decided) {
+  auto likeness = std::to_string(decided.set.epoch) + bj::serialize(decided.asked.attributes);
+  json::append(likeness, request);
+  TRY(decided.answer.reply.decision_id, log_.add(tenant, likeness, [&] {
+    return platform::record_of(decided.set, decided.asked, request, decided.answer, environment_.clock.now());
   }));
-  return {};
+  return std::move(decided.answer.reply);
 }
 
 Task<wire::BatchReply> Decisions::evaluate_batch(const Caller& caller, const wire::BatchRequest& request) {
@@ -303,25 +293,9 @@ Task<std::optional<PolicySet>> Decisions::load(TenantId tenant, std::uint64_t kn
   CO_TRY(const auto epoch, co_await store_.epoch(tenant, deadline));
   if (epoch != 0 && epoch == known) co_return std::optional<PolicySet>();
   CO_CHECK(co_await store_.add_defaults(tenant, deadline));
-  CO_TRY(const auto stored, co_await store_.set_in_use(tenant, deadline));
-  PolicySet set;
-  set.epoch = stored.epoch;
-  CO_TRY(set.in_force, wire::Snapshot::compile(stored.policies));
-  const bool has_shadow = std::ranges::any_of(
-      stored.policies, [](const auto& one) { return wire::status_of(one) == wire::Status::shadow; });
-  if (has_shadow) {
-    CO_TRY(set.with_shadow, wire::Snapshot::compile(stored.policies, wire::Include::active_and_shadow));
-  }
+  CO_TRY(auto stored, co_await store_.set_in_use(tenant, deadline));
+  CO_TRY(auto set, platform::compile_set(stored.epoch, std::move(stored.policies)));
   co_return std::optional(std::move(set));
-}
-
-/// What the answer would be if the shadow policies were active, where it would be another one.
-std::optional<bj::value> Decisions::shadow_difference(const PolicySet& set, const Asked& asked,
-                                                      const wire::EvaluateReply& reply) {
-  if (set.with_shadow == nullptr) return std::nullopt;
-  auto would = wire::reply_of(set.with_shadow->answer(asked.question(), scratch_), asked.attributes);
-  if (would.decision == reply.decision) return std::nullopt;
-  return json::to_value(would);
 }
 
 }  // namespace intra365::services::policy

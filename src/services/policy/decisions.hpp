@@ -46,29 +46,30 @@ class Decisions {
   using Asked = intra365::policy::Asked;
   /// For whom and until when something is looked up.
   struct Context {
+    Context(TenantId tenant, TraceContext trace, SteadyTime deadline, bool trusted = false)
+        : tenant(std::move(tenant)), trace(trace), deadline(deadline), trusted(trusted) {}
     TenantId tenant;
     TraceContext trace;
     SteadyTime deadline;
-    bool trusted = false;  ///< a platform service that may say what it heard of consent
+    bool trusted;  ///< a platform service that may say what it heard of consent
   };
   struct Decided {
     Asked asked;
     platform::PolicySet set;
-    intra365::policy::EvaluateReply reply;
+    platform::SetAnswer answer;
   };
   Task<Decided> answer(Context context, const intra365::policy::EvaluateRequest& request);
   /// Records it and gives it its id.
-  Result<void> keep(const TenantId& tenant, const intra365::policy::EvaluateRequest& request,
-                    Decided& decided);
+  Result<intra365::policy::EvaluateReply> keep(const TenantId& tenant,
+                                               const intra365::policy::EvaluateRequest& request,
+                                               Decided decided);
   Task<Asked> read(Context context, const intra365::policy::EvaluateRequest& request);
   Task<> add_person(const Context& context, UserId owner, std::string subject,
                     boost::json::object& attributes);
   Task<std::optional<platform::PolicySet>> load(TenantId tenant, std::uint64_t known, SteadyTime deadline);
   Task<std::vector<std::string>> known_ids(const Context& context, std::string type, std::string from);
-  std::optional<boost::json::value> shadow_difference(const platform::PolicySet& set, const Asked& asked,
-                                                      const intra365::policy::EvaluateReply& reply);
   static Context context_of(const Caller& caller) {
-    return {caller.tenant, caller.trace, caller.deadline, caller.is_service()};
+    return Context(caller.tenant, caller.trace, caller.deadline, caller.is_service());
   }
 
   platform::Environment& environment_;
