@@ -7,6 +7,7 @@
 #include "contract/operations/auth.hpp"
 #include "contract/operations/cdc.hpp"
 #include "contract/operations/consent.hpp"
+#include "contract/operations/decisions.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
 
@@ -50,6 +51,12 @@ std::span<const OperationInfo> catalog() {
       info(policy::rollback),
       info(policy::evaluate),
       info(policy::explain),
+      info(policy::evaluate_batch),
+      info(policy::search),
+      info(policy::filter),
+      info(policy::replay),
+      info(policy::watch),
+      info(policy::record),
       info(policy::sync),
       info(audit::append),
       info(audit::query),

@@ -65,6 +65,7 @@ SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
   if (kind != PrincipalKind::guest) {
     permissions.subscribe.emplace_back(subjects::guard_policy);
     permissions.subscribe.emplace_back(subjects::guard_token);
+    permissions.subscribe.push_back(subjects::guard_decision(id));
     // Consent events name people: only the operator sees those of everybody.
     permissions.subscribe.emplace_back("intra365.events.mate.>");
     permissions.subscribe.emplace_back("intra365.events.policy.>");

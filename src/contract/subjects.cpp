@@ -29,6 +29,10 @@ std::string event(std::string_view domain, std::string_view type) {
   return text.append(domain).append(".").append(type);
 }
 
+std::string guard_decision(std::string_view id) {
+  return "intra365.guard.decision." + std::string(id);
+}
+
 std::string guard_consent(const MateId& mate) {
   return "intra365.guard.consent." + mate.str();
 }

@@ -22,8 +22,13 @@ inline constexpr std::size_t kAttributeItems = 4096;  ///< of a list in a reques
 inline constexpr std::size_t kWhenLength = 8192;      ///< characters of an expression
 inline constexpr std::size_t kObligations = 20;       ///< of a rule
 inline constexpr std::size_t kTextLength = 2000;      ///< characters of reasons and descriptions
-inline constexpr std::size_t kDocumentBytes = 1 << 20;  ///< of one policy as JSON
-inline constexpr std::size_t kPolicies = 200'000;       ///< of a set
+inline constexpr std::size_t kDocumentBytes = 1 << 20;   ///< of one policy as JSON
+inline constexpr std::size_t kPolicies = 200'000;        ///< of a set
+inline constexpr std::size_t kBatch = 1000;              ///< questions of a batch
+inline constexpr int kSearchPage = 200;                  ///< results of a page
+inline constexpr std::size_t kSearchSteps = 2000;        ///< candidates evaluated for a page
+inline constexpr std::size_t kFilterColumns = 50;        ///< of a filter
+inline constexpr std::size_t kFilterBytes = 256u << 10;  ///< of a filter's SQL
 inline constexpr std::int64_t kPriority = 1'000'000;
 
 }  // namespace intra365::policy::limits

@@ -30,6 +30,21 @@ Result<Pattern> Pattern::parse(std::string_view text, const Pointer& at) {
   return Pattern{text, wildcards == 0, segment == "*" || (segments == 1 && wildcards == 1)};
 }
 
+bool Pattern::matches(std::string_view other) const {
+  if (exact) return text == other;
+  std::string_view wanted = text, given = other;
+  for (bool more_wanted = true, more_given = true; more_wanted;) {
+    if (!more_given) return false;
+    const auto pattern = next_segment(wanted, more_wanted), segment = next_segment(given, more_given);
+    const auto fixed = pattern.substr(0, pattern.size() - (pattern.ends_with('*') ? 1 : 0));
+    const bool fits = fixed.size() == pattern.size()
+                          ? segment == pattern
+                          : segment.size() > fixed.size() && segment.starts_with(fixed);
+    if (!fits || (!more_wanted && more_given && !open)) return false;
+  }
+  return true;
+}
+
 Result<void> check_action(std::string_view text, const Pointer& at) {
   if (text == "*") return {};
   if (text.size() > limits::kActionLength || !is_dotted_name(text))

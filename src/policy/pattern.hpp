@@ -16,6 +16,8 @@ struct Pattern {
   bool open = false;   ///< matches everything below its last segment, too
 
   static Result<Pattern> parse(std::string_view text, const Pointer& at);
+  /// One pattern against one text, for who has no index over many.
+  bool matches(std::string_view other) const;
 };
 
 /// Takes the first segment off `rest`; `more` says whether another one follows.

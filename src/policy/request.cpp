@@ -92,4 +92,35 @@ Result<bj::object> attributes_of(const EvaluateRequest& request, const Entity& s
   return attributes;
 }
 
+Result<Asked> Asked::read(const EvaluateRequest& request) {
+  TRY(const auto subject, read_entity(request.subject, "subject"));
+  Asked asked;
+  TRY(asked.action, read_action(request.action));
+  TRY(const auto resource, read_entity(request.resource, "resource"));
+  TRY(asked.attributes, attributes_of(request, subject, resource));
+  asked.subject = subject.text;
+  asked.resource = resource.text;
+  return asked;
+}
+
+std::optional<UserId> owner_of(std::string_view resource) {
+  constexpr std::string_view kPerson = "user:";
+  if (!resource.starts_with(kPerson)) return std::nullopt;
+  resource.remove_prefix(kPerson.size());
+  const auto id = UserId::parse(resource.substr(0, resource.find('/')));
+  return id ? std::optional(*id) : std::nullopt;
+}
+
+EvaluateReply reply_of(Answer answer, const bj::object& attributes) {
+  EvaluateReply reply;
+  reply.decision = answer.verdict.decision;
+  reply.cause = answer.verdict.cause;
+  reply.reasons = std::move(answer.reasons);
+  reply.obligations = std::move(answer.obligations);
+  reply.outputs = std::move(answer.outputs);
+  reply.reason_user = std::move(answer.reason_user);
+  if (const auto* consent = attributes.if_contains("consent")) reply.consent = *consent;
+  return reply;
+}
+
 }  // namespace intra365::policy

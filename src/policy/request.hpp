@@ -3,7 +3,7 @@
 #include <boost/json/object.hpp>
 #include <string>
 
-#include "contract/operations/policy.hpp"
+#include "policy/snapshot.hpp"
 
 namespace intra365::policy {
 
@@ -22,5 +22,21 @@ Result<std::string> read_action(const boost::json::value& value);
 /// again under its own type (`user`, `mate`).
 Result<boost::json::object> attributes_of(const EvaluateRequest& request, const Entity& subject,
                                           const Entity& resource);
+
+/// A question read from outside, owning what the engine's question views.
+struct Asked {
+  std::string subject, action, resource;
+  boost::json::object attributes;
+  Question question() const { return {subject, action, resource, &attributes}; }
+
+  static Result<Asked> read(const EvaluateRequest& request);
+};
+
+/// The person a resource belongs to (`user:<id>` and what is below it), if it belongs to one. Only the
+/// platform knows that person's attributes and consents.
+std::optional<UserId> owner_of(std::string_view resource);
+
+/// The reply that an answer makes, without its decision id.
+EvaluateReply reply_of(Answer answer, const boost::json::object& attributes);
 
 }  // namespace intra365::policy

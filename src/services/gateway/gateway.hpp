@@ -4,6 +4,7 @@
 #include "http/router.hpp"
 #include "http/server.hpp"
 #include "platform/service.hpp"
+#include "services/gateway/access.hpp"
 #include "services/gateway/tenant_doors.hpp"
 
 namespace intra365::services::gateway {
@@ -50,9 +51,18 @@ class Gateway final : public platform::Service {
   Task<http::Response> discovery(const Exchange& exchange);
   Task<http::Response> jwks(const Exchange& exchange);
 
+  // AuthZEN 1.0
+  Task<http::Response> access_configuration(const Exchange& exchange);
+  Task<http::Response> access_evaluation(const Exchange& exchange);
+  Task<http::Response> access_evaluations(const Exchange& exchange);
+  Task<http::Response> access_search(const Exchange& exchange);
+  Result<AccessApi::Asker> asker_of(const Exchange& exchange);
+  static std::string base_url(const platform::Environment& environment, const http::Request& request);
+
   platform::Environment& environment_;
   platform::ServiceClient services_;
   TenantDoors doors_;
+  AccessApi access_;
   http::Router router_;
   std::vector<Route> routes_;
   std::optional<http::Server> server_;

@@ -108,10 +108,13 @@ Task<http::Response> Gateway::docs_asset(const Exchange& exchange) {
   co_return fail(errors::unknown_operation);
 }
 
+std::string Gateway::base_url(const platform::Environment& environment, const http::Request& request) {
+  return (environment.config.gateway.certificate_file.empty() ? "http://" : "https://") +
+         std::string(request.header("host").substr(0, 256));
+}
+
 Task<http::Response> Gateway::discovery(const Exchange& exchange) {
-  const auto host = exchange.request.header("host");
-  const auto base = (environment_.config.gateway.certificate_file.empty() ? "http://" : "https://") +
-                    std::string(host.substr(0, 256));
+  const auto base = base_url(environment_, exchange.request);
   const boost::json::object document{{"issuer", environment_.config.tokens.issuer},
                                      {"jwks_uri", base + "/.well-known/jwks.json"},
                                      {"token_endpoint", base + "/v1/auth/token"},

@@ -40,7 +40,10 @@ platform::ServiceModule module() {
 }
 
 Gateway::Gateway(platform::Environment& environment)
-    : environment_(environment), services_(environment.nats, "gateway"), doors_(environment) {
+    : environment_(environment),
+      services_(environment.nats, "gateway"),
+      doors_(environment),
+      access_(environment) {
   for (const auto& operation : catalog()) {
     if (operation.spec->http.method != Method::none)
       add(to_string(operation.spec->http.method), operation.spec->http.path, {&operation, nullptr});
@@ -56,6 +59,10 @@ Gateway::Gateway(platform::Environment& environment)
   add("GET", "/.well-known/openid-configuration", {nullptr, &Gateway::discovery});
   add("GET", "/.well-known/oauth-authorization-server", {nullptr, &Gateway::discovery});
   add("GET", "/.well-known/jwks.json", {nullptr, &Gateway::jwks});
+  add("GET", "/.well-known/authzen-configuration", {nullptr, &Gateway::access_configuration});
+  add("POST", "/access/v1/evaluation", {nullptr, &Gateway::access_evaluation});
+  add("POST", "/access/v1/evaluations", {nullptr, &Gateway::access_evaluations});
+  add("POST", "/access/v1/search/{searched}", {nullptr, &Gateway::access_search});
 }
 
 Gateway::~Gateway() = default;
@@ -66,6 +73,7 @@ void Gateway::add(std::string_view method, std::string_view path, Route route) {
 }
 
 Task<> Gateway::start() {
+  CO_CHECK(co_await access_.start());
   const auto& config = environment_.config.gateway;
   http::ServerOptions options;
   options.host = config.host;
@@ -83,6 +91,7 @@ Task<> Gateway::start() {
 Task<> Gateway::stop() {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   if (server_) co_await server_->drain(deadline);
+  co_await access_.stop();
   co_return co_await doors_.close(deadline);
 }
 
@@ -115,6 +124,9 @@ asio::awaitable<http::Response> Gateway::answer(http::Request request) {
   auto response = outcome ? *std::move(outcome) : problem(outcome.error(), exchange.trace.trace_id());
   response.headers.emplace_back("traceparent", exchange.trace.traceparent());
   response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  // Who sends an id of its own finds it again in the answer (AuthZEN asks for it).
+  if (const auto id = exchange.request.header("x-request-id"); !id.empty() && id.size() <= 128)
+    response.headers.emplace_back("X-Request-ID", id);
   co_return response;
 }
 

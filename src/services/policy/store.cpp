@@ -27,7 +27,8 @@ constexpr Query policy_delete{
     "delete from intra365.policies where tenant_id = $1 and policy_id = $2 returning version + 1 as version"};
 constexpr Query version_insert{"policy_version_insert",
                                "insert into intra365.policy_versions (tenant_id, policy_id, version, change, "
-                               "document, changed_by, reason) values ($1, $2, $3, $4, $5::jsonb, $6, $7)"};
+                               "document, changed_by, reason, policy_epoch) values ($1, $2, $3, $4, "
+                               "$5::jsonb, $6, $7, $8)"};
 constexpr Query version_list{
     "policy_version_list",
     "select version, change, changed_by, changed_at, reason, document as policy from intra365.policy_versions"
@@ -52,10 +53,43 @@ constexpr Query policy_in_use{
     " from intra365.policies where tenant_id = $1 and status in ('active', 'shadow') order by policy_id"};
 constexpr Query user_facts{
     "policy_user_facts", "select country, profile from intra365.users where tenant_id = $1 and user_id = $2"};
-constexpr Query evaluation_insert{"policy_evaluation_insert",
-                                  "insert into intra365.policy_evaluations (tenant_id, decision_id, "
-                                  "policy_epoch, request, reply, shadow) values ($1, $2, $3, $4::jsonb, "
-                                  "$5::jsonb, $6::jsonb)"};
+constexpr Query user_ids{"policy_user_ids",
+                         "select user_id as id from intra365.users where tenant_id = $1 and user_id collate "
+                         "\"C\" >= $2 order by user_id collate \"C\" limit $3"};
+constexpr Query mate_ids{"policy_mate_ids",
+                         "select mate_id as id from intra365.mates where tenant_id = $1 and mate_id collate "
+                         "\"C\" >= $2 order by mate_id collate \"C\" limit $3"};
+constexpr Query decision_insert{
+    "policy_decision_insert",
+    "insert into intra365.policy_evaluations (tenant_id, decision_id, evaluated_at, policy_epoch, count, "
+    "request, attributes, reply, shadow)"
+    " select $1, \"decisionId\", \"evaluatedAt\", \"policyEpoch\", count, request, attributes, reply, shadow"
+    " from jsonb_to_recordset($2::jsonb) as record(\"decisionId\" text, \"evaluatedAt\" timestamptz,"
+    " \"policyEpoch\" bigint, count bigint, request jsonb, attributes jsonb, reply jsonb, shadow jsonb)"
+    " on conflict (tenant_id, decision_id) do nothing"};
+constexpr Query decision_get{
+    "policy_decision",
+    "select decision_id, evaluated_at, policy_epoch, count, request, attributes, reply, shadow"
+    " from intra365.policy_evaluations where tenant_id = $1 and decision_id = $2"};
+constexpr Query policies_at{
+    "policy_policies_at",
+    "select document as policy from (select distinct on (policy_id) policy_id, change, document from "
+    "intra365.policy_versions where tenant_id = $1 and policy_epoch <= $2 order by policy_id, version desc) "
+    "as "
+    "newest where change <> 'deleted' order by policy_id"};
+
+/// What epoch_start begins with.
+constexpr std::uint64_t kFirstEpoch = 1;
+
+struct IdRow {
+  std::string id;
+};
+BOOST_DESCRIBE_STRUCT(IdRow, (), (id))
+
+struct DocumentRow {
+  boost::json::value policy;
+};
+BOOST_DESCRIBE_STRUCT(DocumentRow, (), (policy))
 
 struct VersionRow {
   std::uint64_t version = 0;
@@ -136,11 +170,11 @@ postgres::Parameters parameters_of(const TenantId& tenant, const wire::Policy& p
 Task<wire::ChangeReply> finish(postgres::Transaction& transaction, TenantId tenant, wire::Policy policy,
                                std::string change, std::string actor) {
   const auto reason = std::exchange(policy.change_reason, std::nullopt);
-  auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy),
-                                  actor, reason);
-  CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   CO_TRY(const auto bumped, co_await transaction.query(epoch_bump, postgres::bind(tenant)));
   CO_TRY(const auto epoch, version_of(bumped));
+  auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, change, json::to_value(policy),
+                                  actor, reason, epoch);
+  CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   CO_CHECK(co_await transaction.commit());
   co_return wire::ChangeReply{*policy.policy_id, *policy.version, epoch};
 }
@@ -200,9 +234,9 @@ Task<> Store::add_defaults(TenantId tenant, SteadyTime deadline) {
     CO_TRY(const auto inserted,
            co_await transaction.query(policy_insert, parameters_of(tenant, policy, "system")));
     CO_TRY(policy.version, version_of(inserted));
-    auto versioned =
-        postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
-                       json::to_value(policy), std::string("system"), std::optional<std::string>());
+    auto versioned = postgres::bind(tenant, *policy.policy_id, *policy.version, std::string("created"),
+                                    json::to_value(policy), std::string("system"),
+                                    std::optional<std::string>(), kFirstEpoch);
     CO_CHECK(co_await transaction.query(version_insert, std::move(versioned)));
   }
   co_return co_await transaction.commit();
@@ -260,13 +294,49 @@ Task<std::optional<UserFacts>> Store::user(TenantId tenant, UserId user, SteadyT
   co_return rows.as_optional<UserFacts>();
 }
 
-Task<> Store::record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
-                     std::optional<std::string> shadow, std::string decision_id, SteadyTime deadline) {
+Task<std::vector<std::string>> Store::ids(Known known, TenantId tenant, std::string from, int limit,
+                                          SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_CHECK(co_await database_.query(scope, evaluation_insert,
-                                    postgres::bind(tenant, decision_id, epoch, request, reply, shadow),
-                                    deadline));
+  const auto& query = known == Known::users ? user_ids : mate_ids;
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, query, postgres::bind(tenant, from, limit), deadline));
+  CO_TRY(auto listed, rows.as<IdRow>());
+  std::vector<std::string> ids;
+  for (auto& row : listed) ids.push_back(std::move(row.id));
+  co_return ids;
+}
+
+Task<> Store::record(TenantId tenant, std::vector<wire::DecisionRecord> records, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  boost::json::array documents;
+  for (const auto& one : records) documents.push_back(json::to_value(one));
+  auto parameters = postgres::bind(tenant, boost::json::value(std::move(documents)));
+  CO_CHECK(co_await database_.query(scope, decision_insert, std::move(parameters), deadline));
   co_return Result<void>{};
+}
+
+Task<wire::DecisionRecord> Store::decision(TenantId tenant, std::string id, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  // Alike decisions of one moment share a record.
+  const auto of_record = id.substr(0, id.find('.'));
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, decision_get, postgres::bind(tenant, of_record), deadline));
+  CO_TRY(auto found, rows.as_optional<wire::DecisionRecord>());
+  if (!found) co_return fail(errors::unknown_decision);
+  co_return *std::move(found);
+}
+
+Task<std::vector<wire::Policy>> Store::set_at(TenantId tenant, std::uint64_t epoch, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, policies_at, postgres::bind(tenant, epoch), deadline));
+  CO_TRY(auto listed, rows.as<DocumentRow>());
+  std::vector<wire::Policy> policies;
+  for (auto& row : listed) {
+    CO_TRY(auto policy, json::from_value<wire::Policy>(row.policy, json::Unknown::ignore));
+    policies.push_back(std::move(policy));
+  }
+  co_return policies;
 }
 
 }  // namespace intra365::services::policy

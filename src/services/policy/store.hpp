@@ -1,6 +1,6 @@
 // The policy service's tables.
 #pragma once
-#include "contract/operations/policy.hpp"
+#include "contract/operations/decisions.hpp"
 #include "platform/environment.hpp"
 
 namespace intra365::services::policy {
@@ -14,6 +14,10 @@ inline constexpr ErrorCode policy_exists{ErrorKind::conflict, "policy.exists",
                                          "There is a policy of this id already; update it instead."};
 inline constexpr ErrorCode version_conflict{ErrorKind::conflict, "policy.version_conflict",
                                             "Somebody changed the policy in between: read it again."};
+inline constexpr ErrorCode unknown_decision{ErrorKind::not_found, "policy.unknown_decision",
+                                            "No decision of this id is recorded in this tenant."};
+inline constexpr ErrorCode too_many_watches{ErrorKind::exhausted, "policy.too_many_watches",
+                                            "More decisions are being watched than may."};
 }  // namespace errors
 
 /// What a person's attributes are, as policies may ask for them.
@@ -54,8 +58,17 @@ class Store {
                                                               std::optional<std::uint64_t> before, int limit,
                                                               SteadyTime deadline);
   Task<std::optional<UserFacts>> user(TenantId tenant, UserId user, SteadyTime deadline);
-  Task<> record(TenantId tenant, std::uint64_t epoch, std::string request, std::string reply,
-                std::optional<std::string> shadow, std::string decision_id, SteadyTime deadline);
+  enum class Known { users, mates };
+  /// Ids that exist, in order of their bytes, beginning with `from`.
+  Task<std::vector<std::string>> ids(Known known, TenantId tenant, std::string from, int limit,
+                                     SteadyTime deadline);
+
+  /// Adding a record again changes nothing.
+  Task<> record(TenantId tenant, std::vector<intra365::policy::DecisionRecord> records, SteadyTime deadline);
+  Task<intra365::policy::DecisionRecord> decision(TenantId tenant, std::string id, SteadyTime deadline);
+  /// The policies as they were when the tenant's set had this epoch.
+  Task<std::vector<intra365::policy::Policy>> set_at(TenantId tenant, std::uint64_t epoch,
+                                                     SteadyTime deadline);
 
  private:
   postgres::Pool& database_;
