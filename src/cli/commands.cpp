@@ -6,6 +6,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "cli/cel_commands.hpp"
 #include "cli/policy_commands.hpp"
 #include "contract/catalog.hpp"
 #include "contract/errors.hpp"
@@ -278,6 +279,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   consents->add_option("--mate", arguments->mate);
 
   add_policy_commands(app, target, exit_code);
+  add_cel_commands(app, target, exit_code);
 
   auto* audit = noun("audit", "The audit trail");
   verb(audit, "list", "Entries you may see, newest first", list_audit)

@@ -19,6 +19,12 @@ const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "pos
 const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
                    "contract", "guard", "replica", "sdk/cpp", "policy"};
 
+Folders with(Folders folders, const char* more) {
+  folders.insert(more);
+  return folders;
+}
+const Folders kCli = with(kSdk, "cel");
+
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{
     {"base", {}},
@@ -38,14 +44,15 @@ const std::map<std::string, Folders> kRules{
     {"services", kPlatform},
     {"embedded", {"base", "async", "crypto", "json", "nats", "postgres", "http", "contract", "platform"}},
     {"sdk/cpp", kSdk},
-    {"cli", kSdk},
+    {"cli", kCli},
     {"mates", kSdk},
 };
 
 /// Headers of a library that only one folder may know.
 const std::map<std::string, std::string> kWrapped{{"boost/beast", "http"}, {"libpq-fe.h", "postgres"},
                                                   {"sodium.h", "crypto"},  {"openssl/evp.h", "crypto"},
-                                                  {"spdlog/", "platform"}, {"CLI/", "cli"}};
+                                                  {"spdlog/", "platform"}, {"CLI/", "cli"},
+                                                  {"re2/", "cel"}};
 
 /// `src/services/audit/store.cpp` -> `services/audit`, `src/nats/x.hpp` -> `nats`, `sdk/cpp/x.hpp` ->
 /// `sdk/cpp`.
