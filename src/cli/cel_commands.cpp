@@ -176,8 +176,10 @@ void add_cel_commands(CLI::App& app, Target& target, int& exit_code) {
                       "The same with types: {\"n\": {\"type\": \"uint\", \"value\": \"1\"}}");
   command->add_option("--container", arguments->container, "Container in which names are looked for: a.b");
   command->add_flag("--typed", arguments->typed, "Print the value with its type, losing nothing");
-  command->add_option("--declare", arguments->declared,
-                      "Check types first, knowing these variables: name=type, such as 'n=map(string, int)'");
+  command
+      ->add_option("--declare", arguments->declared,
+                   "Check types first, knowing these variables: name=type, such as 'n=map(string, int)'")
+      ->allow_extra_args(false);
   command->add_flag("--check", arguments->check,
                     "Print the type it gives, and do not evaluate; undeclared names are refused");
   command->add_flag("--references", arguments->references,
