@@ -2,10 +2,8 @@
 
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
-#include "guard/consent_index.hpp"
-#include "guard/lease.hpp"
 #include "nats/key_value.hpp"
-#include "services/consent/store.hpp"
+#include "services/consent/copies.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> consent();
@@ -33,19 +31,26 @@ Result<Page> read_page(std::optional<int> limit, const std::optional<std::string
 class Consents final : public platform::Service {
  public:
   explicit Consents(platform::Environment& environment)
-      : environment_(environment), store_(environment), cache_(environment.jetstream, std::string(kBucket)) {}
+      : environment_(environment),
+        store_(environment),
+        copies_(environment, store_),
+        cache_(environment.jetstream, std::string(kBucket)) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::grant, *this, &Consents::grant),   bind(wire::revoke, *this, &Consents::revoke),
-            bind(wire::verify, *this, &Consents::verify), bind(wire::query, *this, &Consents::query),
-            bind(wire::audit, *this, &Consents::audit),   bind(wire::sync, *this, &Consents::sync)};
+    return {bind(wire::grant, *this, &Consents::grant),
+            bind(wire::revoke, *this, &Consents::revoke),
+            bind(wire::verify, *this, &Consents::verify, &Consents::verify_now),
+            bind(wire::query, *this, &Consents::query),
+            bind(wire::audit, *this, &Consents::audit),
+            bind(wire::sync, *this, &Consents::sync)};
   }
 
   Task<> start() override {
     nats::BucketConfig bucket;
     bucket.name = kBucket;
     CO_CHECK(co_await nats::KeyValue::ensure(environment_.jetstream, bucket));
+    CO_CHECK(copies_.start());
     co_return environment_.tasks.spawn(watch_expiry());
   }
 
@@ -80,9 +85,26 @@ class Consents final : public platform::Service {
     co_return reply;
   }
 
+  /// From memory, where a copy may be used and has seen what was asked for.
+  std::optional<Result<wire::VerifyReply>> verify_now(const Caller& caller,
+                                                      const wire::VerifyRequest& request) {
+    if (const auto checked = check_verify(caller, request); !checked) return fail(checked.error());
+    if (request.strict.value_or(false)) return std::nullopt;
+    const auto copy = copies_.fresh(caller.tenant, request.mate_id);
+    if (copy.index == nullptr) return std::nullopt;
+    wire::VerifyReply reply;
+    reply.epoch = copy.index->epoch(request.user_id, request.mate_id);
+    if (request.min_epoch.value_or(0) > reply.epoch) return std::nullopt;
+    const auto answer = copy.index->decide(request.user_id, request.mate_id, request.scopes, request.purpose,
+                                           environment_.clock.now());
+    reply.code = answer.code;
+    reply.cache_age_ms = copy.age.count();
+    if (answer.allowed()) reply.consent_id = copy.index->id(answer.record);
+    return verified(caller, request, std::move(reply));
+  }
+
+  /// From PostgreSQL.
   Task<wire::VerifyReply> verify(const Caller& caller, const wire::VerifyRequest& request) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
-    caller.note->purpose = request.purpose;
     CO_CHECK(check_verify(caller, request));
     CO_TRY(const auto pair,
            co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
@@ -92,15 +114,21 @@ class Consents final : public platform::Service {
     const auto decision =
         guard::decide_consent(records, request.scopes, request.purpose, environment_.clock.now());
     wire::VerifyReply reply;
-    reply.allowed = decision.allowed();
     reply.code = decision.code;
     reply.epoch = pair.epoch;
-    if (decision.allowed())
-      reply.consent_id = decision.consent->consent_id;
-    else
-      caller.note->refusal = guard::error_of(decision.code).code;
+    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
+    co_return verified(caller, request, std::move(reply));
+  }
+
+  /// Completes an answer, and notes it for the audit trail.
+  static wire::VerifyReply verified(const Caller& caller, const wire::VerifyRequest& request,
+                                    wire::VerifyReply reply) {
+    note(caller, request.user_id, request.scopes, request.mate_id);
+    caller.note->purpose = request.purpose;
     caller.note->consent_id = reply.consent_id;
-    co_return reply;
+    reply.allowed = reply.code == wire::DecisionCode::granted;
+    if (!reply.allowed) caller.note->refusal = guard::error_of(reply.code).code;
+    return reply;
   }
 
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
@@ -149,6 +177,7 @@ class Consents final : public platform::Service {
   /// lost here the leases and syncs make good within their bound.
   asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
     Reached reached;
+    copies_.changed(tenant, record);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
     slim.metadata = nullptr;
@@ -188,6 +217,7 @@ class Consents final : public platform::Service {
 
   platform::Environment& environment_;
   Store store_;
+  Copies copies_;
   nats::KeyValue cache_;
 };
 
