@@ -2,7 +2,7 @@
 
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
-#include "nats/key_value.hpp"
+#include "services/consent/cache.hpp"
 #include "services/consent/copies.hpp"
 
 namespace intra365::migrations {
@@ -15,7 +15,6 @@ namespace {
 namespace wire = intra365::consent;
 using platform::Caller;
 
-constexpr std::string_view kBucket = "consents";
 constexpr int kSyncPage = 500;
 constexpr int kExpiryBatch = 200;
 constexpr auto kExpiryPause = std::chrono::seconds(1);
@@ -31,10 +30,7 @@ Result<Page> read_page(std::optional<int> limit, const std::optional<std::string
 class Consents final : public platform::Service {
  public:
   explicit Consents(platform::Environment& environment)
-      : environment_(environment),
-        store_(environment),
-        copies_(environment, store_),
-        cache_(environment.jetstream, std::string(kBucket)) {}
+      : environment_(environment), store_(environment), copies_(environment, store_), cache_(environment) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -47,9 +43,7 @@ class Consents final : public platform::Service {
   }
 
   Task<> start() override {
-    nats::BucketConfig bucket;
-    bucket.name = kBucket;
-    CO_CHECK(co_await nats::KeyValue::ensure(environment_.jetstream, bucket));
+    CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
     co_return environment_.tasks.spawn(watch_expiry());
   }
@@ -75,12 +69,15 @@ class Consents final : public platform::Service {
     if (revoked.empty()) co_return fail(errors::unknown_consent);
     wire::RevokeReply reply;
     reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
+    std::uint64_t cached = 0;
     for (const auto& record : revoked) {
       const auto reached = co_await spread(caller.tenant, record, caller.trace);
-      reply.propagation.cached = reply.propagation.cached && reached.cached;
+      cached = reached.cached;
       reply.propagation.published = reply.propagation.published && reached.published;
       reply.epoch = std::max(reply.epoch, record.epoch);
     }
+    CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
+                                                                         std::chrono::milliseconds(500)));
     reply.consents = std::move(revoked);
     co_return reply;
   }
@@ -170,30 +167,26 @@ class Consents final : public platform::Service {
   }
 
   struct Reached {
-    bool cached = false, published = false;
+    bool published = false;
+    std::uint64_t cached = 0;  ///< its position in the cache's queue
   };
 
-  /// After the commit: cache and push. None of them is the truth, so none may fail the change; what is
-  /// lost here the leases and syncs make good within their bound.
+  /// After the commit: this process's own copy, the push, the cache. None of them is the truth, so none may
+  /// fail the change; what is lost here the leases and syncs make good within their bound.
   asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
     Reached reached;
     copies_.changed(tenant, record);
+    reached.cached = cache_.put(tenant, record);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
     slim.metadata = nullptr;
-    const auto body = json::encode(slim);
     if (const auto account = co_await environment_.tenants.account_of(tenant, deadline)) {
-      reached.published =
-          environment_.nats
-              .publish(subjects::in_account(*account, subjects::guard_consent(record.mate_id)), body)
-              .has_value();
+      const auto subject = subjects::in_account(*account, subjects::guard_consent(record.mate_id));
+      reached.published = environment_.nats.publish(subject, json::encode(slim)).has_value();
     }
-    const auto key = tenant.str() + "." + record.consent_id.str();
-    reached.cached = (co_await cache_.put(key, body)).has_value();
-    if (!reached.published || !reached.cached) {
-      environment_.telemetry.log.write(
-          platform::LogLevel::warning, "consent change is spread by sync only",
-          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id()}});
+    if (!reached.published) {
+      environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
+                                       {{"traceId", trace.trace_id()}});
     }
     co_return reached;
   }
@@ -218,7 +211,7 @@ class Consents final : public platform::Service {
   platform::Environment& environment_;
   Store store_;
   Copies copies_;
-  nats::KeyValue cache_;
+  Cache cache_;
 };
 
 }  // namespace
