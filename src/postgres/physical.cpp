@@ -109,6 +109,16 @@ Task<std::string> PhysicalLog::setting(std::string name) {
   co_return std::move(table[0][0]);
 }
 
+Task<Timestamp> PhysicalLog::clock() {
+  CO_TRY(const auto table,
+         co_await impl_->command("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
+  std::int64_t microseconds = 0;
+  if (table.size() == 1 && !table[0].empty())
+    std::from_chars(table[0][0].data(), table[0][0].data() + table[0][0].size(), microseconds);
+  if (microseconds <= 0) co_return fail(errors::bad_replication, "no clock");
+  co_return Timestamp(std::chrono::microseconds(microseconds));
+}
+
 Task<bool> PhysicalLog::create_slot() {
   const auto made =
       co_await impl_->command("CREATE_REPLICATION_SLOT " + impl_->options.slot + " PHYSICAL (RESERVE_WAL)");

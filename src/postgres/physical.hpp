@@ -53,6 +53,8 @@ class PhysicalLog {
   Task<SystemIdentity> identify();
   /// A setting of the server, as it prints it.
   Task<std::string> setting(std::string name);
+  /// The server's clock. Not once the log is being read.
+  Task<Timestamp> clock();
   /// Makes the slot, which keeps the log from now on. False when it is there already.
   Task<bool> create_slot();
   Task<> drop_slot();
