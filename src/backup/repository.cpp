@@ -80,27 +80,28 @@ Result<void> Repository::read_description() {
   return {};
 }
 
-Result<Repository> Repository::open(const fs::path& path, const fs::path& key_file) {
+Result<Repository> Repository::open(const fs::path& place, const fs::path& key_file) {
   std::error_code error;
+  const auto path = fs::absolute(place, error);
   if (!fs::exists(path / "repository", error))
     return fail(errors::not_found, path.string() + " holds no backups.");
   TRY(auto key, read_key(key_file));
-  Repository opened(fs::absolute(path, error), std::make_unique<crypto::Envelope>(std::move(key)));
+  Repository opened(path, std::make_unique<crypto::Envelope>(std::move(key)));
   CHECK(opened.read_description());
   return opened;
 }
 
-Result<Repository> Repository::open_to_write(const fs::path& path, const fs::path& key_file,
+Result<Repository> Repository::open_to_write(const fs::path& place, const fs::path& key_path,
                                              const std::string& system_id, std::int64_t segment_bytes) {
   std::error_code error;
+  const auto path = fs::absolute(place, error), key_file = fs::absolute(key_path, error);
   CHECK(embedded::make_directory(path));
   const bool known = fs::exists(path / "repository", error);
   if (!known) CHECK(check_empty(path));
   TRY(const int lock, take_lock(path / "lock"));
   bool made_key = false;
   if (!known && !fs::exists(key_file, error)) {
-    if (const auto folder = fs::absolute(key_file, error).parent_path(); !folder.empty())
-      CHECK(embedded::make_directory(folder));
+    CHECK(embedded::make_directory(key_file.parent_path()));
     CHECK(embedded::write_file(key_file, crypto::base64url(random_bytes(kKeyBytes)) + "\n"));
     made_key = true;
   }
@@ -109,7 +110,7 @@ Result<Repository> Repository::open_to_write(const fs::path& path, const fs::pat
     ::close(lock);
     return fail(std::move(key).error());
   }
-  Repository opened(fs::absolute(path, error), std::make_unique<crypto::Envelope>(std::move(*key)));
+  Repository opened(path, std::make_unique<crypto::Envelope>(std::move(*key)));
   opened.lock_ = lock;
   opened.made_key_ = made_key;
   if (!known) {
@@ -152,38 +153,34 @@ Result<std::vector<Base>> Repository::bases() const {
   return found;
 }
 
-fs::path Repository::wal_folder(std::int64_t timeline) const {
-  return path_ / "wal" / fmt::format("{:08X}", timeline);
-}
 fs::path Repository::history_file(std::int64_t timeline) const {
   return path_ / "wal" / fmt::format("{:08X}.history", timeline);
 }
 
-std::vector<std::int64_t> Repository::timelines() const {
+std::vector<std::int64_t> Repository::histories() const {
   std::vector<std::int64_t> found;
   std::error_code error;
   for (fs::directory_iterator entry(path_ / "wal", error), end; !error && entry != end;
        entry.increment(error)) {
-    if (!entry->is_directory(error)) continue;
-    const auto name = entry->path().filename().string();
+    if (entry->path().extension() != ".history") continue;
+    const auto name = entry->path().stem().string();
     std::int64_t number = 0;
     std::from_chars(name.data(), name.data() + name.size(), number, 16);
     if (number > 0) found.push_back(number);
   }
-  std::ranges::sort(found);
   return found;
 }
 
-Result<std::optional<Coverage>> Repository::coverage(std::int64_t timeline) const {
+Result<std::optional<Coverage>> Repository::coverage(const std::string& log) const {
   std::error_code error;
-  const auto file = wal_folder(timeline) / "until";
+  const auto file = log_folder(log) / "until";
   if (!fs::exists(file, error)) return std::nullopt;
   TRY(const auto text, read_sealed(*envelope_, context(file), file));
   return json::decode<Coverage>(text);
 }
 
 Result<void> Repository::write_coverage(const Coverage& coverage) const {
-  const auto file = wal_folder(coverage.timeline) / "until";
+  const auto file = log_folder(coverage.log) / "until";
   return write_sealed(*envelope_, context(file), file, json::encode(coverage));
 }
 
@@ -191,28 +188,27 @@ Result<void> Repository::retire(std::size_t keep) const {
   TRY(const auto all, bases());
   if (keep == 0 || all.size() <= keep) return {};
   std::error_code error;
-  const auto& oldest = all[all.size() - keep];
-  for (std::size_t at = 0; at + keep < all.size(); ++at) {
+  const auto kept = all.end() - static_cast<std::ptrdiff_t>(keep);
+  for (auto base = all.begin(); base != kept; ++base) {
     // By a rename first: what is half removed must not look like a backup.
-    const auto gone = base_folder(all[at].name + ".part");
-    CHECK(embedded::rename_durably(base_folder(all[at].name), gone));
+    const auto gone = base_folder(base->name + ".part");
+    CHECK(embedded::rename_durably(base_folder(base->name), gone));
     fs::remove_all(gone, error);
   }
-  TRY(const auto start, postgres::Lsn::parse(oldest.start));
-  const auto first = segment_name(oldest.timeline, start, segment_bytes());
-  for (const auto timeline : timelines()) {
-    if (timeline > oldest.timeline) continue;
-    const bool wanted = std::ranges::any_of(all.end() - static_cast<std::ptrdiff_t>(keep), all.end(),
-                                            [&](const Base& base) { return base.timeline == timeline; });
-    if (!wanted) {
-      fs::remove_all(wal_folder(timeline), error);
+  for (fs::directory_iterator log(path_ / "wal", error), end; !error && log != end; log.increment(error)) {
+    if (!log->is_directory()) continue;
+    // The oldest base backup that still needs this run of the log.
+    const auto user = std::find_if(
+        kept, all.end(), [&](const Base& base) { return base.log == log->path().filename().string(); });
+    if (user == all.end()) {
+      fs::remove_all(log->path(), error);
       continue;
     }
-    for (fs::directory_iterator entry(wal_folder(timeline), error), end; !error && entry != end;
-         entry.increment(error)) {
-      const auto name = entry->path().filename().string();
-      if (timeline == oldest.timeline && name.size() == first.size() && name < first)
-        fs::remove(entry->path(), error);
+    TRY(const auto start, postgres::Lsn::parse(user->start));
+    const auto first = segment_name(user->timeline, start, segment_bytes());
+    for (const auto& segment : fs::directory_iterator(log->path(), error)) {
+      const auto name = segment.path().filename().string();
+      if (name.size() == first.size() && name < first) fs::remove(segment.path(), error);
     }
   }
   return {};

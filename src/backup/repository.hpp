@@ -4,8 +4,8 @@
 //   lock                  held by the one process that writes
 //   bases/<time>/         manifest, base, files, platform: one base backup; complete, because it appears by a
 //                         rename
-//   wal/<timeline>/       the log's segments, by PostgreSQL's names; the last one grows
-//   wal/<timeline>/until  how far the log goes there
+//   wal/<log>/            a run of the log without a gap: segments by PostgreSQL's names; the last one grows
+//   wal/<log>/until       how far it goes
 //   wal/<timeline>.history
 #pragma once
 #include <filesystem>
@@ -24,6 +24,7 @@ namespace intra365::backup {
 /// One base backup.
 struct Base {
   std::string name;        ///< of its folder
+  std::string log;         ///< the run of the log that goes on behind it
   Timestamp begun, ended;  ///< by the server's clock; a restore reaches any second from `ended` on
   std::string start, end;  ///< positions in the log: needed from, consistent at
   std::int64_t timeline = 0;
@@ -31,15 +32,15 @@ struct Base {
   bool platform = false;   ///< keys and certificates of an embedded platform are with it
   std::string version;     ///< of the program that made it
 };
-BOOST_DESCRIBE_STRUCT(Base, (), (name, begun, ended, start, end, timeline, bytes, platform, version))
+BOOST_DESCRIBE_STRUCT(Base, (), (name, log, begun, ended, start, end, timeline, bytes, platform, version))
 
-/// How far the log of a timeline is here.
+/// How far a run of the log goes.
 struct Coverage {
-  std::int64_t timeline = 0;
+  std::string log;
   std::string end;  ///< position behind the last byte
   Timestamp until;  ///< every commit that was acknowledged before is in it
 };
-BOOST_DESCRIBE_STRUCT(Coverage, (), (timeline, end, until))
+BOOST_DESCRIBE_STRUCT(Coverage, (), (log, end, until))
 
 /// What the place itself is.
 struct Description {
@@ -76,12 +77,13 @@ class Repository {
   fs::path base_folder(const std::string& name) const { return path_ / "bases" / name; }
   Result<void> write_base(const fs::path& folder, const Base& base) const;
 
-  std::vector<std::int64_t> timelines() const;
-  fs::path wal_folder(std::int64_t timeline) const;
-  fs::path history_file(std::int64_t timeline) const;
-  /// Nullopt where nothing of that timeline is here.
-  Result<std::optional<Coverage>> coverage(std::int64_t timeline) const;
+  fs::path log_folder(const std::string& log) const { return path_ / "wal" / log; }
+  /// Nullopt where nothing of that run is here.
+  Result<std::optional<Coverage>> coverage(const std::string& log) const;
   Result<void> write_coverage(const Coverage& coverage) const;
+  /// Timelines whose history is here: their numbers are taken.
+  std::vector<std::int64_t> histories() const;
+  fs::path history_file(std::int64_t timeline) const;
   std::uint64_t segment_bytes() const { return static_cast<std::uint64_t>(description_.segment_bytes); }
 
   /// Removes all but the newest `keep` bases, and the log that none of the others needs.

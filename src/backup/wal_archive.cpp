@@ -6,10 +6,11 @@
 
 namespace intra365::backup {
 
-Result<WalArchive> WalArchive::open(const Repository& repository, std::int64_t timeline, postgres::Lsn from) {
-  CHECK(embedded::make_directory(repository.wal_folder(timeline)));
+Result<WalArchive> WalArchive::open(const Repository& repository, std::string log, std::int64_t timeline,
+                                    postgres::Lsn from) {
+  CHECK(embedded::make_directory(repository.log_folder(log)));
   const auto begin = from.value - from.value % repository.segment_bytes();
-  WalArchive archive(repository, timeline, postgres::Lsn{begin});
+  WalArchive archive(repository, std::move(log), timeline, postgres::Lsn{begin});
   std::error_code error;
   const auto file = archive.file();
   if (!fs::exists(file, error)) return archive;
@@ -32,8 +33,7 @@ Result<WalArchive> WalArchive::open(const Repository& repository, std::int64_t t
 }
 
 fs::path WalArchive::file() const {
-  return repository_->wal_folder(timeline_) /
-         segment_name(timeline_, position_, repository_->segment_bytes());
+  return repository_->log_folder(log_) / segment_name(timeline_, position_, repository_->segment_bytes());
 }
 
 Result<void> WalArchive::append(std::string_view bytes) {
@@ -42,7 +42,7 @@ Result<void> WalArchive::append(std::string_view bytes) {
     if (!segment_) {
       TRY(auto writer, SealedWriter::create(repository_->envelope(), repository_->context(file()), file()));
       segment_.emplace(std::move(writer));
-      CHECK(embedded::sync_directory(repository_->wal_folder(timeline_)));
+      CHECK(embedded::sync_directory(repository_->log_folder(log_)));
     }
     const auto room = size - position_.value % size;
     const auto piece = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
@@ -61,13 +61,14 @@ Result<void> WalArchive::sync() {
   return segment_ ? segment_->sync() : Result<void>{};
 }
 
-Result<postgres::Lsn> extract_wal(const Repository& repository, std::int64_t timeline, postgres::Lsn from,
-                                  postgres::Lsn needed, const fs::path& folder) {
+Result<postgres::Lsn> extract_wal(const Repository& repository, const Base& base, postgres::Lsn needed,
+                                  const fs::path& folder) {
+  TRY(const auto from, postgres::Lsn::parse(base.start));
   const auto size = repository.segment_bytes();
   postgres::Lsn position{from.value - from.value % size};
   for (;;) {
-    const auto name = segment_name(timeline, position, size);
-    const auto file = repository.wal_folder(timeline) / name;
+    const auto name = segment_name(base.timeline, position, size);
+    const auto file = repository.log_folder(base.log) / name;
     std::error_code error;
     if (!fs::exists(file, error)) break;
     TRY(auto reader, SealedReader::open(repository.envelope(), repository.context(file), file));
@@ -86,7 +87,7 @@ Result<postgres::Lsn> extract_wal(const Repository& repository, std::int64_t tim
     if (!reader.finished()) break;
   }
   if (position < needed)
-    return fail(errors::damaged, "The log in " + repository.wal_folder(timeline).string() + " ends at " +
+    return fail(errors::damaged, "The log in " + repository.log_folder(base.log).string() + " ends at " +
                                      position.text() + ", it is needed to " + needed.text() + ".");
   return position;
 }

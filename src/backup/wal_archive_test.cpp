@@ -29,12 +29,13 @@ struct Backups : ::testing::Test {
   }
   static Timestamp at(int seconds) { return from_unix_seconds(1'800'000'000 + seconds); }
   static void add_base(const Repository& repository, const std::string& name, int ended, Lsn start,
-                       std::int64_t timeline = 1) {
+                       const std::string& log = "log") {
     Base base;
     base.name = name;
+    base.log = log;
     base.begun = base.ended = at(ended);
     base.start = base.end = start.text();
-    base.timeline = timeline;
+    base.timeline = 1;
     ASSERT_TRUE(embedded::make_directory(repository.base_folder(name)));
     ASSERT_TRUE(repository.write_base(repository.base_folder(name), base));
   }
@@ -95,7 +96,7 @@ TEST_F(Backups, the_log_is_read_back_as_whole_segments_after_any_number_of_resta
   Lsn position{3 * kSegment};
   const Lsn begin = position;
   for (std::size_t written = 0; written < log.size();) {
-    auto archive = WalArchive::open(repository, 1, position).value();
+    auto archive = WalArchive::open(repository, "log", 1, position).value();
     ASSERT_EQ(archive.position(), position);
     const auto piece = std::string_view(log).substr(written, 300'000);
     ASSERT_TRUE(archive.append(piece));
@@ -105,7 +106,11 @@ TEST_F(Backups, the_log_is_read_back_as_whole_segments_after_any_number_of_resta
   }
   const auto out = temp.path() / "out";
   fs::create_directory(out);
-  EXPECT_EQ(extract_wal(repository, 1, Lsn{begin.value + 5}, position, out).value(), position);
+  Base base;
+  base.log = "log";
+  base.timeline = 1;
+  base.start = Lsn{begin.value + 5}.text();
+  EXPECT_EQ(extract_wal(repository, base, position, out).value(), position);
   std::string read;
   for (int i = 3; i <= 5; ++i) {
     const auto segment = content(out / segment_name(1, Lsn{i * kSegment}, kSegment));
@@ -115,33 +120,36 @@ TEST_F(Backups, the_log_is_read_back_as_whole_segments_after_any_number_of_resta
   EXPECT_EQ(read.substr(0, log.size()), log);
   EXPECT_EQ(read.find_first_not_of('\0', log.size()), std::string::npos);
 
-  EXPECT_EQ(extract_wal(repository, 1, begin, Lsn{position.value + 1}, out).error().code, "backup.damaged");
-  fs::remove(repository.wal_folder(1) / segment_name(1, Lsn{4 * kSegment}, kSegment));
-  EXPECT_EQ(extract_wal(repository, 1, begin, position, out).error().code, "backup.damaged");
+  EXPECT_EQ(extract_wal(repository, base, Lsn{position.value + 1}, out).error().code, "backup.damaged");
+  fs::remove(repository.log_folder("log") / segment_name(1, Lsn{4 * kSegment}, kSegment));
+  EXPECT_EQ(extract_wal(repository, base, position, out).error().code, "backup.damaged");
 }
 
 TEST_F(Backups, old_ones_are_retired_with_the_log_that_only_they_needed) {
   const auto repository = this->repository();
   {
-    auto archive = WalArchive::open(repository, 1, Lsn{kSegment}).value();
+    auto before = WalArchive::open(repository, "before", 1, Lsn{0}).value();
+    ASSERT_TRUE(before.append("older than a gap"));
+    auto archive = WalArchive::open(repository, "log", 1, Lsn{kSegment}).value();
     ASSERT_TRUE(archive.append(std::string(5 * kSegment, 'w')));
   }
-  add_base(repository, "one", 10, Lsn{kSegment});
+  add_base(repository, "one", 10, Lsn{0}, "before");
   add_base(repository, "two", 20, Lsn{3 * kSegment + 7});
   add_base(repository, "three", 30, Lsn{5 * kSegment});
-  ASSERT_TRUE(repository.write_coverage({1, Lsn{6 * kSegment}.text(), at(40)}));
+  ASSERT_TRUE(repository.write_coverage({"log", Lsn{6 * kSegment}.text(), at(40)}));
   ASSERT_TRUE(repository.retire(2));
   std::vector<std::string> names;
   const auto left = repository.bases().value();
   for (const auto& base : left) names.push_back(base.name);
   EXPECT_THAT(names, ElementsAre("two", "three"));
   const auto there = [&](std::uint64_t segment) {
-    return fs::exists(repository.wal_folder(1) / segment_name(1, Lsn{segment * kSegment}, kSegment));
+    return fs::exists(repository.log_folder("log") / segment_name(1, Lsn{segment * kSegment}, kSegment));
   };
   EXPECT_FALSE(there(2));
   EXPECT_TRUE(there(3) && there(4) && there(5));
-  EXPECT_EQ(repository.coverage(1).value()->until, at(40));
-  EXPECT_EQ(repository.coverage(2).value(), std::nullopt);
+  EXPECT_EQ(repository.coverage("log").value()->until, at(40));
+  EXPECT_FALSE(repository.coverage("before").value());
+  EXPECT_FALSE(fs::exists(repository.log_folder("before")));
 }
 
 TEST_F(Backups, a_backup_given_another_name_is_damage) {

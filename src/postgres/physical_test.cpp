@@ -90,7 +90,8 @@ TEST_F(PhysicalTest, the_log_comes_without_a_gap_and_the_server_says_where_it_en
 
   const auto begun = loop_.run(log->start(identity->end, identity->timeline));
   ASSERT_TRUE(begun) << begun.error().detail;
-  server_.execute(database_, "CREATE TABLE marks (text text); INSERT INTO marks VALUES ('a mark in the log')");
+  server_.execute(database_,
+                  "CREATE TABLE marks (text text); INSERT INTO marks VALUES ('a mark in the log')");
   std::string seen;
   auto position = identity->end;
   const auto limit = in(20s);
