@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "app/backup.hpp"
 #include "app/gen.hpp"
 #include "app/setup.hpp"
 #include "app/up.hpp"
@@ -92,6 +93,7 @@ int main(int count, char** arguments) {
   gen->add_flag("--check", check, "write nothing, fail when something is out of date");
   gen->callback([&] { exit_code = app::generate(documents, check); });
 
+  app::add_backup_commands(app, target.data_dir, exit_code);
   cli::add_commands(app, target, exit_code);
   try {
     app.parse(count, arguments);

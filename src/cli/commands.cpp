@@ -22,7 +22,7 @@ namespace {
 /// What the options of the commands are read into; one command runs per program.
 struct Arguments {
   std::string name, role, country, capability, query, user, mate, consent, scopes, purposes, expires, trace,
-      operation, body, action, file;
+      operation, body, action, file, text, head, reason;
 };
 
 void print(const Target& target, const boost::json::value& value, const std::string& text) {
@@ -156,6 +156,7 @@ Task<> list_consents(sdk::Client& client, const Target& target, const Arguments&
 Task<> list_audit(sdk::Client& client, const Target& target, const Arguments& arguments) {
   audit::QueryRequest request;
   request.trace_id = given(arguments.trace);
+  request.text = given(arguments.text);
   CO_TRY(const auto reply, co_await client.call(audit::query, std::move(request)));
   std::string text = reply.entries.empty() ? "no entries" : "";
   for (const auto& entry : reply.entries) {
@@ -163,6 +164,64 @@ Task<> list_audit(sdk::Client& client, const Target& target, const Arguments& ar
             entry.actor + "  " + entry.action + "  " + entry.resource +
             (entry.code ? "  " + *entry.code : "") + "  " + entry.trace_id.value_or("-");
   }
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
+/// The whole chain, page by page; fails when it is not intact.
+Task<> verify_audit(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  audit::VerifyReply all;
+  all.intact = true;
+  do {
+    audit::VerifyRequest request;
+    request.from_block = all.next_block;
+    if (!all.next_block) request.head = given(arguments.head);
+    CO_TRY(const auto page, co_await client.call(audit::verify, std::move(request)));
+    all.intact = all.intact && page.intact;
+    all.blocks += page.blocks;
+    all.entries += page.entries;
+    all.retired_blocks += page.retired_blocks;
+    if (!page.head.empty()) all.head = page.head;
+    all.problems.insert(all.problems.end(), page.problems.begin(), page.problems.end());
+    all.next_block = page.next_block;
+  } while (all.next_block);
+  std::string text = std::to_string(all.entries) + " entries in " + std::to_string(all.blocks) + " blocks" +
+                     (all.intact ? " are what was recorded" : " are NOT what was recorded");
+  for (const auto& problem : all.problems)
+    text += "\n  block " + std::to_string(problem.block) + "  " + problem.code + "  " + problem.detail;
+  if (!all.head.empty()) text += "\nhead " + all.head;
+  print(target, all, text);
+  if (!all.intact) co_return fail(errors::audit_broken);
+  co_return Result<void>{};
+}
+
+std::string line_of(const audit::Hold& hold) {
+  return hold.hold_id + "  " + (hold.user_id ? "user:" + hold.user_id->str() : "everything") + "  " +
+         (hold.released_at ? "released " + format_rfc3339(*hold.released_at) : "held") + "  " + hold.reason;
+}
+
+Task<> place_hold(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  audit::PlaceHoldRequest request;
+  request.reason = arguments.reason;
+  CO_TRY(request.user_id, given_id<UserId>(arguments.user));
+  CO_TRY(const auto reply, co_await client.call(audit::hold_place, std::move(request)));
+  print(target, reply, line_of(reply.hold));
+  co_return Result<void>{};
+}
+
+Task<> release_hold(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  audit::HoldRequest request;
+  request.hold_id = arguments.name;
+  CO_TRY(const auto reply, co_await client.call(audit::hold_release, std::move(request)));
+  print(target, reply, line_of(reply.hold));
+  co_return Result<void>{};
+}
+
+Task<> list_holds(sdk::Client& client, const Target& target, const Arguments&) {
+  Empty request;
+  CO_TRY(const auto reply, co_await client.call(audit::hold_list, std::move(request)));
+  std::string text = reply.holds.empty() ? "no holds" : "";
+  for (const auto& hold : reply.holds) text += (text.empty() ? "" : "\n") + line_of(hold);
   print(target, reply, text);
   co_return Result<void>{};
 }
@@ -282,8 +341,16 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   add_cel_commands(app, target, exit_code);
 
   auto* audit = noun("audit", "The audit trail");
-  verb(audit, "list", "Entries you may see, newest first", list_audit)
-      ->add_option("--trace", arguments->trace, "trace id");
+  auto* entries = verb(audit, "list", "Entries you may see, newest first", list_audit);
+  entries->add_option("--trace", arguments->trace, "trace id");
+  entries->add_option("--text", arguments->text, "words to search for");
+  verb(audit, "verify", "Was anything changed, removed or slipped in?", verify_audit)
+      ->add_option("--head", arguments->head, "a head printed earlier that the chain must still contain");
+  auto* hold = verb(audit, "hold", "Keep entries beyond their retention", place_hold);
+  hold->add_option("reason", arguments->reason)->required();
+  hold->add_option("--user", arguments->user, "one person's entries only");
+  verb(audit, "release", "End a legal hold", release_hold)->add_option("hold", arguments->name)->required();
+  verb(audit, "holds", "Legal holds, newest first", list_holds);
 
   auto* token = noun("token", "Access tokens");
   verb(token, "show", "Log in and print an access token",

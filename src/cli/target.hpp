@@ -17,6 +17,8 @@ inline constexpr ErrorCode not_running{
 inline constexpr ErrorCode no_key{
     ErrorKind::unauthenticated, "cli.no_key",
     "There is no API key: run as the user who runs the platform, or set INTRA365_API_KEY_FILE."};
+inline constexpr ErrorCode audit_broken{ErrorKind::conflict, "cli.audit_broken",
+                                        "The audit trail is not what was recorded; see what was printed."};
 }  // namespace errors
 
 /// What the command line says, shared by every command.

@@ -60,6 +60,10 @@ std::span<const OperationInfo> catalog() {
       info(policy::sync),
       info(audit::append),
       info(audit::query),
+      info(audit::verify),
+      info(audit::hold_place),
+      info(audit::hold_release),
+      info(audit::hold_list),
       info(cdc::status),
   };
   // clang-format on

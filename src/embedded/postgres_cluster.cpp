@@ -301,8 +301,24 @@ Result<void> PostgresCluster::configure(std::uint16_t port) {
   return give(main);
 }
 
-ProcessSpec PostgresCluster::process() const {
-  auto spec = tool("postgres", {"-D", data().string()});
+Result<void> PostgresCluster::give_tree(const fs::path& path) const {
+  if (!user_) return {};
+  CHECK(give(path));
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
+    CHECK(give(entry->path()));
+  }
+  return error ? Result<void>(fail(file_error(error.value(), path))) : Result<void>{};
+}
+
+ProcessSpec PostgresCluster::process(const std::vector<std::string>& settings) const {
+  std::vector<std::string> arguments{"-D", data().string()};
+  for (const auto& setting : settings) {
+    arguments.push_back("-c");
+    arguments.push_back(setting);
+  }
+  auto spec = tool("postgres", std::move(arguments));
   spec.death_signal = SIGQUIT;  // ends at once and takes its children along, who would outlive a SIGKILL
   spec.stop_signal = SIGINT;    // ends open transactions, then shuts down
   return spec;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "async/task.hpp"
 #include "embedded/child_process.hpp"
@@ -44,7 +45,10 @@ class PostgresCluster {
   /// Writes the configuration for TCP on 127.0.0.1:`port` and a unix socket.
   Result<void> configure(std::uint16_t port);
 
-  ProcessSpec process() const;
+  /// The server; `settings` (NAME=value) hold for this run and win over its files.
+  ProcessSpec process(const std::vector<std::string>& settings = {}) const;
+  /// Makes everything below `path`, which was put there from a backup, the server's own.
+  Result<void> give_tree(const std::filesystem::path& path) const;
   /// Returns once a query was answered; fails with `deadline`, or at once when the login is refused.
   Task<> ready(SteadyTime deadline);
 

@@ -109,7 +109,9 @@ Task<> AuditTrail::write_batches() {
     }
     message += ']';
     nats::HeaderBlock headers;
-    headers.add("Nats-Msg-Id", queue_.front().entry.entry_id);  // a repeated attempt is stored once
+    // A repeated attempt is stored once. Never an entry's own id: a Mate chooses that, and a message that
+    // looks like an earlier one would be dropped with everybody's entries in it.
+    headers.add("Nats-Msg-Id", new_uuid());
     while (true) {
       const auto acknowledged = co_await jetstream_.publish(audit_subject, message, headers);
       if (acknowledged) break;

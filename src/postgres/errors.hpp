@@ -33,6 +33,8 @@ inline constexpr ErrorCode bad_replication{
 inline constexpr ErrorCode slot_missing{ErrorKind::unavailable, "postgres.slot_missing",
                                         "The replication slot is gone or was invalidated: changes since its "
                                         "last position are lost to this stream."};
+inline constexpr ErrorCode log_removed{ErrorKind::not_found, "postgres.log_removed",
+                                       "The server has no longer the part of its log that was asked for."};
 inline constexpr ErrorCode slot_exists{ErrorKind::conflict, "postgres.slot_exists",
                                        "There is a replication slot of this name already."};
 inline constexpr ErrorCode slot_busy{ErrorKind::conflict, "postgres.slot_busy",

@@ -42,6 +42,7 @@ const std::map<std::string, Folders> kRules{
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
     {"platform", kPlatform},
     {"services", kPlatform},
+    {"backup", {"base", "async", "crypto", "json", "postgres", "embedded"}},
     {"embedded", {"base", "async", "crypto", "json", "nats", "postgres", "http", "contract", "platform"}},
     {"sdk/cpp", kSdk},
     {"cli", kCli},

@@ -47,19 +47,83 @@ struct QueryRequest {
   std::optional<std::string> action;
   std::optional<std::string> outcome;
   std::optional<UserId> user_id;
+  /// Words that all stand in action, resource, actor, outcome, code or purpose; `or`, `-not` and "a phrase"
+  /// as in a web search.
+  std::optional<std::string> text;
   std::optional<Timestamp> since;
   std::optional<Timestamp> until;
   std::optional<int> limit;  ///< 1 to 200, 50 when absent
   std::optional<std::string> cursor;
 };
 BOOST_DESCRIBE_STRUCT(QueryRequest, (),
-                      (trace_id, actor, action, outcome, user_id, since, until, limit, cursor))
+                      (trace_id, actor, action, outcome, user_id, text, since, until, limit, cursor))
 
 struct QueryReply {
   std::vector<Entry> entries;  ///< newest first
   std::optional<std::string> next_cursor;
 };
 BOOST_DESCRIBE_STRUCT(QueryReply, (), (entries, next_cursor))
+
+/// The tenant's entries are one chain of blocks, each with a hash over everything before it.
+struct VerifyRequest {
+  std::optional<std::int64_t> from_block;  ///< 1 when absent; a reply's `nextBlock` goes on
+  std::optional<std::string> head;         ///< a hash noted earlier: the chain must still contain it
+};
+BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (from_block, head))
+
+struct VerifyProblem {
+  std::int64_t block = 0;  ///< 0: of no block
+  std::string code;        ///< `block_missing`, `block_altered`, `entries_altered`, `head_altered`,
+                           ///< `head_unknown`, `entries_slipped_in`
+  std::string detail;
+};
+BOOST_DESCRIBE_STRUCT(VerifyProblem, (), (block, code, detail))
+
+struct VerifyReply {
+  bool intact = false;  ///< of the blocks looked at
+  std::int64_t blocks = 0, entries = 0;
+  std::int64_t retired_blocks = 0;         ///< their entries' time was over; only their links were looked at
+  std::string head;                        ///< hash of the last block, hex; note it somewhere else
+  std::vector<VerifyProblem> problems;     ///< at most 100
+  std::optional<std::int64_t> next_block;  ///< there are more blocks
+};
+BOOST_DESCRIBE_STRUCT(VerifyReply, (), (intact, blocks, entries, retired_blocks, head, problems, next_block))
+
+/// What retention must not remove.
+struct Hold {
+  std::string hold_id;
+  std::optional<UserId> user_id;   ///< one person's entries; else all of the tenant
+  std::optional<Timestamp> since;  ///< else from the beginning
+  std::optional<Timestamp> until;  ///< else without end
+  std::string reason;
+  std::string placed_by;
+  Timestamp placed_at;
+  std::optional<Timestamp> released_at;
+};
+BOOST_DESCRIBE_STRUCT(Hold, (), (hold_id, user_id, since, until, reason, placed_by, placed_at, released_at))
+
+struct PlaceHoldRequest {
+  std::string reason;  ///< 1 to 1000 characters
+  std::optional<UserId> user_id;
+  std::optional<Timestamp> since;
+  std::optional<Timestamp> until;
+};
+BOOST_DESCRIBE_STRUCT(PlaceHoldRequest, (), (reason, user_id, since, until))
+
+struct HoldRequest {
+  std::string hold_id;
+};
+BOOST_DESCRIBE_STRUCT(HoldRequest, (), (hold_id))
+
+struct HoldReply {
+  Hold hold;
+};
+BOOST_DESCRIBE_STRUCT(HoldReply, (), (hold))
+
+struct HoldsReply {
+  std::vector<Hold> holds;  ///< newest first, at most 500
+};
+BOOST_DESCRIBE_STRUCT(HoldsReply, (), (holds))
 
 inline constexpr auto append = operation<AppendRequest, AppendReply>({
     .subject = "intra365.audit.append",
@@ -76,6 +140,38 @@ inline constexpr auto query = operation<QueryRequest, QueryReply>({
     .deadline = 2000ms,
     .summary = "Audit entries: the operator sees the tenant's, everybody else what concerns them.",
     .example = R"({"traceId":"4bf92f3577b34da6a3ce929d0e0e4736"})",
+});
+inline constexpr auto verify = operation<VerifyRequest, VerifyReply>({
+    .subject = "intra365.audit.verify",
+    .http = {Method::get, "/v1/audit/verify"},
+    .access = Access::operator_,
+    .deadline = 60'000ms,
+    .summary =
+        "Computes the tenant's chain of audit entries anew: was anything changed, removed or slipped in?",
+    .example = R"({"fromBlock":1})",
+});
+inline constexpr auto hold_place = operation<PlaceHoldRequest, HoldReply>({
+    .subject = "intra365.audit.hold.place",
+    .http = {Method::post, "/v1/audit/holds"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Keeps audit and data-access entries beyond their retention, until the hold is released.",
+    .example = R"({"reason":"case 4711","userId":"alice"})",
+});
+inline constexpr auto hold_release = operation<HoldRequest, HoldReply>({
+    .subject = "intra365.audit.hold.release",
+    .http = {Method::delete_, "/v1/audit/holds/{holdId}"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Ends a legal hold; retention removes what is over its time.",
+    .example = R"({"holdId":"h1"})",
+});
+inline constexpr auto hold_list = operation<Empty, HoldsReply>({
+    .subject = "intra365.audit.hold.list",
+    .http = {Method::get, "/v1/audit/holds"},
+    .access = Access::operator_,
+    .summary = "The tenant's legal holds, released ones too.",
+    .example = R"({})",
 });
 
 }  // namespace intra365::audit

@@ -1,7 +1,10 @@
 #include "services/audit/service.hpp"
 
+#include <charconv>
+
 #include "contract/errors.hpp"
-#include "nats/jetstream.hpp"
+#include "services/audit/ingest.hpp"
+#include "services/audit/store.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> audit();
@@ -10,36 +13,15 @@ std::vector<postgres::Migration> audit();
 namespace intra365::services::audit {
 namespace {
 
-namespace wire = intra365::audit;
 using platform::Caller;
-using postgres::Query;
 
-constexpr std::string_view kConsumer = "audit-to-postgres";
-constexpr std::size_t kMessagesPerFetch = 50;
 constexpr std::size_t kMaxAppend = 500;
-constexpr auto kFetchWait = std::chrono::seconds(5);
-constexpr auto kRetry = std::chrono::milliseconds(250);
-
-constexpr Query audit_append{"audit_append", "select intra365.append_audit($1::jsonb) as count"};
-constexpr Query audit_query{
-    "audit_query",
-    "select entry_id, at, source, actor, action, resource, outcome, code, user_id, consent_id, purpose, "
-    "scopes, trace_id, count, duration_us"
-    " from intra365.audit_logs where tenant_id = $1"
-    " and ($2::text is null or trace_id = $2) and ($3::text is null or actor = $3) and ($4::text is null or "
-    "action = $4)"
-    " and ($5::text is null or outcome = $5) and ($6::text is null or user_id = $6)"
-    " and ($7::timestamptz is null or at >= $7) and ($8::timestamptz is null or at < $8)"
-    " and ($9::text is null or actor = $9 or user_id = $10 or source = $9 or resource like $9 || '/%' or "
-    "resource = $9)"
-    " and ($11::timestamptz is null or (at, entry_id) < ($11, $12)) order by at desc, entry_id desc limit "
-    "$13"};
-
-/// `<RFC 3339 time>~<entry id>` of the last entry of a page.
-struct Cursor {
-  std::optional<Timestamp> at;
-  std::string entry_id;
-};
+constexpr std::size_t kMaxProblems = 100;
+/// Entries of a Mate that was offline; older ones would be retired as they come.
+constexpr auto kOldest = std::chrono::hours(24 * 30);
+constexpr auto kYoungest = std::chrono::minutes(5);  ///< for clocks that are wrong
+constexpr auto kMaintenanceEvery = std::chrono::minutes(10);
+constexpr auto kMaintenanceTime = std::chrono::minutes(5);
 
 Result<Cursor> read_cursor(const std::optional<std::string>& text) {
   if (!text) return Cursor{};
@@ -50,7 +32,7 @@ Result<Cursor> read_cursor(const std::optional<std::string>& text) {
   return Cursor{*at, text->substr(split + 1)};
 }
 
-Result<void> check_entry(const wire::Entry& entry) {
+Result<void> check_entry(const wire::Entry& entry, Timestamp now) {
   if (!is_token(entry.entry_id)) return fail(errors::bad_value, "entries: entryId must be an identifier");
   for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
     if (text->empty() || text->size() > 512)
@@ -59,24 +41,34 @@ Result<void> check_entry(const wire::Entry& entry) {
   if (entry.code.value_or("").size() > 128 || entry.trace_id.value_or("").size() > 64 ||
       entry.scopes.size() > 50)
     return fail(errors::bad_value, "entries: a field is too long");
+  for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
+    if (text->find('\0') != std::string::npos)
+      return fail(errors::bad_value, "entries: text with a zero byte");
+  }
+  if (entry.at < now - kOldest || entry.at > now + kYoungest)
+    return fail(errors::bad_value, "entries: at is older than 30 days, or in the future");
   return {};
 }
 
 /// Owned by one shard; not thread-safe.
 class Audit final : public platform::Service {
  public:
-  explicit Audit(platform::Environment& environment) : environment_(environment) {}
+  explicit Audit(platform::Environment& environment)
+      : environment_(environment), store_(environment.database), ingest_(environment, store_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::append, *this, &Audit::append), bind(wire::query, *this, &Audit::query)};
+    return {bind(wire::append, *this, &Audit::append),
+            bind(wire::query, *this, &Audit::query),
+            bind(wire::verify, *this, &Audit::verify),
+            bind(wire::hold_place, *this, &Audit::place_hold),
+            bind(wire::hold_release, *this, &Audit::release_hold),
+            bind(wire::hold_list, *this, &Audit::list_holds)};
   }
 
   Task<> start() override {
-    nats::ConsumerConfig consumer;
-    consumer.durable_name = kConsumer;
-    CO_CHECK(co_await environment_.jetstream.ensure_consumer(platform::audit_stream, consumer));
-    co_return environment_.tasks.spawn(feed());
+    CO_CHECK(co_await ingest_.start());
+    co_return environment_.tasks.spawn(maintain());
   }
 
  private:
@@ -86,7 +78,7 @@ class Audit final : public platform::Service {
       co_return fail(errors::bad_value, "entries: at most 500 at once");
     std::vector<platform::AuditRecord> records;
     for (const auto& entry : request.entries) {
-      CO_CHECK(check_entry(entry));
+      CO_CHECK(check_entry(entry, environment_.clock.now()));
       platform::AuditRecord record{caller.tenant, entry};
       record.entry.source = caller.subject();
       records.push_back(std::move(record));
@@ -99,54 +91,125 @@ class Audit final : public platform::Service {
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
     const int limit = request.limit.value_or(50);
     if (limit < 1 || limit > 200) co_return fail(errors::bad_value, "limit: 1 to 200");
-    CO_TRY(const auto cursor, read_cursor(request.cursor));
+    if (request.text.value_or("").size() > 500) co_return fail(errors::bad_value, "text: at most 500 bytes");
+    CO_TRY(auto cursor, read_cursor(request.cursor));
     // Everybody but the operator sees what they did, what was done to them, and what they recorded.
-    const auto own = caller.is_operator() ? std::nullopt : std::optional(caller.subject());
-    auto parameters = postgres::bind(caller.tenant, request.trace_id, request.actor, request.action,
-                                     request.outcome, request.user_id, request.since, request.until, own,
-                                     caller.kind == PrincipalKind::user ? caller.id : std::string(),
-                                     cursor.at, cursor.entry_id, limit);
-    postgres::Scope scope{caller.tenant.str()};
-    CO_TRY(const auto rows,
-           co_await environment_.database.query(scope, audit_query, std::move(parameters), caller.deadline));
+    Reader reader;
+    if (!caller.is_operator()) reader.subject = caller.subject();
+    if (caller.kind == PrincipalKind::user) reader.user_id = caller.id;
     wire::QueryReply reply;
-    CO_TRY(reply.entries, rows.as<wire::Entry>());
+    CO_TRY(reply.entries, co_await store_.find(caller.tenant, request, std::move(reader), std::move(cursor),
+                                               limit, caller.deadline));
     if (reply.entries.size() == static_cast<std::size_t>(limit)) {
       reply.next_cursor = format_rfc3339(reply.entries.back().at) + "~" + reply.entries.back().entry_id;
     }
     co_return reply;
   }
 
-  /// Carries the AUDIT stream into PostgreSQL. A message is acknowledged after its rows are committed; one
-  /// that comes twice finds its rows there already.
-  Task<> feed() {
+  Task<wire::VerifyReply> verify(const Caller& caller, const wire::VerifyRequest& request) {
+    const auto from = request.from_block.value_or(1);
+    if (from < 1) co_return fail(errors::bad_value, "fromBlock: 1 or more");
+    wire::VerifyReply reply;
+    const auto problem = [&](std::int64_t block, std::string code, std::string detail) {
+      if (reply.problems.size() < kMaxProblems)
+        reply.problems.push_back({block, std::move(code), std::move(detail)});
+    };
+    if (request.head) {
+      const auto hash = from_hex(*request.head);
+      if (!hash) co_return fail(errors::bad_value, "head: a hash has 64 hexadecimal digits");
+      CO_TRY(const bool known, co_await store_.knows_hash(caller.tenant, *hash, caller.deadline));
+      if (!known) problem(0, "head_unknown", "The chain does not contain the hash that was noted.");
+    }
+    // The head is read first: blocks that come meanwhile are looked at next time.
+    CO_TRY(const auto head, co_await store_.head(caller.tenant, caller.deadline));
+    CO_TRY(const auto blocks, co_await store_.check(caller.tenant, from, caller.deadline));
+    const CheckedBlock* at_head = nullptr;
+    for (const auto& block : blocks) {
+      ++reply.blocks;
+      reply.entries += block.entries;
+      if (block.retired) ++reply.retired_blocks;
+      if (block.problem) problem(block.block, *block.problem, meaning_of(*block.problem));
+      if (head && block.block == head->block) at_head = &block;
+      reply.head = block.hash;
+    }
+    const bool ended = !head || blocks.empty() || blocks.back().block >= head->block;
+    if (!ended) {
+      reply.next_block = blocks.back().block + 1;
+    } else {
+      const bool complete = !head || (at_head != nullptr && at_head->hash == head->hash) ||
+                            (blocks.empty() && from > head->block);
+      if (!complete) problem(head->block, "head_altered", "The chain does not end where its head says.");
+      CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, caller.deadline));
+      if (outside > 0)
+        problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
+    }
+    reply.intact = reply.problems.empty();
+    co_return reply;
+  }
+
+  static std::string meaning_of(std::string_view code) {
+    if (code == "block_missing") return "The block in front of it is gone.";
+    if (code == "block_altered") return "It does not follow from the block in front of it.";
+    return "Its entries are not those that were recorded.";
+  }
+
+  static std::optional<std::string> from_hex(std::string_view text) {
+    std::string bytes;
+    if (text.size() != 64) return std::nullopt;
+    for (std::size_t at = 0; at < text.size(); at += 2) {
+      unsigned value = 0;
+      const auto [end, error] = std::from_chars(text.data() + at, text.data() + at + 2, value, 16);
+      if (error != std::errc{} || end != text.data() + at + 2) return std::nullopt;
+      bytes += static_cast<char>(value);
+    }
+    return bytes;
+  }
+
+  Task<wire::HoldReply> place_hold(const Caller& caller, const wire::PlaceHoldRequest& request) {
+    if (request.reason.empty() || request.reason.size() > 1000)
+      co_return fail(errors::bad_value, "reason: 1 to 1000 bytes");
+    if (request.since && request.until && *request.since >= *request.until)
+      co_return fail(errors::bad_value, "until: later than since");
+    wire::HoldReply reply;
+    CO_TRY(reply.hold, co_await store_.place_hold(caller.tenant, request, caller.subject(), caller.deadline));
+    co_return reply;
+  }
+
+  Task<wire::HoldReply> release_hold(const Caller& caller, const wire::HoldRequest& request) {
+    CO_TRY(auto hold,
+           co_await store_.release_hold(caller.tenant, request.hold_id, caller.subject(), caller.deadline));
+    if (!hold) co_return fail(errors::unknown_hold);
+    wire::HoldReply reply;
+    reply.hold = *std::move(hold);
+    co_return reply;
+  }
+
+  Task<wire::HoldsReply> list_holds(const Caller& caller, const Empty&) {
+    wire::HoldsReply reply;
+    CO_TRY(reply.holds, co_await store_.holds(caller.tenant, caller.deadline));
+    co_return reply;
+  }
+
+  /// Every instance tries; PostgreSQL lets one work.
+  Task<> maintain() {
     const auto cancelled = co_await asio::this_coro::cancellation_state;
     while (cancelled.cancelled() == asio::cancellation_type::none) {
-      const auto fetched = co_await environment_.jetstream.fetch(
-          platform::audit_stream, kConsumer, kMessagesPerFetch, kFetchWait, nats::FetchUntil::available);
-      if (!fetched) {
-        co_await sleep_for(kRetry);
-        continue;
-      }
-      for (const auto& delivered : *fetched) {
-        postgres::Scope every_tenant;
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-        auto parameters = postgres::bind(std::string(delivered.message.payload()));
-        const auto stored =
-            co_await environment_.database.query(every_tenant, audit_append, std::move(parameters), deadline);
-        if (stored) {
-          environment_.jetstream.acknowledge(delivered);
-          continue;
-        }
-        environment_.telemetry.log.write(platform::LogLevel::warning, "audit entries wait for the database",
-                                         {{"code", stored.error().code}, {"detail", stored.error().detail}});
-        environment_.jetstream.negative_acknowledge(delivered, std::chrono::seconds(1));
-      }
+      const auto done = co_await store_.maintain(std::chrono::steady_clock::now() + kMaintenanceTime);
+      auto& log = environment_.telemetry.log;
+      if (!done)
+        log.write(platform::LogLevel::warning, "partitions were not maintained",
+                  {{"code", done.error().code}, {"detail", done.error().detail}});
+      else
+        for (const auto& line : *done)
+          log.write(platform::LogLevel::info, "partition maintained", {{"done", line}});
+      co_await sleep_for(kMaintenanceEvery);
     }
     co_return Result<void>{};
   }
 
   platform::Environment& environment_;
+  Store store_;
+  Ingest ingest_;
 };
 
 }  // namespace

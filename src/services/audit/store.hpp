@@ -1,0 +1,74 @@
+// The audit trail's SQL: appends as columns, questions, the chain's verification, legal holds.
+#pragma once
+#include "contract/operations/audit.hpp"
+#include "platform/audit_trail.hpp"
+#include "postgres/pool.hpp"
+
+namespace intra365::errors {
+inline constexpr ErrorCode unknown_hold{ErrorKind::not_found, "audit.unknown_hold",
+                                        "There is no such legal hold, or it was released already."};
+}  // namespace intra365::errors
+
+namespace intra365::services::audit {
+
+namespace wire = intra365::audit;
+
+/// What a question about entries may see: everything of the tenant, or what concerns one principal.
+struct Reader {
+  std::optional<std::string> subject;  ///< absent: everything
+  std::string user_id;                 ///< when the subject is a person
+};
+
+/// `<RFC 3339 time>~<entry id>` of the last entry of a page.
+struct Cursor {
+  std::optional<Timestamp> at;
+  std::string entry_id;
+};
+
+/// One block of a tenant's chain, looked at.
+struct CheckedBlock {
+  std::int64_t block = 0, entries = 0;
+  std::string hash;
+  bool retired = false;
+  std::optional<std::string> problem;
+};
+BOOST_DESCRIBE_STRUCT(CheckedBlock, (), (block, entries, hash, retired, problem))
+
+/// Owned by one shard; not thread-safe.
+class Store {
+ public:
+  /// At most this many entries are looked at for one page of a verification.
+  static constexpr std::int64_t entries_per_check = 300'000;
+
+  explicit Store(postgres::Pool& database) : database_(database) {}
+
+  /// Adds the entries that are not there yet, of any tenants, in one transaction.
+  Task<> append(const std::vector<platform::AuditRecord>& records, SteadyTime deadline);
+  Task<std::vector<wire::Entry>> find(TenantId tenant, wire::QueryRequest request, Reader reader,
+                                      Cursor cursor, int limit, SteadyTime deadline);
+
+  /// The blocks from `from` on, as many as have `entries_per_check` entries, and at least one.
+  Task<std::vector<CheckedBlock>> check(TenantId tenant, std::int64_t from, SteadyTime deadline);
+  /// Hash and number of the chain's last block as its head says; nullopt when there is no chain yet.
+  Task<std::optional<CheckedBlock>> head(TenantId tenant, SteadyTime deadline);
+  Task<bool> knows_hash(TenantId tenant, std::string hash, SteadyTime deadline);
+  /// Entries that belong to no block.
+  Task<std::int64_t> outside_chain(TenantId tenant, SteadyTime deadline);
+
+  Task<wire::Hold> place_hold(TenantId tenant, wire::PlaceHoldRequest request, std::string by,
+                              SteadyTime deadline);
+  /// Nullopt when there is no such hold, or it was released already.
+  Task<std::optional<wire::Hold>> release_hold(TenantId tenant, std::string hold_id, std::string by,
+                                               SteadyTime deadline);
+  Task<std::vector<wire::Hold>> holds(TenantId tenant, SteadyTime deadline);
+
+  /// Partitions ahead, retention, indexes; what was done, as `action partition`.
+  Task<std::vector<std::string>> maintain(SteadyTime deadline);
+  /// Keeps a message that cannot be stored, for somebody to look at.
+  Task<> set_aside(std::string message, std::string reason, SteadyTime deadline);
+
+ private:
+  postgres::Pool& database_;
+};
+
+}  // namespace intra365::services::audit

@@ -1,0 +1,224 @@
+// The audit trail, from outside: nothing of it can be changed unnoticed, it can be searched, and it goes when its
+// time is over, except what a legal hold keeps.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { connect, credsAuthenticator } from "@nats-io/transport-node";
+import { Platform, binaries, eventually, logIn } from "./lib/platform.js";
+import { request } from "./lib/mate.js";
+
+const platform = new Platform();
+let admin, alice, bob;
+
+function psql(sql) {
+  return execFileSync("psql", [platform.endpoints.postgres, "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).split("\n").filter(Boolean);
+}
+/** The whole chain, page by page. */
+async function verify(more = {}) {
+  const all = { intact: true, problems: [], entries: 0, retiredBlocks: 0 };
+  for (let page = { nextBlock: 1 }; page.nextBlock; ) {
+    page = (await request(admin, "intra365.audit.verify", { ...(page.nextBlock > 1 ? {} : more), fromBlock: page.nextBlock })).reply;
+    assert.equal(page.error, undefined);
+    all.intact &&= page.intact;
+    all.problems.push(...page.problems);
+    all.entries += page.entries;
+    all.retiredBlocks += page.retiredBlocks;
+    all.head = page.head || all.head;
+  }
+  return all;
+}
+/** Runs `body` while nothing is appended to the trail: entries wait in their stream. */
+async function standing(body) {
+  const append = psql("select oid::regprocedure from pg_proc where proname = 'append_audit' and pronargs > 1")[0];
+  await settled();
+  psql(`revoke execute on function ${append} from intra365_service`);
+  try {
+    await body();
+  } finally {
+    psql(`grant execute on function ${append} to intra365_service`);
+  }
+  await settled();
+}
+const codes = (reply) => reply.problems.map((problem) => problem.code).sort();
+/** The trail once it holds an entry that was just made; what was made before it is there, too. */
+async function settled() {
+  const { trace } = await mark();
+  await eventually("the entry", async () => (await request(admin, "intra365.audit.query", { traceId: trace })).reply.entries.length > 0);
+}
+async function mark() {
+  const trace = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  await request(bob, "intra365.consent.query", { userId: "bob" }, { traceparent: `00-${trace}-00f067aa0ba902b7-01` });
+  return { trace };
+}
+
+before(async () => {
+  await platform.start();
+  admin = await logIn(platform, platform.adminKey);
+  alice = await logIn(platform, platform.cli("user", "create", "alice").apiKey);
+  bob = await logIn(platform, platform.cli("user", "create", "bob").apiKey);
+  platform.cli("mate", "create", "assistant");
+  for (const [user, session] of [["alice", alice], ["bob", bob]])
+    await request(session, "intra365.consent.grant", { userId: user, mateId: "assistant", purposes: ["analytics"], scopes: ["profile.read"] });
+  await settled();
+});
+
+after(async () => {
+  for (const session of [admin, alice, bob]) await session?.connection.close();
+  assert.equal((await platform.stop()).code, 0);
+  platform.remove();
+});
+
+test("the chain of a trail that nobody touched is intact", async () => {
+  const done = spawnSync(join(binaries, "intra365"), ["--data", platform.data, "audit", "verify"], { encoding: "utf8" });
+  assert.equal(done.status, 0, done.stderr);
+  assert.match(done.stdout, /^\d+ entries in \d+ blocks are what was recorded\nhead [0-9a-f]{64}\n$/);
+  const reply = await verify();
+  assert.equal(reply.intact, true);
+  assert.ok(reply.entries >= 5);
+  await settled();
+  assert.equal((await verify({ head: reply.head })).intact, true, "a head noted earlier stays in the chain");
+});
+
+test("an entry that is changed, removed or slipped in is noticed, and where", async () => {
+  const [row] = psql("select at::text || '|' || entry_id || '|' || batch from intra365.audit_logs where action = 'consent.grant' order by at limit 1");
+  const [at, id, batch] = row.split("|");
+  const block = Number(psql(`select block from intra365.audit_blocks where tenant_id = 'default' and batch = ${batch}`)[0]);
+  const where = `tenant_id = 'default' and at = '${at}' and entry_id = '${id}'`;
+  const tampered = async (change, undo, expected, expectedBlock) => {
+    psql(change);
+    const done = spawnSync(join(binaries, "intra365"), ["--data", platform.data, "audit", "verify"], { encoding: "utf8" });
+    const reply = await verify();
+    psql(undo);
+    assert.deepEqual(codes(reply), expected, change);
+    assert.equal(reply.problems[0].block, expectedBlock);
+    assert.equal(done.status, 1);
+    assert.match(done.stdout, /are NOT what was recorded/);
+  };
+  await tampered(`update intra365.audit_logs set actor = 'user:mallory' where ${where}`, `update intra365.audit_logs set actor = 'user:alice' where ${where}`, ["entries_altered"], block);
+  await tampered(`update intra365.audit_logs set code = '' where ${where}`, `update intra365.audit_logs set code = null where ${where}`, ["entries_altered"], block);
+  psql("create table public.aside as select * from intra365.audit_logs where false");
+  await tampered(
+    `with gone as (delete from intra365.audit_logs where ${where} returning *) insert into public.aside select * from gone`,
+    "insert into intra365.audit_logs select * from public.aside",
+    ["entries_altered"],
+    block,
+  );
+  const slip = (into) => `insert into intra365.audit_logs (tenant_id, entry_id, at, source, actor, action, resource, outcome, batch) values ('default', 'slipped', now() - interval '3 days', 'platform', 'user:alice', 'x', 'x', 'allowed', ${into})`;
+  const unslip = "delete from intra365.audit_logs where entry_id = 'slipped'";
+  await tampered(slip(batch), unslip, ["entries_altered"], block);
+  await tampered(slip(-1), unslip, ["entries_slipped_in"], 0);
+  assert.deepEqual((await verify()).problems, [], "all of it was undone");
+});
+
+test("a block that is changed or removed is noticed; a chain written anew does not contain a head that was noted", () => standing(async () => {
+  const { head } = await verify();
+  psql("create table public.blocks as select * from intra365.audit_blocks; create table public.heads as select * from intra365.audit_heads");
+  const restore = "delete from intra365.audit_blocks; insert into intra365.audit_blocks select * from public.blocks; delete from intra365.audit_heads; insert into intra365.audit_heads select * from public.heads";
+  const tampered = async (change, expected, more) => {
+    psql(change);
+    const reply = await verify(more);
+    psql(restore);
+    assert.deepEqual([...new Set(codes(reply))], expected, change);
+  };
+  await tampered("update intra365.audit_blocks set entries = entries + 1 where tenant_id = 'default' and block = 2", ["block_altered"]);
+  await tampered("delete from intra365.audit_blocks where tenant_id = 'default' and block = 2", ["block_missing", "entries_slipped_in"]);
+  await tampered("delete from intra365.audit_blocks where tenant_id = 'default' and block = (select block from intra365.audit_heads where tenant_id = 'default')", ["entries_slipped_in", "head_altered"]);
+  // Somebody who may do everything removes the end of the trail and its chain: only who noted the head sees it.
+  const last = "(select max(block) from intra365.audit_blocks where tenant_id = 'default')";
+  psql(`create table public.entries as select * from intra365.audit_logs where batch = (select batch from intra365.audit_blocks where tenant_id = 'default' and block = ${last})`);
+  const cut = `delete from intra365.audit_logs where batch in (select batch from public.entries); delete from intra365.audit_blocks where tenant_id = 'default' and block = ${last};
+    update intra365.audit_heads h set block = b.block, hash = b.hash from intra365.audit_blocks b where h.tenant_id = 'default' and b.tenant_id = 'default' and b.block = ${last}`;
+  psql(cut);
+  assert.equal((await verify()).intact, true);
+  assert.deepEqual(codes(await verify({ head })), ["head_unknown"]);
+  psql(`${restore}; insert into intra365.audit_logs select * from public.entries`);
+  assert.equal((await verify({ head })).intact, true);
+}));
+
+test("services may add to the trail by its function alone", () => {
+  for (const sql of ["insert into intra365.audit_logs select * from intra365.audit_logs limit 1", "update intra365.audit_logs set actor = 'x'", "delete from intra365.audit_logs", "update intra365.audit_blocks set entries = 0", "select intra365.maintain_partitions_at(now() + interval '10 years')", "select intra365.retire_partition('x')"])
+    assert.throws(() => psql(`set role intra365_service; set intra365.tenant = 'default'; ${sql}`), /permission denied/, sql);
+});
+
+test("entries are found by the words in them", async () => {
+  const found = async (text, who = admin) => (await request(who, "intra365.audit.query", { text })).reply.entries;
+  assert.equal((await found("consent.grant")).length, 2);
+  assert.ok((await found("consent grant")).every((entry) => entry.action === "consent.grant"));
+  assert.equal((await found("grant assistant")).length + (await found("grant -assistant")).length, (await found("grant")).length);
+  assert.ok((await found("alice or bob")).length >= 2);
+  assert.deepEqual(await found("nothing-of-the-kind"), []);
+  assert.ok((await found("alice", bob)).every((entry) => entry.actor === "user:bob" || entry.userId === "bob"), "a person finds their own only");
+});
+
+test("a message that nobody can read is set aside, and what stands behind it is stored", async () => {
+  const creds = readFileSync(join(platform.data, "keys", "platform.creds"));
+  const inside = await connect({ servers: platform.endpoints.nats, authenticator: credsAuthenticator(creds) });
+  inside.publish("platform.audit", "[{\"not\": \"a record\"}]");
+  inside.publish("platform.audit", new Uint8Array([0xff, 0, 1]));
+  await inside.flush();
+  await settled();
+  await eventually("both to be set aside", () => psql("select count(*) from intra365.system_events where type = 'audit.set_aside'")[0] === "2");
+  const bytes = psql("select details ->> 'message' from intra365.system_events where type = 'audit.set_aside'").map((text) => Buffer.from(text, "base64"));
+  assert.ok(bytes.some((one) => one.equals(Buffer.from([0xff, 0, 1]))), "as it was");
+  await inside.close();
+  assert.equal((await verify()).intact, true);
+});
+
+test("an entry whose time cannot be right is refused", async () => {
+  const assistant = await logIn(platform, platform.cli("mate", "create", "clock").apiKey);
+  const entry = (at) => ({ entries: [{ entryId: crypto.randomUUID(), at, actor: "mate:clock", action: "call", resource: "x", outcome: "allowed" }] });
+  for (const at of ["2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+    assert.equal((await request(assistant, "intra365.audit.append", entry(at))).error, "request.bad_value");
+  const { reply } = await request(assistant, "intra365.audit.append", entry(new Date().toISOString()));
+  assert.equal(reply.accepted, 1);
+  await assistant.connection.close();
+});
+
+test("a Mate cannot make the entries of others vanish by repeating an id", async () => {
+  const assistant = await logIn(platform, platform.cli("mate", "create", "repeater").apiKey);
+  const entryId = crypto.randomUUID();
+  const at = new Date().toISOString();
+  const entry = (id, resource) => ({ entryId: id, at, actor: "mate:repeater", action: "call", resource, outcome: "allowed" });
+  await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first")] });
+  await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first"), entry(crypto.randomUUID(), "behind-it")] });
+  await eventually("the entry behind the repeated one", async () => (await request(admin, "intra365.audit.query", { text: "behind-it" })).reply.entries.length === 1);
+  assert.equal(psql(`select count(*) from intra365.audit_logs where entry_id = '${entryId}'`)[0], "1", "and the repeated one is there once");
+  await assistant.connection.close();
+});
+
+test("when its time is over an entry goes, except what a legal hold keeps; the chain says which blocks it no longer sees", async () => {
+  await settled();
+  const count = (who) => Number(psql(`select count(*) from intra365.audit_logs where actor = 'user:${who}'`)[0]);
+  assert.ok(count("alice") > 0 && count("bob") > 0);
+  const { hold } = (await request(admin, "intra365.audit.hold.place", { reason: "case 4711", userId: "alice" })).reply;
+  await assert.rejects(request(bob, "intra365.audit.hold.place", { reason: "mine" }), /Permissions Violation|auth\.forbidden|denied/);
+  psql("update intra365.partition_policies set keep = '1 day'");
+  const kept = Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]);
+  assert.ok(kept > 0);
+  const done = psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '9 days')");
+  assert.ok(done.some((line) => /^trimmed audit_logs_\d{8}$/.test(line)), done.join());
+  assert.equal(count("bob"), 0);
+  assert.equal(Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]), kept);
+  assert.deepEqual(psql("select action from intra365.maintain_partitions_at(now() + interval '9 days') where action in ('trimmed', 'retired')"), [], "once is enough");
+
+  const reply = await verify();
+  assert.equal(reply.intact, true, JSON.stringify(reply.problems));
+  assert.ok(reply.retiredBlocks > 0);
+
+  const released = (await request(admin, "intra365.audit.hold.release", { holdId: hold.holdId })).reply.hold;
+  assert.ok(released.releasedAt);
+  assert.equal((await request(admin, "intra365.audit.hold.release", { holdId: hold.holdId })).error, "audit.unknown_hold");
+  assert.ok(psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '9 days')").some((line) => /^retired audit_logs_/.test(line)));
+  assert.equal(Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]), 0);
+  await settled();
+  assert.equal((await verify()).intact, true, "new entries found a place");
+});
+
+test("closed partitions get their search index", () => {
+  psql("update intra365.partition_policies set keep = null");
+  const done = psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '20 days')");
+  assert.ok(done.some((line) => line.startsWith("indexed audit_logs_")), done.join());
+  assert.ok(Number(psql("select count(*) from pg_indexes where schemaname = 'intra365' and indexdef like '%gin (intra365.audit_words%'")[0]) > 0);
+});
