@@ -1,122 +1,254 @@
 #include "guard/consent_index.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace intra365::guard {
 namespace {
 
 using consent::DecisionCode;
+using consent::Status;
 
-/// How near a record is to a grant; the highest of several decides.
-int nearness(DecisionCode code) {
-  switch (code) {
-    case DecisionCode::granted:
-      return 5;
-    case DecisionCode::scope_missing:
-      return 4;
-    case DecisionCode::purpose_mismatch:
-      return 3;
-    case DecisionCode::expired:
-      return 2;
-    case DecisionCode::revoked:
-      return 1;
-    case DecisionCode::none:
-      return 0;
-  }
-  return 0;
+constexpr std::uint64_t kOddVersion = 0xf000;  // UUIDs have versions 1 to 8 in these four bits
+constexpr std::uint64_t kVersionBits = 0xf000;
+
+std::uint64_t random_seed() {
+  std::uint64_t seed;
+  std::memcpy(&seed, random_bytes(sizeof seed).data(), sizeof seed);
+  return seed;
 }
 
-DecisionCode decide_one(const consent::Consent& record, std::span<const Scope> scopes, const Purpose& purpose,
-                        Timestamp now) {
-  if (!record.granted || record.revoked_at) return DecisionCode::revoked;
-  if (record.expires_at && *record.expires_at <= now) return DecisionCode::expired;
-  if (std::ranges::find(record.purposes, purpose) == record.purposes.end())
-    return DecisionCode::purpose_mismatch;
-  const bool covered = std::ranges::all_of(scopes, [&](const Scope& needed) {
-    return std::ranges::any_of(record.scopes,
-                               [&](const Scope& granted) { return covers_scope(granted, needed); });
-  });
-  return covered ? DecisionCode::granted : DecisionCode::scope_missing;
+int hex(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  return -1;  // capitals are another text, so another id
+}
+
+constexpr bool is_dash(std::size_t at) {
+  return at == 8 || at == 13 || at == 18 || at == 23;
 }
 
 }  // namespace
 
-bool covers_scope(const Scope& granted, const Scope& needed) {
-  const std::string_view wide = granted.str(), narrow = needed.str();
-  return narrow == wide ||
-         (narrow.size() > wide.size() && narrow.starts_with(wide) && narrow[wide.size()] == '.');
+ConsentIndex::ConsentIndex()
+    : seed_(random_seed()), users_(seed_), mates_(seed_), odd_ids_(seed_), scopes_(seed_), purposes_(seed_) {}
+
+void ConsentIndex::clear() {
+  *this = ConsentIndex();
 }
 
-ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
-                               std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) {
-  ConsentDecision best;
-  for (const auto* record : records) {
-    const auto code = decide_one(*record, scopes, purpose, now);
-    if (nearness(code) > nearness(best.code)) best = {code, record};
-    if (best.allowed()) break;
+void ConsentIndex::reserve(std::size_t count) {
+  by_pair_.reserve(count);
+  by_id_.reserve(count);
+}
+
+std::uint64_t ConsentIndex::pair_hash(std::string_view user, std::string_view mate) const {
+  return hash_text(user, hash_text(mate, seed_));
+}
+
+std::uint64_t ConsentIndex::id_hash(const Id& id) const {
+  return hash_text(std::string_view(reinterpret_cast<const char*>(&id), sizeof id), seed_);
+}
+
+/// False for a name that is no UUID and was never seen.
+bool ConsentIndex::read_id(std::string_view text, Id& id) const {
+  bool is_uuid = text.size() == 36;
+  std::uint64_t halves[2] = {0, 0};
+  std::size_t digits = 0;
+  for (std::size_t i = 0; is_uuid && i < text.size(); ++i) {
+    if (is_dash(i)) {
+      is_uuid = text[i] == '-';
+      continue;
+    }
+    const auto value = hex(text[i]);
+    is_uuid = value >= 0;
+    auto& half = halves[digits++ / 16];
+    half = half << 4 | static_cast<std::uint64_t>(value & 15);
+  }
+  if (is_uuid && (halves[0] & kVersionBits) != kOddVersion) {
+    id = {halves[0], halves[1]};
+    return true;
+  }
+  const auto number = odd_ids_.find(text);
+  id = {kOddVersion, number};
+  return number != kNothing;
+}
+
+ConsentId ConsentIndex::consent_id(std::uint32_t number) const {
+  const auto& id = at(number).id;
+  if ((id.high & kVersionBits) == kOddVersion)
+    return ConsentId::trusted(std::string(odd_ids_.at(static_cast<std::uint32_t>(id.low))));
+  std::string text(36, '-');
+  std::size_t digits = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (is_dash(i)) continue;
+    const auto half = digits < 16 ? id.high : id.low;
+    text[i] = "0123456789abcdef"[half >> (60 - 4 * (digits % 16)) & 15];
+    ++digits;
+  }
+  return ConsentId::trusted(std::move(text));
+}
+
+std::uint32_t ConsentIndex::find_pair(std::string_view user, std::string_view mate) const {
+  return by_pair_.find(pair_hash(user, mate), [&](std::uint32_t number) {
+    const auto& record = at(number);
+    return users_.at(record.user) == user && mates_.at(record.mate) == mate;
+  });
+}
+
+std::uint32_t ConsentIndex::take() {
+  ++size_;
+  if (free_ != kNothing) {
+    const auto number = free_;
+    free_ = at(number).next;
+    return number;
+  }
+  if (taken_ == blocks_.size() * kBlock) blocks_.push_back(std::make_unique<Record[]>(kBlock));
+  return taken_++;
+}
+
+void ConsentIndex::fill(Record& record, const consent::Consent& from, Timestamp now) {
+  record.epoch = from.epoch;
+  record.scopes = scopes_.add(from.scopes);
+  record.purposes = purposes_.add(from.purposes);
+  record.status = from.status;
+  // Whatever contradicts itself allows nothing.
+  if (from.status == Status::active && (!from.granted || from.revoked_at)) record.status = Status::revoked;
+  const bool may_hold = record.status == Status::active || record.status == Status::suspended;
+  record.ends = may_hold ? from.expires_at.value_or(Timestamp::max()) : now;
+}
+
+void ConsentIndex::link(std::uint32_t number) {
+  auto& record = at(number);
+  const auto user = users_.at(record.user), mate = mates_.at(record.mate);
+  if (const auto first = find_pair(user, mate); first != kNothing) {
+    record.next = at(first).next;  // second in the row, so that the slot stays as it is
+    at(first).next = number;
+  } else {
+    record.next = kNothing;
+    by_pair_.add(pair_hash(user, mate), number);
+  }
+}
+
+void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
+  Id id;
+  if (read_id(from.consent_id.str(), id)) {
+    const auto known = by_id_.find(id_hash(id), [&](std::uint32_t number) { return at(number).id == id; });
+    if (known != kNothing) {  // user and Mate of a consent never change
+      if (from.epoch >= at(known).epoch) fill(at(known), from, now);
+      return;
+    }
+  } else {
+    id = {kOddVersion, odd_ids_.add(from.consent_id.str())};
+  }
+  const auto number = take();
+  auto& record = at(number);
+  record.id = id;
+  record.user = users_.add(from.user_id.str());
+  record.mate = mates_.add(from.mate_id.str());
+  record.used = true;
+  fill(record, from, now);
+  link(number);
+  by_id_.add(id_hash(id), number);
+}
+
+DecisionCode ConsentIndex::code_of(const Record& record, std::span<const Scope> scopes,
+                                   std::string_view purpose, Timestamp now) const {
+  if (record.status == Status::suspended) return DecisionCode::suspended;
+  if (record.status == Status::refused) return DecisionCode::refused;
+  if (record.status != Status::active) return DecisionCode::revoked;
+  if (record.ends <= now) return DecisionCode::expired;
+  if (!purposes_.covers(record.purposes, purpose)) return DecisionCode::purpose_mismatch;
+  for (const auto& scope : scopes) {
+    if (!scopes_.covers(record.scopes, scope.str())) return DecisionCode::scope_missing;
+  }
+  return DecisionCode::granted;
+}
+
+ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_view mate,
+                                          std::span<const Scope> scopes, std::string_view purpose,
+                                          Timestamp now) const {
+  Answer best;
+  for (auto number = find_pair(user, mate); number != kNothing; number = at(number).next) {
+    const auto& record = at(number);
+    best.epoch = std::max(best.epoch, record.epoch);
+    if (best.allowed()) continue;
+    const auto code = code_of(record, scopes, purpose, now);
+    if (best.record != kNothing && nearness(code) <= nearness(best.code)) continue;
+    best.code = code;
+    best.record = number;
   }
   return best;
 }
 
-const ErrorCode& error_of(DecisionCode code) {
-  switch (code) {
-    case DecisionCode::expired:
-      return errors::consent_expired;
-    case DecisionCode::revoked:
-      return errors::consent_revoked;
-    case DecisionCode::scope_missing:
-      return errors::consent_scope;
-    case DecisionCode::purpose_mismatch:
-      return errors::consent_purpose;
-    default:
-      return errors::consent_none;
+ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::string_view user,
+                                             std::string_view mate, std::span<const Scope> scopes,
+                                             std::string_view purpose, Timestamp now) const {
+  Id id;
+  if (!read_id(consent, id)) return {};
+  const auto number = by_id_.find(id_hash(id), [&](std::uint32_t one) { return at(one).id == id; });
+  if (number == kNothing) return {};
+  const auto& record = at(number);
+  if (users_.at(record.user) != user || mates_.at(record.mate) != mate) return {};
+  return {code_of(record, scopes, purpose, now), number, record.epoch};
+}
+
+void ConsentIndex::forget(std::uint32_t number) {
+  auto& record = at(number);
+  const auto user = users_.at(record.user), mate = mates_.at(record.mate);
+  const auto first = find_pair(user, mate);
+  if (first == number) {
+    if (record.next == kNothing)
+      by_pair_.remove(pair_hash(user, mate), number);
+    else
+      by_pair_.replace(pair_hash(user, mate), number, record.next);
+  } else {
+    auto before = first;
+    while (at(before).next != number) before = at(before).next;
+    at(before).next = record.next;
   }
-}
-
-void ConsentIndex::apply(consent::Consent record) {
-  auto& known = by_id_[record.consent_id];
-  if (!known) {
-    known = std::make_unique<consent::Consent>(std::move(record));
-    by_pair_[Key{known->user_id.str(), known->mate_id.str()}].push_back(known.get());
-  } else if (record.epoch >= known->epoch) {
-    *known = std::move(record);  // user and Mate of a consent never change
-  }
-}
-
-void ConsentIndex::clear() {
-  by_pair_.clear();
-  by_id_.clear();
-}
-
-std::vector<const consent::Consent*> ConsentIndex::find(const UserId& user, const MateId& mate) const {
-  const auto found = by_pair_.find(KeyView{user.str(), mate.str()});
-  return found == by_pair_.end() ? std::vector<const consent::Consent*>{} : found->second;
-}
-
-ConsentDecision ConsentIndex::decide(const UserId& user, const MateId& mate, std::span<const Scope> scopes,
-                                     const Purpose& purpose, Timestamp now) const {
-  const auto found = by_pair_.find(KeyView{user.str(), mate.str()});
-  if (found == by_pair_.end()) return {};
-  return decide_consent(found->second, scopes, purpose, now);
-}
-
-const consent::Consent* ConsentIndex::find(const ConsentId& id) const {
-  const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second.get();
+  by_id_.remove(id_hash(record.id), number);
+  record = Record();
+  record.next = free_;
+  free_ = number;
+  --size_;
+  ++forgotten_;
 }
 
 void ConsentIndex::prune(Timestamp before) {
-  std::erase_if(by_id_, [&](auto& item) {
-    const auto& record = *item.second;
-    const bool dead = (record.revoked_at && *record.revoked_at < before) ||
-                      (record.expires_at && *record.expires_at < before);
-    if (dead) {
-      const auto pair = by_pair_.find(KeyView{record.user_id.str(), record.mate_id.str()});
-      std::erase(pair->second, &record);
-      if (pair->second.empty()) by_pair_.erase(pair);
-    }
-    return dead;
-  });
+  for (std::uint32_t number = 0; number < taken_; ++number) {
+    const auto& record = at(number);
+    if (record.used && record.ends < before) forget(number);
+  }
+  if (forgotten_ > size_ + kBlock) rebuild();
+}
+
+/// Names are never taken out of their arenas, so a copy is made once most of them may be of no use.
+void ConsentIndex::rebuild() {
+  ConsentIndex fresh;
+  fresh.reserve(size_);
+  for (std::uint32_t number = 0; number < taken_; ++number) {
+    const auto& record = at(number);
+    if (!record.used) continue;
+    const auto to = fresh.take();
+    auto& copy = fresh.at(to);
+    copy = record;
+    copy.user = fresh.users_.add(users_.at(record.user));
+    copy.mate = fresh.mates_.add(mates_.at(record.mate));
+    if ((record.id.high & kVersionBits) == kOddVersion)
+      copy.id.low = fresh.odd_ids_.add(odd_ids_.at(static_cast<std::uint32_t>(record.id.low)));
+    copy.scopes = scopes_.copy_to(fresh.scopes_, record.scopes);
+    copy.purposes = purposes_.copy_to(fresh.purposes_, record.purposes);
+    fresh.link(to);
+    fresh.by_id_.add(fresh.id_hash(copy.id), to);
+  }
+  *this = std::move(fresh);
+}
+
+std::size_t ConsentIndex::size_bytes() const {
+  return blocks_.size() * kBlock * sizeof(Record) + users_.size_bytes() + mates_.size_bytes() +
+         odd_ids_.size_bytes() + scopes_.size_bytes() + purposes_.size_bytes() + by_pair_.size_bytes() +
+         by_id_.size_bytes();
 }
 
 }  // namespace intra365::guard
