@@ -3,9 +3,10 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <vector>
+
+#include "guard/big_array.hpp"
 
 namespace intra365::guard {
 
@@ -33,33 +34,25 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
   return fold(hash ^ word ^ seed, kOdd ^ left);
 }
 
-/// Texts one after the other in blocks; a text is named by where it begins and never moves.
+/// Texts one after the other; a text is named by where it begins. Views hold until the next `add`.
 class TextArena {
  public:
   /// At most 255 bytes.
   std::uint32_t add(std::string_view text) {
-    const auto need = text.size() + 1;
-    if (blocks_.empty() || used_ + need > kBlock) {
-      blocks_.push_back(std::make_unique<char[]>(kBlock));
-      used_ = 0;
-    }
-    const auto place = (blocks_.size() - 1) * kBlock + used_;
-    auto* to = blocks_.back().get() + used_;
-    *to = static_cast<char>(text.size());
-    std::memcpy(to + 1, text.data(), text.size());
-    used_ += need;
+    const auto place = bytes_.size();
+    bytes_.resize(place + 1 + text.size());
+    bytes_[place] = static_cast<char>(text.size());
+    std::memcpy(bytes_.data() + place + 1, text.data(), text.size());
     return static_cast<std::uint32_t>(place);
   }
   std::string_view at(std::uint32_t place) const {
-    const auto* from = blocks_[place / kBlock].get() + place % kBlock;
+    const auto* from = bytes_.data() + place;
     return {from + 1, static_cast<unsigned char>(*from)};
   }
-  std::size_t size_bytes() const { return blocks_.size() * kBlock; }
+  std::size_t size_bytes() const { return bytes_.size_bytes(); }
 
  private:
-  static constexpr std::size_t kBlock = 64 * 1024;
-  std::vector<std::unique_ptr<char[]>> blocks_;
-  std::size_t used_ = 0;
+  BigArray<char> bytes_;
 };
 
 /// Finds numbers by a hash; what they stand for, and whether two are alike, the owner knows. Linear probing;
@@ -75,6 +68,10 @@ class Slots {
       if (slots_[at].tag == tag && is_it(slots_[at].number)) return slots_[at].number;
     }
     return kNothing;
+  }
+  /// Has the processor fetch what `find` will look at first.
+  void prefetch(std::uint64_t hash) const {
+    if (!slots_.empty()) __builtin_prefetch(slots_.data() + (tag_of(hash) & mask_));
   }
   /// `number` must not be there yet.
   void add(std::uint64_t hash, std::uint32_t number) {
@@ -104,11 +101,11 @@ class Slots {
     while (count * 4 > size * 3) size *= 2;
     if (size > slots_.size()) resize(size);
   }
-  std::size_t size_bytes() const { return slots_.capacity() * sizeof(Slot); }
+  std::size_t size_bytes() const { return slots_.size_bytes(); }
 
  private:
   struct Slot {
-    std::uint32_t tag = 0, number = kNothing;
+    std::uint32_t tag, number;
   };
   static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash); }
   std::uint32_t position(std::uint64_t hash, std::uint32_t number) const {
@@ -122,17 +119,41 @@ class Slots {
     slots_[at] = slot;
   }
   void resize(std::size_t size) {
-    auto old = std::move(slots_);
-    slots_ = std::vector<Slot>(size);
+    const auto old = std::move(slots_);
+    slots_ = BigArray<Slot>();
+    slots_.resize(size);
+    std::memset(static_cast<void*>(slots_.data()), 0xff, slots_.size_bytes());  // kNothing everywhere
     mask_ = static_cast<std::uint32_t>(size - 1);
-    for (const auto& slot : old) {
-      if (slot.number != kNothing) put(slot);
+    for (std::size_t at = 0; at < old.size(); ++at) {
+      if (old[at].number != kNothing) put(old[at]);
     }
   }
 
-  std::vector<Slot> slots_;
+  BigArray<Slot> slots_;
   std::uint32_t mask_ = 0;
   std::size_t size_ = 0;
+};
+
+/// Texts, each once, named by their places: one look less than a number needs.
+class TextPool {
+ public:
+  explicit TextPool(std::uint64_t seed) : seed_(seed) {}
+  std::uint32_t find(std::string_view text) const {
+    return slots_.find(hash_text(text, seed_), [&](std::uint32_t place) { return at(place) == text; });
+  }
+  std::uint32_t add(std::string_view text) {
+    if (const auto known = find(text); known != kNothing) return known;
+    const auto place = arena_.add(text);
+    slots_.add(hash_text(text, seed_), place);
+    return place;
+  }
+  std::string_view at(std::uint32_t place) const { return arena_.at(place); }
+  std::size_t size_bytes() const { return arena_.size_bytes() + slots_.size_bytes(); }
+
+ private:
+  std::uint64_t seed_;
+  TextArena arena_;
+  Slots slots_;
 };
 
 /// Texts, each once, numbered from 0 in the order they came.

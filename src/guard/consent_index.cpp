@@ -9,6 +9,7 @@ namespace {
 using consent::DecisionCode;
 using consent::Status;
 
+constexpr std::size_t kMostForgotten = 1000;
 constexpr std::uint64_t kOddVersion = 0xf000;  // UUIDs have versions 1 to 8 in these four bits
 constexpr std::uint64_t kVersionBits = 0xf000;
 
@@ -89,8 +90,9 @@ ConsentId ConsentIndex::consent_id(std::uint32_t number) const {
   return ConsentId::trusted(std::move(text));
 }
 
-std::uint32_t ConsentIndex::find_pair(std::string_view user, std::string_view mate) const {
-  return by_pair_.find(pair_hash(user, mate), [&](std::uint32_t number) {
+std::uint32_t ConsentIndex::find_pair(std::uint64_t hash, std::string_view user,
+                                      std::string_view mate) const {
+  return by_pair_.find(hash, [&](std::uint32_t number) {
     const auto& record = at(number);
     return users_.at(record.user) == user && mates_.at(record.mate) == mate;
   });
@@ -103,8 +105,8 @@ std::uint32_t ConsentIndex::take() {
     free_ = at(number).next;
     return number;
   }
-  if (taken_ == blocks_.size() * kBlock) blocks_.push_back(std::make_unique<Record[]>(kBlock));
-  return taken_++;
+  records_.push_back(Record());
+  return static_cast<std::uint32_t>(records_.size() - 1);
 }
 
 void ConsentIndex::fill(Record& record, const consent::Consent& from, Timestamp now) {
@@ -121,7 +123,7 @@ void ConsentIndex::fill(Record& record, const consent::Consent& from, Timestamp 
 void ConsentIndex::link(std::uint32_t number) {
   auto& record = at(number);
   const auto user = users_.at(record.user), mate = mates_.at(record.mate);
-  if (const auto first = find_pair(user, mate); first != kNothing) {
+  if (const auto first = find_pair(pair_hash(user, mate), user, mate); first != kNothing) {
     record.next = at(first).next;  // second in the row, so that the slot stays as it is
     at(first).next = number;
   } else {
@@ -152,15 +154,32 @@ void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
   by_id_.add(id_hash(id), number);
 }
 
-DecisionCode ConsentIndex::code_of(const Record& record, std::span<const Scope> scopes,
-                                   std::string_view purpose, Timestamp now) const {
+ConsentIndex::Question::Question(const ConsentIndex& index, std::span<const Scope> scopes,
+                                 std::string_view purpose)
+    : scopes(scopes), purpose(purpose) {
+  const auto* limit = std::end(numbers);
+  end = index.purposes_.resolve(purpose, numbers, limit);
+  for (const auto& scope : scopes) {
+    if (end != nullptr) end = index.scopes_.resolve(scope.str(), end, limit);
+  }
+}
+
+DecisionCode ConsentIndex::code_of(const Record& record, const Question& question, Timestamp now) const {
   if (record.status == Status::suspended) return DecisionCode::suspended;
   if (record.status == Status::refused) return DecisionCode::refused;
   if (record.status != Status::active) return DecisionCode::revoked;
   if (record.ends <= now) return DecisionCode::expired;
-  if (!purposes_.covers(record.purposes, purpose)) return DecisionCode::purpose_mismatch;
-  for (const auto& scope : scopes) {
-    if (!scopes_.covers(record.scopes, scope.str())) return DecisionCode::scope_missing;
+  if (question.end == nullptr) {
+    if (!purposes_.covers(record.purposes, question.purpose)) return DecisionCode::purpose_mismatch;
+    for (const auto& scope : question.scopes) {
+      if (!scopes_.covers(record.scopes, scope.str())) return DecisionCode::scope_missing;
+    }
+    return DecisionCode::granted;
+  }
+  const std::uint32_t* at = question.numbers;
+  if (!purposes_.covers(record.purposes, at)) return DecisionCode::purpose_mismatch;
+  while (at != question.end) {
+    if (!scopes_.covers(record.scopes, at)) return DecisionCode::scope_missing;
   }
   return DecisionCode::granted;
 }
@@ -168,12 +187,15 @@ DecisionCode ConsentIndex::code_of(const Record& record, std::span<const Scope> 
 ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_view mate,
                                           std::span<const Scope> scopes, std::string_view purpose,
                                           Timestamp now) const {
+  const auto hash = pair_hash(user, mate);
+  by_pair_.prefetch(hash);
+  const Question question(*this, scopes, purpose);
   Answer best;
-  for (auto number = find_pair(user, mate); number != kNothing; number = at(number).next) {
+  for (auto number = find_pair(hash, user, mate); number != kNothing; number = at(number).next) {
     const auto& record = at(number);
     best.epoch = std::max(best.epoch, record.epoch);
     if (best.allowed()) continue;
-    const auto code = code_of(record, scopes, purpose, now);
+    const auto code = code_of(record, question, now);
     if (best.record != kNothing && nearness(code) <= nearness(best.code)) continue;
     best.code = code;
     best.record = number;
@@ -190,13 +212,13 @@ ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::stri
   if (number == kNothing) return {};
   const auto& record = at(number);
   if (users_.at(record.user) != user || mates_.at(record.mate) != mate) return {};
-  return {code_of(record, scopes, purpose, now), number, record.epoch};
+  return {code_of(record, Question(*this, scopes, purpose), now), number, record.epoch};
 }
 
 void ConsentIndex::forget(std::uint32_t number) {
   auto& record = at(number);
   const auto user = users_.at(record.user), mate = mates_.at(record.mate);
-  const auto first = find_pair(user, mate);
+  const auto first = find_pair(pair_hash(user, mate), user, mate);
   if (first == number) {
     if (record.next == kNothing)
       by_pair_.remove(pair_hash(user, mate), number);
@@ -216,18 +238,18 @@ void ConsentIndex::forget(std::uint32_t number) {
 }
 
 void ConsentIndex::prune(Timestamp before) {
-  for (std::uint32_t number = 0; number < taken_; ++number) {
+  for (std::uint32_t number = 0; number < records_.size(); ++number) {
     const auto& record = at(number);
     if (record.used && record.ends < before) forget(number);
   }
-  if (forgotten_ > size_ + kBlock) rebuild();
+  if (forgotten_ > size_ + kMostForgotten) rebuild();
 }
 
 /// Names are never taken out of their arenas, so a copy is made once most of them may be of no use.
 void ConsentIndex::rebuild() {
   ConsentIndex fresh;
   fresh.reserve(size_);
-  for (std::uint32_t number = 0; number < taken_; ++number) {
+  for (std::uint32_t number = 0; number < records_.size(); ++number) {
     const auto& record = at(number);
     if (!record.used) continue;
     const auto to = fresh.take();
@@ -246,9 +268,8 @@ void ConsentIndex::rebuild() {
 }
 
 std::size_t ConsentIndex::size_bytes() const {
-  return blocks_.size() * kBlock * sizeof(Record) + users_.size_bytes() + mates_.size_bytes() +
-         odd_ids_.size_bytes() + scopes_.size_bytes() + purposes_.size_bytes() + by_pair_.size_bytes() +
-         by_id_.size_bytes();
+  return records_.size_bytes() + users_.size_bytes() + mates_.size_bytes() + odd_ids_.size_bytes() +
+         scopes_.size_bytes() + purposes_.size_bytes() + by_pair_.size_bytes() + by_id_.size_bytes();
 }
 
 }  // namespace intra365::guard

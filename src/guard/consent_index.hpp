@@ -6,7 +6,6 @@
 //                                          each
 #pragma once
 #include <array>
-#include <memory>
 #include <vector>
 
 #include "guard/consent_decision.hpp"
@@ -46,12 +45,13 @@ class ConsentIndex {
   std::size_t size_bytes() const;
 
  private:
-  /// A UUID as its 16 bytes; another name by its number among `odd_ids_`, marked by a version no UUID has.
+  /// A UUID as its 16 bytes; another name by its place among `odd_ids_`, marked by a version no UUID has.
   struct Id {
     std::uint64_t high = 0, low = 0;
     bool operator==(const Id&) const = default;
   };
-  struct Record {
+  /// A line of the processor's cache.
+  struct alignas(64) Record {
     Id id;
     std::uint64_t epoch = 0;
     Timestamp ends{};  ///< expiry (the latest time there is for never), or when we learned that it is over
@@ -60,28 +60,34 @@ class ConsentIndex {
     consent::Status status = consent::Status::revoked;
     bool used = false;
   };
-  static_assert(sizeof(Record) <= 64);
-  static constexpr std::size_t kBlock = 1024;
+  static_assert(sizeof(Record) == 64);
 
-  Record& at(std::uint32_t number) { return blocks_[number / kBlock][number % kBlock]; }
-  const Record& at(std::uint32_t number) const { return blocks_[number / kBlock][number % kBlock]; }
+  Record& at(std::uint32_t number) { return records_[number]; }
+  const Record& at(std::uint32_t number) const { return records_[number]; }
   std::uint64_t pair_hash(std::string_view user, std::string_view mate) const;
   std::uint64_t id_hash(const Id& id) const;
   bool read_id(std::string_view text, Id& id) const;
-  std::uint32_t find_pair(std::string_view user, std::string_view mate) const;
+  std::uint32_t find_pair(std::uint64_t hash, std::string_view user, std::string_view mate) const;
   std::uint32_t take();
   void link(std::uint32_t number);
   void forget(std::uint32_t number);
   void fill(Record& record, const consent::Consent& from, Timestamp now);
-  consent::DecisionCode code_of(const Record& record, std::span<const Scope> scopes, std::string_view purpose,
-                                Timestamp now) const;
+  /// A question's names, looked up once for all records. Those that do not fit are looked up for each.
+  struct Question {
+    Question(const ConsentIndex& index, std::span<const Scope> scopes, std::string_view purpose);
+    std::span<const Scope> scopes;
+    std::string_view purpose;
+    std::uint32_t* end = nullptr;
+    std::uint32_t numbers[64];
+  };
+  consent::DecisionCode code_of(const Record& record, const Question& question, Timestamp now) const;
   void rebuild();
 
   std::uint64_t seed_;
-  Interner users_, mates_, odd_ids_;
+  TextPool users_, mates_, odd_ids_;
   NameSets scopes_, purposes_;
-  std::vector<std::unique_ptr<Record[]>> blocks_;
-  std::uint32_t taken_ = 0, free_ = kNothing;
+  BigArray<Record> records_;
+  std::uint32_t free_ = kNothing;
   std::size_t size_ = 0, forgotten_ = 0;
   Slots by_pair_, by_id_;
 };

@@ -144,6 +144,23 @@ TEST(ConsentIndex, answers_as_the_pure_function_does) {
   }
 }
 
+TEST(ConsentIndex, questions_with_many_and_deep_names_are_answered_too) {
+  ConsentIndex index;
+  std::vector<std::string> names;
+  std::string deep = "n";
+  for (int i = 0; i < 40; ++i) {
+    names.push_back(deep);
+    deep += ".n";
+  }
+  index.apply(record("1", names), kNow);
+  std::vector<Scope> needed;
+  for (const auto& name : names) needed.push_back(Scope::trusted(name));
+  EXPECT_TRUE(index.decide("alice", "bob", needed, "analytics", kNow).allowed());
+  needed.push_back(Scope::trusted("other"));
+  EXPECT_EQ(index.decide("alice", "bob", needed, "analytics", kNow).code, DecisionCode::scope_missing);
+  EXPECT_EQ(index.decide("alice", "bob", needed, "care", kNow).code, DecisionCode::purpose_mismatch);
+}
+
 TEST(ConsentIndex, a_consent_takes_less_than_200_bytes) {
   ConsentIndex index;
   constexpr std::size_t kCount = 100'000;

@@ -19,6 +19,28 @@ bool NameSets::covers(std::uint32_t set_number, std::string_view name) const {
   }
 }
 
+std::uint32_t* NameSets::resolve(std::string_view name, std::uint32_t* at, const std::uint32_t* end) const {
+  while (at != end) {
+    if (const auto number = names_.find(name); number != kNothing) *at++ = number;
+    const auto dot = name.rfind('.');
+    if (dot != std::string_view::npos) {
+      name = name.substr(0, dot);
+    } else if (at != end) {
+      *at++ = kNothing;
+      return at;
+    }
+  }
+  return nullptr;
+}
+
+bool NameSets::covers(std::uint32_t set_number, const std::uint32_t*& at) const {
+  const auto& set = sets_[set_number];
+  bool found = false;
+  for (; *at != kNothing; ++at) found = found || has(set, *at);
+  ++at;
+  return found;
+}
+
 std::uint32_t NameSets::add_numbers(std::vector<std::uint32_t> numbers) {
   std::ranges::sort(numbers);
   numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());

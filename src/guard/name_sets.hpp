@@ -25,6 +25,11 @@ class NameSets {
   }
   /// True when the set has `name` or one above it (`profile` is above `profile.read`).
   bool covers(std::uint32_t set, std::string_view name) const;
+  /// Looks up a name and those above it once, for `covers` of any number of sets: writes their numbers and an
+  /// end mark from `at` on, and returns what follows; null when `end` was in the way.
+  std::uint32_t* resolve(std::string_view name, std::uint32_t* at, const std::uint32_t* end) const;
+  /// The same answer for a name that `resolve` has written; leaves `at` behind its end mark.
+  bool covers(std::uint32_t set, const std::uint32_t*& at) const;
   /// The number that the same set has among others.
   std::uint32_t copy_to(NameSets& others, std::uint32_t set) const;
   std::size_t size_bytes() const;
