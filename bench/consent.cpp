@@ -1,14 +1,27 @@
-// Consent: decisions in-process among 10 thousand to 10 million consents; and, on a running platform,
-// verification over NATS beside an echo on the same path, durable grants, and how long a revocation takes to
-// reach the last enforcement point.
+// Consent: decisions from memory by the number of consents, and on a running platform verification over NATS,
+// durable grants, and how long a revocation takes to reach the last enforcement point.
 //
-//   consent_bench [--json] [--seconds N] [--sizes 10000,…] [--only index|platform]
-#include <cstring>
+//   consent_bench [--json] [--seconds N] [--memory]      --memory: without a platform
+#include <malloc.h>
 
-#include "bench/consent_platform.hpp"
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
 #include "bench/process.hpp"
 #include "bench/report.hpp"
+#include "cli/target.hpp"
+#include "contract/operations/auth.hpp"
+#include "contract/operations/consent.hpp"
+#include "contract/subjects.hpp"
 #include "guard/consent_index.hpp"
+#include "sdk/cpp/mate.hpp"
+
+using namespace intra365;
+using bench::end_child;
+using bench::fork_child;
+using bench::in;
 
 namespace {
 
@@ -16,10 +29,10 @@ std::size_t allocations = 0;
 
 }  // namespace
 
-// Counts what a decision allocates; the replacement is this program's only.
+// Counts what the measured decisions allocate: nothing.
 void* operator new(std::size_t size) {
   ++allocations;
-  if (auto* memory = std::malloc(size)) return memory;
+  if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept {
@@ -31,130 +44,392 @@ void operator delete(void* memory, std::size_t) noexcept {
 
 namespace {
 
-using namespace intra365;
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
 
-struct Options {
-  bool json = false, index = true, platform = true;
-  double seconds = 3;
-  std::vector<std::size_t> sizes{10'000, 100'000, 1'000'000, 10'000'000};
+double percentile(const std::vector<float>& sorted, double part) {
+  if (sorted.empty()) return 0;
+  return sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(double(sorted.size()) * part))];
+}
+
+std::string amount(std::size_t count) {
+  if (count % 1'000'000 == 0) return std::to_string(count / 1'000'000) + "M";
+  return std::to_string(count / 1000) + "k";
+}
+
+// --- In memory
+// -------------------------------------------------------------------------------------------------
+
+/// One consent a person, for one of 50 Mates; 200 different scopes, 20 purposes, one to four of each.
+class People {
+ public:
+  explicit People(std::size_t count) : count_(count) {
+    for (int i = 0; i < 200; ++i)
+      scopes_.push_back(Scope::trusted("area" + std::to_string(i % 40) + ".part" + std::to_string(i / 40)));
+    for (int i = 0; i < 20; ++i) purposes_.push_back(Purpose::trusted("purpose" + std::to_string(i)));
+    for (int i = 0; i < 50; ++i) mates_.push_back("mate-" + std::to_string(i));
+  }
+  consent::Consent consent(std::size_t number) const {
+    consent::Consent one;
+    one.consent_id = ConsentId::trusted(uuid(number));
+    one.user_id = UserId::trusted(user(number));
+    one.mate_id = MateId::trusted(mate(number));
+    for (std::size_t i = 0; i <= number % 4; ++i) one.scopes.push_back(scope(number, i));
+    one.purposes = {purpose(number)};
+    one.granted = true;
+    one.epoch = one.mate_epoch = number + 1;
+    one.expires_at = Timestamp(std::chrono::hours(24 * 365 * 100));
+    return one;
+  }
+  std::string user(std::size_t number) const {
+    return "person-" + std::to_string(number * 7919 % 1'000'003) + "-" + std::to_string(number);
+  }
+  const std::string& mate(std::size_t number) const { return mates_[number % mates_.size()]; }
+  const Scope& scope(std::size_t number, std::size_t i) const {
+    return scopes_[(number / 4 + i * 17) % scopes_.size()];
+  }
+  const Purpose& purpose(std::size_t number) const { return purposes_[number % purposes_.size()]; }
+  std::size_t count() const { return count_; }
+
+ private:
+  static std::string uuid(std::size_t number) {
+    char text[64];
+    std::snprintf(text, sizeof text, "019a0000-%04x-7000-8000-%012zx", unsigned(number * 40503 % 65536),
+                  number);
+    return text;
+  }
+  std::size_t count_;
+  std::vector<Scope> scopes_;
+  std::vector<Purpose> purposes_;
+  std::vector<std::string> mates_;
 };
 
-const Timestamp kNow = *parse_rfc3339("2026-06-01T12:00:00Z");
-constexpr const char* kPurposes[] = {"analytics", "personalization", "medical-analysis", "support",
-                                     "billing"};
-constexpr const char* kScopes[] = {"profile",       "profile.read",  "health.records", "health.steps",
-                                   "calendar.read", "mail.send",     "image.analyze",  "location",
-                                   "contacts.read", "payments.read", "photos",         "documents.read"};
+struct Question {
+  std::string user;
+  const std::string* mate;
+  std::array<Scope, 1> scopes;
+  const Purpose* purpose;
+};
 
-/// A person of a tenant has ten consents, each for another of 1,000 Mates.
-consent::Consent consent_number(std::size_t n) {
-  char id[40];
-  std::snprintf(id, sizeof id, "0198c3a4-%04zx-7%03zx-8%03zx-%012zx", n >> 16 & 0xffff, n >> 4 & 0xfff,
-                n & 0xfff, n * 2654435761 & 0xffffffffffff);
-  consent::Consent one;
-  one.consent_id = ConsentId::trusted(id);
-  one.user_id = UserId::trusted("user-" + std::to_string(n / 10));
-  one.mate_id = MateId::trusted("mate-" + std::to_string((n * 7919) % 1000));
-  one.purposes = {Purpose::trusted(kPurposes[n % 5])};
-  one.scopes = {Scope::trusted(kScopes[n % 12]), Scope::trusted(kScopes[(n + 5) % 12])};
-  one.granted = n % 10 != 9;
-  one.granted_at = kNow;
-  if (n % 3 == 0) one.expires_at = kNow + std::chrono::hours(1);
-  one.epoch = n;
-  return one;
-}
-
-void index_rows(std::size_t size, const Options& options, bench::Report& report) {
+void in_memory(bench::Report& report, std::size_t count) {
+  const People people(count);
   guard::ConsentIndex index;
-  const auto begun = std::chrono::steady_clock::now();
-  double making = 0;
-  constexpr std::size_t kBatch = 10'000;
-  for (std::size_t n = 0; n < size; n += kBatch) {
-    const auto making_from = std::chrono::steady_clock::now();
-    std::vector<consent::Consent> batch;
-    for (std::size_t i = n; i < std::min(n + kBatch, size); ++i) batch.push_back(consent_number(i));
-    making += bench::seconds_since(making_from);
-    for (const auto& one : batch) index.apply(one);
+  const auto today = system_clock().now();
+  // Made beforehand in pages, as a sync brings them; only what the index does is measured.
+  double load_seconds = 0;
+  std::vector<consent::Consent> page;
+  for (std::size_t first = 0; first < count; first += 5000) {
+    page.clear();
+    for (auto i = first; i < std::min(count, first + 5000); ++i) page.push_back(people.consent(i));
+    const auto begun = now();
+    for (const auto& one : page) index.apply(one, today);
+    load_seconds += bench::seconds_since(begun);
   }
-  const auto load = bench::seconds_since(begun) - making;
 
-  struct Question {
-    UserId user;
-    MateId mate;
-    std::vector<Scope> scopes;
-    Purpose purpose;
-  };
+  constexpr std::size_t kQuestions = 400'000;
+  std::mt19937_64 random(1);
   std::vector<Question> questions;
-  for (std::size_t i = 0; i < 100'000; ++i) {
-    const auto one = consent_number(i * 7'368'787 % size);
-    questions.push_back({one.user_id,
-                         i % 8 == 0 ? MateId::trusted("mate-none") : one.mate_id,
-                         {Scope::trusted(one.scopes[0].str() + (i % 2 == 0 ? "" : ".more"))},
-                         one.purposes[0]});
+  questions.reserve(kQuestions);
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    const auto number = random() % count;
+    questions.push_back(
+        {people.user(number), &people.mate(number), {people.scope(number, 0)}, &people.purpose(number)});
   }
-  std::vector<float> latencies;
-  std::size_t allowed = 0, decided = 0;
-  Question one = questions.front();
-  for (const auto& other : questions) one = other;  // room for the longest
+  std::vector<float> nanoseconds(kQuestions);
+  std::size_t allowed = 0;
+  char user[64];
   const auto before = allocations;
-  latencies.reserve(4'000'000);
-  const auto reserved = allocations - before;
-  const auto end = bench::in(options.seconds / 2);
-  for (std::size_t i = 0; std::chrono::steady_clock::now() < end && latencies.size() < latencies.capacity();
-       ++i) {
-    // As if it had just been read from a message: the question is in the cache, the records are not.
-    one = questions[i % questions.size()];
-    const auto from = std::chrono::steady_clock::now();
-    allowed += index.decide(one.user, one.mate, one.scopes, one.purpose, kNow).allowed();
-    latencies.push_back(
-        std::chrono::duration<float, std::nano>(std::chrono::steady_clock::now() - from).count());
-    ++decided;
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    const auto& question = questions[i];
+    // A request that has just been read is in the processor's cache; of the index nothing need be.
+    const auto length = question.user.copy(user, sizeof user);
+    const auto begun = now();
+    const auto answer = index.decide(std::string_view(user, length), *question.mate, question.scopes,
+                                     question.purpose->str(), today);
+    nanoseconds[i] = std::chrono::duration<float, std::nano>(now() - begun).count();
+    allowed += answer.allowed() ? 1 : 0;
   }
-  const auto grown = allocations - before - reserved;
-  if (allowed == 0 || allowed == decided) {
-    std::fprintf(stderr, "consent_bench: all answers are alike\n");
+  const auto allocated = allocations - before;
+  if (allowed != kQuestions) {
+    std::fprintf(stderr, "consent_bench: %zu of %zu allowed\n", allowed, kQuestions);
     std::_Exit(1);
   }
-  const auto id = [&](const char* what) { return std::to_string(size) + "." + what; };
-  const bool judged = size == 1'000'000;
-  const auto aim = [&](double value) { return judged ? std::optional(value) : std::nullopt; };
-  report.add({id("verify.p50"), "ns", "lower", bench::percentile(latencies, 0.5), {}, aim(500), {}});
-  report.add({id("verify.p99"), "ns", "lower", bench::percentile(latencies, 0.99), {}, {}, {}});
-  report.add({id("allocations"), "per 1000", "lower", double(grown) * 1000 / double(decided), {}, 0.0, {}});
-  report.add({id("memory"), "B/consent", "lower", double(index.bytes()) / double(size), {}, aim(200), {}});
-  report.add({id("load"), "s", "lower", load, {}, aim(5), {}});
+  std::ranges::sort(nanoseconds);
+  const bool is_aim = count == 1'000'000;
+  const auto aim = [&](double value) { return is_aim ? std::optional(value) : std::nullopt; };
+  const auto suffix = "." + amount(count);
+  report.add({"verify.p50" + suffix, "ns", "lower", percentile(nanoseconds, 0.5), {}, aim(500), {}});
+  report.add({"verify.p99" + suffix, "ns", "lower", percentile(nanoseconds, 0.99), {}, {}, {}});
+  report.add({"allocations" + suffix, "/verify", "lower", double(allocated) / kQuestions, {}, aim(0), {}});
+  report.add({"memory" + suffix,
+              "B/consent",
+              "lower",
+              double(index.size_bytes()) / double(count),
+              {},
+              aim(200),
+              {}});
+  report.add({"load" + suffix, "s", "lower", load_seconds, {}, aim(5), {}});
 }
 
-Options read_options(int count, char** arguments) {
-  Options options;
-  for (int i = 1; i < count; ++i) {
-    const std::string_view one(arguments[i]);
-    if (one == "--json") options.json = true;
-    if (i + 1 >= count) continue;
-    if (one == "--seconds") options.seconds = std::atof(arguments[++i]);
-    if (one == "--only") {
-      const std::string_view part(arguments[++i]);
-      options.index = part == "index";
-      options.platform = part == "platform";
-    }
-    if (one == "--sizes") {
-      options.sizes.clear();
-      for (char* at = arguments[++i]; *at != 0; at += *at == ',')
-        options.sizes.push_back(std::strtoul(at, &at, 10));
-    }
+// --- On a platform
+// ---------------------------------------------------------------------------------------------
+
+template <class T>
+T run(std::function<Task<T>(asio::io_context&)> body) {
+  asio::io_context io(1);
+  Result<T> outcome = fail(errors::internal, "did not end");
+  asio::co_spawn(io, contain(body(io)), [&](std::exception_ptr, Result<T> result) {
+    outcome = std::move(result);
+    io.stop();
+  });
+  io.run();
+  if (outcome) {
+    if constexpr (!std::is_void_v<T>)
+      return *std::move(outcome);
+    else
+      return;
   }
-  return options;
+  std::fprintf(stderr, "consent_bench: %s: %s\n", outcome.error().code.c_str(),
+               outcome.error().detail.c_str());
+  std::_Exit(1);
+}
+
+struct Keys {
+  std::string asker, receiver, user;
+};
+
+Task<Keys> make_identities(asio::io_context& io, sdk::ClientOptions options) {
+  sdk::Client admin(io.get_executor(), std::move(options));
+  CO_CHECK(co_await admin.connect(in(10)));
+  Keys keys;
+  for (auto [name, key] : {std::pair("asker", &keys.asker), std::pair("receiver", &keys.receiver)}) {
+    auth::MateCreateRequest mate;
+    mate.name = MateId::trusted(name);
+    CO_TRY(auto made, co_await admin.call(auth::mate_create, std::move(mate)));
+    *key = std::move(made.api_key);
+  }
+  auth::UserCreateRequest user;
+  user.name = UserId::trusted("alice");
+  CO_TRY(auto made, co_await admin.call(auth::user_create, std::move(user)));
+  keys.user = std::move(made.api_key);
+  co_await admin.drain(in(1));
+  co_return keys;
+}
+
+/// Answers on `echo.echo` with every check, and on `bare` without any, until it is killed.
+Task<> respond(asio::io_context& io, sdk::ClientOptions options) {
+  registry::Mate description;
+  description.name = "Receiver";
+  description.type = "service";
+  description.version = "1.0.0";
+  description.capabilities = {Capability::trusted("echo")};
+  sdk::Mate mate(io.get_executor(), std::move(options), std::move(description));
+  mate.on(Capability::trusted("echo"), "echo",
+          {{Scope::trusted("bench.echo")}, Purpose::trusted("benchmark")},
+          [](const sdk::Call& call) -> Result<std::string> { return call.payload; });
+  CO_CHECK(co_await mate.start(in(15)));
+  co_await sleep_for(std::chrono::hours(1));
+  co_return Result<void>{};
+}
+
+consent::GrantRequest wish(int number) {
+  consent::GrantRequest request;
+  request.user_id = UserId::trusted("alice");
+  request.mate_id = MateId::trusted(number < 0 ? "receiver" : "archive-" + std::to_string(number % 64));
+  request.scopes = {Scope::trusted("bench.echo")};
+  request.purposes = {Purpose::trusted("benchmark")};
+  return request;
+}
+
+/// Keeps a number of requests to the platform under way and notes each one's latency in microseconds.
+template <class Operation>
+Task<std::vector<float>> load(sdk::Client& client, const Operation& operation,
+                              std::function<typename Operation::Request(int)> make, int in_flight,
+                              double seconds) {
+  struct Shared {
+    std::vector<float> latencies;
+    std::optional<Error> error;
+    int sent = 0, under_way = 0;
+  };
+  const auto shared = std::make_shared<Shared>();
+  const auto end = in(seconds);
+  const auto one = [](sdk::Client& client, const Operation& operation,
+                      std::function<typename Operation::Request(int)> make, std::shared_ptr<Shared> shared,
+                      SteadyTime end) -> asio::awaitable<void> {
+    while (now() < end && !shared->error) {
+      auto request = make(shared->sent++);
+      const auto begun = now();
+      const auto reply = co_await client.call(operation, std::move(request));
+      if (!reply)
+        shared->error = reply.error();
+      else
+        shared->latencies.push_back(std::chrono::duration<float, std::micro>(now() - begun).count());
+    }
+    --shared->under_way;
+  };
+  for (int i = 0; i < in_flight; ++i) {
+    ++shared->under_way;
+    asio::co_spawn(client.connection().executor(), one(client, operation, make, shared, end), asio::detached);
+  }
+  while (shared->under_way > 0) co_await sleep_for(std::chrono::milliseconds(2));
+  if (shared->error) co_return fail(*shared->error);
+  std::ranges::sort(shared->latencies);
+  co_return std::move(shared->latencies);
+}
+
+struct Measured {
+  std::vector<float> one, many;
+};
+
+template <class Operation>
+Measured measure(const sdk::ClientOptions& options, const Operation& operation,
+                 std::function<typename Operation::Request(int)> make, double seconds) {
+  Measured measured;
+  for (const auto& [in_flight, into] : {std::pair(1, &measured.one), std::pair(256, &measured.many)}) {
+    *into = run<std::vector<float>>([&](asio::io_context& io) -> Task<std::vector<float>> {
+      sdk::Client client(io.get_executor(), options);
+      CO_CHECK(co_await client.connect(in(10)));
+      auto latencies = co_await load(client, operation, make, in_flight, seconds);
+      co_await client.drain(in(1));
+      co_return latencies;
+    });
+  }
+  return measured;
+}
+
+/// From the revocation's sending to the receiver's first refusal; the receiver is asked without a pause all
+/// the while.
+Task<std::vector<float>> revocations(asio::io_context& io, sdk::ClientOptions person,
+                                     sdk::ClientOptions asker, int rounds) {
+  sdk::Client alice(io.get_executor(), std::move(person)), mate(io.get_executor(), std::move(asker));
+  CO_CHECK(co_await alice.connect(in(10)));
+  CO_CHECK(co_await mate.connect(in(10)));
+  sdk::CallOptions options;
+  options.user_id = UserId::trusted("alice");
+  const auto receiver = MateId::trusted("receiver");
+  const std::string echo = "echo";
+  std::vector<float> milliseconds;
+  for (int round = 0; round < rounds; ++round) {
+    auto request = wish(-1);
+    CO_TRY(const auto granted, co_await alice.call(consent::grant, std::move(request)));
+    while (!co_await mate.call_mate(receiver, echo, "echo", "x", options)) {
+    }
+    auto denied_at = std::make_shared<std::optional<SteadyTime>>();
+    const auto begun = now();
+    const auto ask = [](sdk::Client& mate, MateId receiver, std::string echo, sdk::CallOptions options,
+                        std::shared_ptr<std::optional<SteadyTime>> denied_at) -> asio::awaitable<void> {
+      while (co_await mate.call_mate(receiver, echo, "echo", "x", options)) {
+      }
+      *denied_at = now();
+    };
+    asio::co_spawn(io, ask(mate, receiver, echo, options, denied_at), asio::detached);
+    consent::RevokeRequest revocation;
+    revocation.consent_id = granted.consent_id;
+    CO_CHECK(co_await alice.call(consent::revoke, std::move(revocation)));
+    while (!*denied_at) co_await sleep_for(std::chrono::microseconds(200));
+    milliseconds.push_back(std::chrono::duration<float, std::milli>(**denied_at - begun).count());
+  }
+  co_await alice.drain(in(1));
+  co_await mate.drain(in(1));
+  std::ranges::sort(milliseconds);
+  co_return milliseconds;
+}
+
+void on_platform(bench::Report& report, double seconds) {
+  char directory[] = "/tmp/intra365-bench-XXXXXX";
+  if (::mkdtemp(directory) == nullptr) std::_Exit(1);
+  const auto platform = fork_child([&] {
+    if (std::freopen("/dev/null", "w", stdout) == nullptr) std::_Exit(1);
+    ::execl(INTRA365_BINARY_DIR "/intra365", "intra365", "--data", directory, "up", "--gateway",
+            "127.0.0.1:0", "--nats", "127.0.0.1:0", nullptr);
+  });
+  cli::Target target;
+  target.data_dir = directory;
+  for (int waited = 0; !cli::read_endpoints(target.data_dir) && waited < 600; ++waited) ::usleep(100'000);
+  const auto admin = cli::client_options(target);
+  if (!admin) std::_Exit(cli::report(admin.error()));
+  const auto as = [&](const std::string& key) {
+    auto options = *admin;
+    options.api_key = key;
+    return options;
+  };
+  const auto keys = run<Keys>([&](asio::io_context& io) { return make_identities(io, *admin); });
+  const auto receiver =
+      fork_child([&] { run<void>([&](asio::io_context& io) { return respond(io, as(keys.receiver)); }); });
+  ::sleep(2);
+
+  std::fprintf(stderr, "revocations\n");
+  const auto revoked = run<std::vector<float>>(
+      [&](asio::io_context& io) { return revocations(io, as(keys.user), as(keys.asker), 200); });
+  report.add({"revoke.p50", "ms", "lower", percentile(revoked, 0.5), {}, 5, {}});
+  report.add({"revoke.p99", "ms", "lower", percentile(revoked, 0.99), {}, 50, {}});
+
+  std::fprintf(stderr, "grants\n");
+  const auto grants = measure(
+      as(keys.user), consent::grant, [](int number) { return wish(number); }, seconds);
+  report.add({"grants", "1/s", "higher", double(grants.many.size()) / seconds, {}, 3000, {}});
+  report.add({"grant.p50", "us", "lower", percentile(grants.one, 0.5), {}, {}, {}});
+
+  std::fprintf(stderr, "verify\n");
+  run<void>([&](asio::io_context& io) -> Task<> {
+    sdk::Client alice(io.get_executor(), as(keys.user));
+    CO_CHECK(co_await alice.connect(in(10)));
+    auto request = wish(-1);
+    request.mate_id = MateId::trusted("quiet");
+    CO_CHECK(co_await alice.call(consent::grant, std::move(request)));
+    co_await alice.drain(in(1));
+    co_return Result<void>{};
+  });
+  // The same way through import, pipeline and audit, with nothing to look up behind it.
+  const auto echo = measure(
+      as(keys.asker), consent::catalogue, [](int) { return Empty(); }, seconds);
+  const auto verify = measure(
+      as(keys.asker), consent::verify,
+      [](int) {
+        consent::VerifyRequest question;
+        question.user_id = UserId::trusted("alice");
+        question.mate_id = MateId::trusted("quiet");
+        question.scopes = {Scope::trusted("bench.echo")};
+        question.purpose = Purpose::trusted("benchmark");
+        return question;
+      },
+      seconds);
+  report.add({"nats.verify",
+              "1/s",
+              "higher",
+              double(verify.many.size()) / seconds,
+              {{"catalogue", double(echo.many.size()) / seconds}},
+              60'000,
+              {}});
+  report.add({"nats.verify.p50",
+              "us",
+              "lower",
+              percentile(verify.one, 0.5),
+              {{"catalogue", percentile(echo.one, 0.5)}},
+              percentile(echo.one, 0.5) + 40,
+              {}});
+  end_child(receiver);
+  end_child(platform, SIGTERM);
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  const auto options = read_options(count, arguments);
-  bench::Report report{"consent", bench::machine(), {}};
-  if (options.index) {
-    for (const auto size : options.sizes) index_rows(size, options, report);
+  bool as_json = false, memory_only = false;
+  double seconds = 3;
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(arguments[i], "--json") == 0) as_json = true;
+    if (std::strcmp(arguments[i], "--memory") == 0) memory_only = true;
+    if (std::strcmp(arguments[i], "--seconds") == 0 && i + 1 < count) seconds = std::atof(arguments[++i]);
   }
-  if (options.platform) bench::consent_on_platform(options.seconds, report);
-  report.print(options.json);
+  bench::Report report{"consent", bench::machine(), {}};
+  for (const std::size_t size : {10'000, 100'000, 1'000'000, 10'000'000}) {
+    std::fprintf(stderr, "%s consents in memory\n", amount(size).c_str());
+    in_memory(report, size);
+  }
+  if (!memory_only) on_platform(report, seconds);
+  report.print(as_json);
   return 0;
 }

@@ -105,41 +105,38 @@ Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims&
   if (!claims.user_id.empty()) {
     TRY(call.user_id, UserId::parse(claims.user_id));
   }
-  TRY(const bool consented, check_consent(action, claims, now, call));
-  if (!policy_allows(action, *identity, call, consented)) return fail(errors::policy_denied);
+  CHECK(check_consent(action, claims, now, call));
+  if (!policy_allows(action, *identity, call)) return fail(errors::policy_denied);
   return {};
 }
 
-Result<bool> EnforcementPoint::check_consent(const GuardedAction& action, const Claims& claims,
+Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const Claims& claims,
                                              const Moment& now, Call& call) {
-  if (action.use.scopes.empty() || !action.use.purpose) return false;
+  if (action.use.scopes.empty() || !action.use.purpose) return {};
   if (!call.user_id) return fail(errors::user_required);
-  auto decision = consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
-  if (!decision.allowed()) return fail(guard::error_of(decision.code));
-  call.consent_id = consents_.id(decision.record);
+  const auto& user = call.user_id->str();
+  const auto& purpose = action.use.purpose->str();
+  auto answer = consents_.decide(user, self_.str(), action.use.scopes, purpose, now.system);
+  if (!answer.allowed()) return fail(guard::error_of(answer.code));
+  auto consent = consents_.consent_id(answer.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
-  if (const auto named = claims.consent_id; !named.empty() && named != call.consent_id->str()) {
-    const auto id = ConsentId::parse(named);
-    if (id)
-      decision =
-          consents_.decide(*id, *call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
-    if (!id || !decision.allowed()) {
-      call.consent_id.reset();
-      return fail(errors::consent_mismatch);
-    }
-    call.consent_id = *id;
+  if (const auto named = claims.consent_id; !named.empty() && named != consent.str()) {
+    answer = consents_.decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
+    if (!answer.allowed()) return fail(errors::consent_mismatch);
+    consent = consents_.consent_id(answer.record);
   }
-  return true;
+  call.consent_id = std::move(consent);
+  return {};
 }
 
 bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller,
-                                     const Call& call, bool has_consent) {
+                                     const Call& call) {
   // One policy set gives one answer to one question: what was decided once is remembered until the set
   // changes.
   question_.assign(caller.token_id)
       .append("|")
       .append(action.resource)
-      .append(has_consent ? "|consent" : "|");
+      .append(call.consent_id ? "|consent" : "|");
   if (const auto known = policy_answers_.find(question_); known != policy_answers_.end())
     return known->second;
 
@@ -150,8 +147,8 @@ bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::I
       {"subject", {{"type", to_string(caller.kind)}, {"id", caller.id}, {"roles", held}}}};
   attributes[to_string(caller.kind)] = attributes["subject"];
   attributes["resource"] = {{"type", "mate"}, {"id", self_.str()}};
-  boost::json::object consented{{"granted", has_consent}};
-  if (action.use.purpose && has_consent) consented["purpose"] = action.use.purpose->str();
+  boost::json::object consented{{"granted", call.consent_id.has_value()}};
+  if (action.use.purpose && call.consent_id) consented["purpose"] = action.use.purpose->str();
   attributes["consent"] = std::move(consented);
   const auto answer = policies_->answer({call.caller, "call", action.resource, &attributes}, scratch_);
   // Nobody here can do what an obligation asks for, and an allow whose obligations are not done is none.
@@ -193,7 +190,7 @@ Task<std::uint64_t> EnforcementPoint::load_consents(SteadyTime deadline) {
     // Within a page the epoch moves with the records; with the last one it is what the platform says.
     for (const auto& record : reply.consents) {
       reached = std::max(reached, record.mate_epoch);
-      consents_.apply(record);
+      consents_.apply(record, system_clock().now());
     }
     if (!more) reached = std::max(reached, reply.mate_epoch);
   }
@@ -204,7 +201,7 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
   if (!record) return replica::Push::gap;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  if (record->mate_id == self_) consents_.apply(*record);
+  if (record->mate_id == self_) consents_.apply(*record, system_clock().now());
   return mate_epochs_.pushed(record->mate_epoch);
 }
 

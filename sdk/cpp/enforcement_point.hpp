@@ -42,11 +42,10 @@ class EnforcementPoint {
     Timestamp system;
   };
   Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
-  /// Whether a consent was needed, and is there; names it in the call.
-  Result<bool> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,
+  /// Leaves the consent that covers the use in `call`; none where no consent is asked for.
+  Result<void> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,
                              Call& call);
-  bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call,
-                     bool has_consent);
+  bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call);
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);

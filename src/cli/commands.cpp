@@ -7,12 +7,12 @@
 #include <sstream>
 
 #include "cli/cel_commands.hpp"
+#include "cli/consent_commands.hpp"
 #include "cli/policy_commands.hpp"
 #include "contract/catalog.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/audit.hpp"
 #include "contract/operations/auth.hpp"
-#include "contract/operations/consent.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
 
@@ -108,46 +108,6 @@ Task<> list_mates(sdk::Client& client, const Target& target, const Arguments& ar
   for (const auto& mate : reply.mates) {
     text += (text.empty() ? "" : "\n") + mate.mate_id.str() + "  " + mate.version + "  " + mate.status + "  ";
     for (const auto& capability : mate.capabilities) text += capability.str() + " ";
-  }
-  print(target, reply, text);
-  co_return Result<void>{};
-}
-
-Task<> grant_consent(sdk::Client& client, const Target& target, const Arguments& arguments) {
-  consent::GrantRequest request;
-  CO_TRY(request.user_id, UserId::parse(client.id()));
-  CO_TRY(request.mate_id, MateId::parse(arguments.mate));
-  CO_TRY(request.scopes, names<Scope>(arguments.scopes));
-  CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
-  if (!arguments.expires.empty()) {
-    CO_TRY(request.expires_at, parse_rfc3339(arguments.expires));
-  }
-  CO_TRY(const auto reply, co_await client.call(consent::grant, std::move(request)));
-  print(target, reply,
-        "consent " + reply.consent_id.str() + " granted, epoch " + std::to_string(reply.epoch));
-  co_return Result<void>{};
-}
-
-Task<> revoke_consent(sdk::Client& client, const Target& target, const Arguments& arguments) {
-  consent::RevokeRequest request;
-  CO_TRY(request.consent_id, given_id<ConsentId>(arguments.consent));
-  CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
-  CO_TRY(const auto reply, co_await client.call(consent::revoke, std::move(request)));
-  print(target, reply,
-        std::to_string(reply.consents.size()) + " consent(s) revoked, epoch " + std::to_string(reply.epoch));
-  co_return Result<void>{};
-}
-
-Task<> list_consents(sdk::Client& client, const Target& target, const Arguments& arguments) {
-  consent::QueryRequest request;
-  CO_TRY(request.user_id, given_id<UserId>(arguments.user));
-  CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
-  CO_TRY(const auto reply, co_await client.call(consent::query, std::move(request)));
-  std::string text = reply.consents.empty() ? "no consents" : "";
-  for (const auto& one : reply.consents) {
-    text += (text.empty() ? "" : "\n") + one.consent_id.str() + "  " + one.user_id.str() + " -> " +
-            one.mate_id.str() + "  " + (one.granted ? "granted" : "revoked");
-    if (one.expires_at) text += "  until " + format_rfc3339(*one.expires_at);
   }
   print(target, reply, text);
   co_return Result<void>{};
@@ -324,19 +284,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
       ->add_option("name", arguments->name)
       ->required();
 
-  auto* consent = noun("consent", "Consents; grant and revoke as the person (INTRA365_API_KEY_FILE)");
-  auto* grant = verb(consent, "grant", "Allow a Mate to use your data", grant_consent);
-  grant->add_option("--mate", arguments->mate)->required();
-  grant->add_option("--scopes", arguments->scopes, "comma-separated")->required();
-  grant->add_option("--purposes", arguments->purposes, "comma-separated")->required();
-  grant->add_option("--expires", arguments->expires, "RFC 3339");
-  auto* revoke = verb(consent, "revoke", "Take a consent back", revoke_consent);
-  revoke->add_option("--consent", arguments->consent, "one consent");
-  revoke->add_option("--mate", arguments->mate, "everything granted to a Mate");
-  auto* consents = verb(consent, "list", "Consents you may see", list_consents);
-  consents->add_option("--user", arguments->user);
-  consents->add_option("--mate", arguments->mate);
-
+  add_consent_commands(app, target, exit_code);
   add_policy_commands(app, target, exit_code);
   add_cel_commands(app, target, exit_code);
 

@@ -44,6 +44,10 @@ inline constexpr ErrorCode consent_expired{ErrorKind::denied, "consent.expired",
                                            "The person's consent has expired."};
 inline constexpr ErrorCode consent_revoked{ErrorKind::denied, "consent.revoked",
                                            "The person has taken the consent back."};
+inline constexpr ErrorCode consent_suspended{ErrorKind::denied, "consent.suspended",
+                                             "The person has paused the consent."};
+inline constexpr ErrorCode consent_refused{ErrorKind::denied, "consent.refused",
+                                           "The person was asked for this consent and said no."};
 inline constexpr ErrorCode consent_scope{ErrorKind::denied, "consent.scope_missing",
                                          "The consent does not cover every scope that is needed."};
 inline constexpr ErrorCode consent_purpose{ErrorKind::denied, "consent.purpose_mismatch",

@@ -1,312 +1,275 @@
 #include "guard/consent_index.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 
 namespace intra365::guard {
 namespace {
 
 using consent::DecisionCode;
+using consent::Status;
 
-constexpr auto kNever = std::numeric_limits<std::int64_t>::max();
+constexpr std::size_t kMostForgotten = 1000;
+constexpr std::uint64_t kOddVersion = 0xf000;  // UUIDs have versions 1 to 8 in these four bits
+constexpr std::uint64_t kVersionBits = 0xf000;
 
-std::int64_t micros(const std::optional<Timestamp>& time) {
-  return time ? time->time_since_epoch().count() : kNever;
+std::uint64_t random_seed() {
+  std::uint64_t seed;
+  std::memcpy(&seed, random_bytes(sizeof seed).data(), sizeof seed);
+  return seed;
 }
 
-std::uint64_t mixed(std::uint64_t a, std::uint64_t b) {
-  auto hash = (a ^ (b << 32 | b >> 32)) * 0x9e3779b97f4a7c15;
-  hash ^= hash >> 29;
-  hash *= 0xbf58476d1ce4e5b9;
-  return hash ^ hash >> 32;
+int hex(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  return -1;  // capitals are another text, so another id
 }
 
-int hex_digit(char c) {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/// `01234567-89ab-…` in lower case, as the platform makes ids.
-bool read_uuid(std::string_view text, std::uint64_t& high, std::uint64_t& low) {
-  if (text.size() != 36) return false;
-  std::size_t digits = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (i == 8 || i == 13 || i == 18 || i == 23) {
-      if (text[i] != '-') return false;
-      continue;
-    }
-    const int digit = hex_digit(text[i]);
-    if (digit < 0) return false;
-    auto& half = digits++ < 16 ? high : low;
-    half = half << 4 | static_cast<std::uint64_t>(digit);
-  }
-  return true;
-}
-
-std::string uuid_text(std::uint64_t high, std::uint64_t low) {
-  std::string text;
-  for (int digit = 0; digit < 32; ++digit) {
-    if (digit == 8 || digit == 12 || digit == 16 || digit == 20) text += '-';
-    const auto half = digit < 16 ? high : low;
-    text += "0123456789abcdef"[half >> (60 - 4 * (digit % 16)) & 15];
-  }
-  return text;
-}
-
-/// How near a record is to a grant; the highest of several decides.
-int nearness(DecisionCode code) {
-  switch (code) {
-    case DecisionCode::granted:
-      return 5;
-    case DecisionCode::scope_missing:
-      return 4;
-    case DecisionCode::purpose_mismatch:
-      return 3;
-    case DecisionCode::expired:
-      return 2;
-    case DecisionCode::revoked:
-      return 1;
-    case DecisionCode::none:
-      return 0;
-  }
-  return 0;
-}
-
-DecisionCode decide_one(const consent::Consent& record, std::span<const Scope> scopes, const Purpose& purpose,
-                        Timestamp now) {
-  if (!record.granted || record.revoked_at) return DecisionCode::revoked;
-  if (record.expires_at && *record.expires_at <= now) return DecisionCode::expired;
-  if (std::ranges::find(record.purposes, purpose) == record.purposes.end())
-    return DecisionCode::purpose_mismatch;
-  const bool covered = std::ranges::all_of(scopes, [&](const Scope& needed) {
-    return std::ranges::any_of(record.scopes,
-                               [&](const Scope& granted) { return covers_scope(granted, needed); });
-  });
-  return covered ? DecisionCode::granted : DecisionCode::scope_missing;
+constexpr bool is_dash(std::size_t at) {
+  return at == 8 || at == 13 || at == 18 || at == 23;
 }
 
 }  // namespace
 
-bool covers_scope(const Scope& granted, const Scope& needed) {
-  const std::string_view wide = granted.str(), narrow = needed.str();
-  return narrow == wide ||
-         (narrow.size() > wide.size() && narrow.starts_with(wide) && narrow[wide.size()] == '.');
+ConsentIndex::ConsentIndex()
+    : seed_(random_seed()), users_(seed_), mates_(seed_), odd_ids_(seed_), scopes_(seed_), purposes_(seed_) {}
+
+void ConsentIndex::clear() {
+  *this = ConsentIndex();
 }
 
-ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
-                               std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) {
-  ConsentDecision best;
-  for (const auto* record : records) {
-    const auto code = decide_one(*record, scopes, purpose, now);
-    if (nearness(code) > nearness(best.code)) best = {code, record};
-    if (best.allowed()) break;
+void ConsentIndex::reserve(std::size_t count) {
+  by_pair_.reserve(count);
+  by_id_.reserve(count);
+}
+
+std::uint64_t ConsentIndex::pair_hash(std::string_view user, std::string_view mate) const {
+  return hash_text(user, hash_text(mate, seed_));
+}
+
+std::uint64_t ConsentIndex::id_hash(const Id& id) const {
+  return hash_text(std::string_view(reinterpret_cast<const char*>(&id), sizeof id), seed_);
+}
+
+/// False for a name that is no UUID and was never seen.
+bool ConsentIndex::read_id(std::string_view text, Id& id) const {
+  bool is_uuid = text.size() == 36;
+  std::uint64_t halves[2] = {0, 0};
+  std::size_t digits = 0;
+  for (std::size_t i = 0; is_uuid && i < text.size(); ++i) {
+    if (is_dash(i)) {
+      is_uuid = text[i] == '-';
+      continue;
+    }
+    const auto value = hex(text[i]);
+    is_uuid = value >= 0;
+    auto& half = halves[digits++ / 16];
+    half = half << 4 | static_cast<std::uint64_t>(value & 15);
   }
-  return best;
-}
-
-const ErrorCode& error_of(DecisionCode code) {
-  switch (code) {
-    case DecisionCode::expired:
-      return errors::consent_expired;
-    case DecisionCode::revoked:
-      return errors::consent_revoked;
-    case DecisionCode::scope_missing:
-      return errors::consent_scope;
-    case DecisionCode::purpose_mismatch:
-      return errors::consent_purpose;
-    default:
-      return errors::consent_none;
+  if (is_uuid && (halves[0] & kVersionBits) != kOddVersion) {
+    id = {halves[0], halves[1]};
+    return true;
   }
+  const auto number = odd_ids_.find(text);
+  id = {kOddVersion, number};
+  return number != kNothing;
 }
 
-DecisionCode ConsentIndex::decide_one(const Record& record, const NeededUse& use, std::int64_t now) const {
-  if (!record.granted || record.revoked_at != kNever) return DecisionCode::revoked;
-  if (record.expires_at <= now) return DecisionCode::expired;
-  if (!sets_.has_purpose(record.set, use)) return DecisionCode::purpose_mismatch;
-  return sets_.covers_scopes(record.set, use) ? DecisionCode::granted : DecisionCode::scope_missing;
-}
-
-ConsentIndex::Answer ConsentIndex::decide(const UserId& user, const MateId& mate,
-                                          std::span<const Scope> scopes, const Purpose& purpose,
-                                          Timestamp now) const {
-  Answer best;
-  auto number = first_of(user.str(), mate.str());
-  if (number == kNone) return best;
-  NeededUse use;
-  sets_.look_up(scopes, purpose, use);
-  for (; number != kNone && !best.allowed(); number = at(number).next) {
-    const auto code = decide_one(at(number), use, now.time_since_epoch().count());
-    if (nearness(code) > nearness(best.code)) best = {code, number};
+ConsentId ConsentIndex::consent_id(std::uint32_t number) const {
+  const auto& id = at(number).id;
+  if ((id.high & kVersionBits) == kOddVersion)
+    return ConsentId::trusted(std::string(odd_ids_.at(static_cast<std::uint32_t>(id.low))));
+  std::string text(36, '-');
+  std::size_t digits = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (is_dash(i)) continue;
+    const auto half = digits < 16 ? id.high : id.low;
+    text[i] = "0123456789abcdef"[half >> (60 - 4 * (digits % 16)) & 15];
+    ++digits;
   }
-  return best;
+  return ConsentId::trusted(std::move(text));
 }
 
-ConsentIndex::Answer ConsentIndex::decide(const ConsentId& id, const UserId& user, const MateId& mate,
-                                          std::span<const Scope> scopes, const Purpose& purpose,
-                                          Timestamp now) const {
-  const auto number = find(id);
-  if (number == kNone || users_.view(at(number).user) != user.str() ||
-      mates_.view(at(number).mate) != mate.str())
-    return {};
-  NeededUse use;
-  sets_.look_up(scopes, purpose, use);
-  return {decide_one(at(number), use, now.time_since_epoch().count()), number};
-}
-
-ConsentId ConsentIndex::id(std::uint32_t number) const {
-  const auto& record = at(number);
-  return ConsentId::trusted(record.odd_id ? odd_ids_[record.id_low]
-                                          : uuid_text(record.id_high, record.id_low));
-}
-
-std::uint64_t ConsentIndex::epoch(const UserId& user, const MateId& mate) const {
-  std::uint64_t highest = 0;
-  for (auto number = first_of(user.str(), mate.str()); number != kNone; number = at(number).next)
-    highest = std::max(highest, at(number).epoch);
-  return highest;
-}
-
-void ConsentIndex::apply(const consent::Consent& consent) {
-  auto number = find(consent.consent_id);
-  const bool is_new = number == kNone;
-  if (!is_new && consent.epoch < at(number).epoch) return;
-  if (is_new) number = free_place();
-  auto& record = at(number);
-  record.expires_at = micros(consent.expires_at);
-  record.revoked_at = micros(consent.revoked_at);
-  record.granted = consent.granted;
-  record.epoch = consent.epoch;
-  record.set = sets_.add(consent.purposes, consent.scopes);
-  if (!is_new) return;  // user and Mate of a consent never change
-  write_id(record, consent.consent_id);
-  record.user = users_.add(consent.user_id.str());
-  record.mate = mates_.add(consent.mate_id.str());
-  add(number);
-}
-
-void ConsentIndex::prune(Timestamp before, std::size_t at_most) {
-  const auto limit = before.time_since_epoch().count();
-  at_most = std::min<std::size_t>(at_most, end_);
-  for (std::size_t i = 0; i < at_most; ++i, ++cursor_) {
-    if (cursor_ >= end_) cursor_ = 0;
-    const auto& record = at(cursor_);
-    if (record.user != TextTable::kNone && std::min(record.revoked_at, record.expires_at) < limit)
-      remove(cursor_);
-  }
-}
-
-std::size_t ConsentIndex::bytes() const {
-  return chunks_.size() * kChunk * sizeof(Record) + users_.bytes() + mates_.bytes() +
-         (by_pair_.numbers.size() + by_id_.numbers.size()) * sizeof(std::uint32_t);
-}
-
-// Records and the two ways to find them.
-
-template <class IsIt>
-std::size_t ConsentIndex::slot_of(const Slots& slots, std::uint64_t hash, IsIt is_it) {
-  const auto mask = slots.numbers.size() - 1;
-  auto slot = hash & mask;
-  while (slots.numbers[slot] != kNone && (slots.numbers[slot] == kGone || !is_it(slots.numbers[slot])))
-    slot = (slot + 1) & mask;
-  return slot;
-}
-
-template <class Hash>
-void ConsentIndex::make_room(Slots& slots, Hash hash) {
-  if ((slots.used + 1) * 3 <= slots.numbers.size() * 2) return;
-  const auto before = std::move(slots.numbers);
-  const auto live = static_cast<std::size_t>(
-      std::ranges::count_if(before, [](std::uint32_t number) { return number < kGone; }));
-  std::size_t size = 16;
-  while (size < live * 2 + 2) size *= 2;
-  slots.numbers.assign(size, kNone);
-  slots.used = live;
-  for (const auto number : before) {
-    if (number < kGone)
-      slots.numbers[slot_of(slots, hash(number), [](std::uint32_t) { return false; })] = number;
-  }
-}
-
-std::uint64_t ConsentIndex::pair_hash(const Record& record) const {
-  return mixed(hash_of(users_.view(record.user)), record.mate);
-}
-
-std::uint64_t ConsentIndex::id_hash(const Record& record) const {
-  return record.odd_id ? hash_of(odd_ids_[record.id_low]) : mixed(record.id_high, record.id_low);
-}
-
-bool ConsentIndex::same_id(const Record& a, const Record& b) const {
-  if (a.odd_id != b.odd_id) return false;
-  return a.odd_id ? odd_ids_[a.id_low] == odd_ids_[b.id_low] : a.id_high == b.id_high && a.id_low == b.id_low;
-}
-
-std::uint32_t ConsentIndex::first_of(std::string_view user, std::string_view mate) const {
-  const auto known_mate = mates_.find(mate);
-  if (by_pair_.numbers.empty() || known_mate == TextTable::kNone) return kNone;
-  const auto slot = slot_of(by_pair_, mixed(hash_of(user), known_mate), [&](std::uint32_t number) {
-    return at(number).mate == known_mate && users_.view(at(number).user) == user;
-  });
-  return by_pair_.numbers[slot];
-}
-
-std::uint32_t ConsentIndex::find(const ConsentId& id) const {
-  if (by_id_.numbers.empty()) return kNone;
-  Record wanted;
-  const bool odd = !read_uuid(id.str(), wanted.id_high, wanted.id_low);
-  const auto hash = odd ? hash_of(id.str()) : mixed(wanted.id_high, wanted.id_low);
-  const auto slot = slot_of(by_id_, hash, [&](std::uint32_t number) {
+std::uint32_t ConsentIndex::find_pair(std::uint64_t hash, std::string_view user,
+                                      std::string_view mate) const {
+  return by_pair_.find(hash, [&](std::uint32_t number) {
     const auto& record = at(number);
-    if (odd) return record.odd_id && odd_ids_[record.id_low] == id.str();
-    return same_id(record, wanted);
+    return users_.at(record.user) == user && mates_.at(record.mate) == mate;
   });
-  return by_id_.numbers[slot];
 }
 
-void ConsentIndex::write_id(Record& record, const ConsentId& id) {
-  record.id_high = record.id_low = 0;
-  record.odd_id = !read_uuid(id.str(), record.id_high, record.id_low);
-  if (!record.odd_id) return;
-  record.id_low = odd_ids_.size();
-  odd_ids_.push_back(id.str());
-}
-
-void ConsentIndex::add(std::uint32_t number) {
-  auto& record = at(number);
-  make_room(by_pair_, [this](std::uint32_t one) { return pair_hash(at(one)); });
-  make_room(by_id_, [this](std::uint32_t one) { return id_hash(at(one)); });
-  auto& first = by_pair_.numbers[slot_of(by_pair_, pair_hash(record), [&](std::uint32_t other) {
-    return at(other).user == record.user && at(other).mate == record.mate;
-  })];
-  by_pair_.used += first == kNone ? 1 : 0;
-  record.next = first;
-  first = number;
-  by_id_.numbers[slot_of(by_id_, id_hash(record), [](std::uint32_t) { return false; })] = number;
-  ++by_id_.used;
+std::uint32_t ConsentIndex::take() {
   ++size_;
-}
-
-void ConsentIndex::remove(std::uint32_t number) {
-  auto& record = at(number);
-  auto* link = &by_pair_.numbers[slot_of(by_pair_, pair_hash(record), [&](std::uint32_t other) {
-    return at(other).user == record.user && at(other).mate == record.mate;
-  })];
-  const bool is_only = *link == number && record.next == kNone;
-  if (is_only) {
-    *link = kGone;
-  } else {
-    while (*link != number) link = &at(*link).next;
-    *link = record.next;
+  if (free_ != kNothing) {
+    const auto number = free_;
+    free_ = at(number).next;
+    return number;
   }
-  by_id_.numbers[slot_of(by_id_, id_hash(record), [&](std::uint32_t other) { return other == number; })] =
-      kGone;
-  record = Record();
-  record.next = std::exchange(free_, number);
-  --size_;
+  records_.push_back(Record());
+  return static_cast<std::uint32_t>(records_.size() - 1);
 }
 
-std::uint32_t ConsentIndex::free_place() {
-  if (free_ != kNone) return std::exchange(free_, at(free_).next);
-  if (end_ % kChunk == 0) chunks_.push_back(std::make_unique<Record[]>(kChunk));
-  return end_++;
+void ConsentIndex::fill(Record& record, const consent::Consent& from, Timestamp now) {
+  record.epoch = from.epoch;
+  record.scopes = scopes_.add(from.scopes);
+  record.purposes = purposes_.add(from.purposes);
+  record.status = from.status;
+  // Whatever contradicts itself allows nothing.
+  if (from.status == Status::active && (!from.granted || from.revoked_at)) record.status = Status::revoked;
+  const bool may_hold = record.status == Status::active || record.status == Status::suspended;
+  record.ends = may_hold ? from.expires_at.value_or(Timestamp::max()) : now;
+}
+
+void ConsentIndex::link(std::uint32_t number) {
+  auto& record = at(number);
+  const auto user = users_.at(record.user), mate = mates_.at(record.mate);
+  if (const auto first = find_pair(pair_hash(user, mate), user, mate); first != kNothing) {
+    record.next = at(first).next;  // second in the row, so that the slot stays as it is
+    at(first).next = number;
+  } else {
+    record.next = kNothing;
+    by_pair_.add(pair_hash(user, mate), number);
+  }
+}
+
+void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
+  Id id;
+  if (read_id(from.consent_id.str(), id)) {
+    const auto known = by_id_.find(id_hash(id), [&](std::uint32_t number) { return at(number).id == id; });
+    if (known != kNothing) {  // user and Mate of a consent never change
+      if (from.epoch >= at(known).epoch) fill(at(known), from, now);
+      return;
+    }
+  } else {
+    id = {kOddVersion, odd_ids_.add(from.consent_id.str())};
+  }
+  const auto number = take();
+  auto& record = at(number);
+  record.id = id;
+  record.user = users_.add(from.user_id.str());
+  record.mate = mates_.add(from.mate_id.str());
+  record.used = true;
+  fill(record, from, now);
+  link(number);
+  by_id_.add(id_hash(id), number);
+}
+
+ConsentIndex::Question::Question(const ConsentIndex& index, std::span<const Scope> scopes,
+                                 std::string_view purpose)
+    : scopes(scopes), purpose(purpose) {
+  const auto* limit = std::end(numbers);
+  end = index.purposes_.resolve(purpose, numbers, limit);
+  for (const auto& scope : scopes) {
+    if (end != nullptr) end = index.scopes_.resolve(scope.str(), end, limit);
+  }
+}
+
+DecisionCode ConsentIndex::code_of(const Record& record, const Question& question, Timestamp now) const {
+  if (record.status == Status::suspended) return DecisionCode::suspended;
+  if (record.status == Status::refused) return DecisionCode::refused;
+  if (record.status != Status::active) return DecisionCode::revoked;
+  if (record.ends <= now) return DecisionCode::expired;
+  if (question.end == nullptr) {
+    if (!purposes_.covers(record.purposes, question.purpose)) return DecisionCode::purpose_mismatch;
+    for (const auto& scope : question.scopes) {
+      if (!scopes_.covers(record.scopes, scope.str())) return DecisionCode::scope_missing;
+    }
+    return DecisionCode::granted;
+  }
+  const std::uint32_t* at = question.numbers;
+  if (!purposes_.covers(record.purposes, at)) return DecisionCode::purpose_mismatch;
+  while (at != question.end) {
+    if (!scopes_.covers(record.scopes, at)) return DecisionCode::scope_missing;
+  }
+  return DecisionCode::granted;
+}
+
+ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_view mate,
+                                          std::span<const Scope> scopes, std::string_view purpose,
+                                          Timestamp now) const {
+  const auto hash = pair_hash(user, mate);
+  by_pair_.prefetch(hash);
+  const Question question(*this, scopes, purpose);
+  Answer best;
+  for (auto number = find_pair(hash, user, mate); number != kNothing; number = at(number).next) {
+    const auto& record = at(number);
+    best.epoch = std::max(best.epoch, record.epoch);
+    if (best.allowed()) continue;
+    const auto code = code_of(record, question, now);
+    if (best.record != kNothing && nearness(code) <= nearness(best.code)) continue;
+    best.code = code;
+    best.record = number;
+  }
+  return best;
+}
+
+ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::string_view user,
+                                             std::string_view mate, std::span<const Scope> scopes,
+                                             std::string_view purpose, Timestamp now) const {
+  Id id;
+  if (!read_id(consent, id)) return {};
+  const auto number = by_id_.find(id_hash(id), [&](std::uint32_t one) { return at(one).id == id; });
+  if (number == kNothing) return {};
+  const auto& record = at(number);
+  if (users_.at(record.user) != user || mates_.at(record.mate) != mate) return {};
+  return {code_of(record, Question(*this, scopes, purpose), now), number, record.epoch};
+}
+
+void ConsentIndex::forget(std::uint32_t number) {
+  auto& record = at(number);
+  const auto user = users_.at(record.user), mate = mates_.at(record.mate);
+  const auto first = find_pair(pair_hash(user, mate), user, mate);
+  if (first == number) {
+    if (record.next == kNothing)
+      by_pair_.remove(pair_hash(user, mate), number);
+    else
+      by_pair_.replace(pair_hash(user, mate), number, record.next);
+  } else {
+    auto before = first;
+    while (at(before).next != number) before = at(before).next;
+    at(before).next = record.next;
+  }
+  by_id_.remove(id_hash(record.id), number);
+  record = Record();
+  record.next = free_;
+  free_ = number;
+  --size_;
+  ++forgotten_;
+}
+
+void ConsentIndex::prune(Timestamp before) {
+  for (std::uint32_t number = 0; number < records_.size(); ++number) {
+    const auto& record = at(number);
+    if (record.used && record.ends < before) forget(number);
+  }
+  if (forgotten_ > size_ + kMostForgotten) rebuild();
+}
+
+/// Names are never taken out of their arenas, so a copy is made once most of them may be of no use.
+void ConsentIndex::rebuild() {
+  ConsentIndex fresh;
+  fresh.reserve(size_);
+  for (std::uint32_t number = 0; number < records_.size(); ++number) {
+    const auto& record = at(number);
+    if (!record.used) continue;
+    const auto to = fresh.take();
+    auto& copy = fresh.at(to);
+    copy = record;
+    copy.user = fresh.users_.add(users_.at(record.user));
+    copy.mate = fresh.mates_.add(mates_.at(record.mate));
+    if ((record.id.high & kVersionBits) == kOddVersion)
+      copy.id.low = fresh.odd_ids_.add(odd_ids_.at(static_cast<std::uint32_t>(record.id.low)));
+    copy.scopes = scopes_.copy_to(fresh.scopes_, record.scopes);
+    copy.purposes = purposes_.copy_to(fresh.purposes_, record.purposes);
+    fresh.link(to);
+    fresh.by_id_.add(fresh.id_hash(copy.id), to);
+  }
+  *this = std::move(fresh);
+}
+
+std::size_t ConsentIndex::size_bytes() const {
+  return records_.size_bytes() + users_.size_bytes() + mates_.size_bytes() + odd_ids_.size_bytes() +
+         scopes_.size_bytes() + purposes_.size_bytes() + by_pair_.size_bytes() + by_id_.size_bytes();
 }
 
 }  // namespace intra365::guard

@@ -193,7 +193,7 @@ class Simulation {
   void end_sync(Point& point, const std::vector<consent::Consent>* changes, std::uint64_t epoch) {
     point.sync = 0;
     if (changes != nullptr && broken_ != Break::renew_over_gaps) {
-      for (const auto& record : *changes) point.index->apply(record);
+      for (const auto& record : *changes) point.index->apply(record, wall());
     }
     const bool complete = point.epochs.sync_ended(changes != nullptr ? epoch : point.epochs.at());
     if (!complete && broken_ != Break::renew_over_gaps) point.lease.fall_behind();
@@ -203,7 +203,7 @@ class Simulation {
   }
 
   void on_push(Point& point, const consent::Consent& record) {
-    point.index->apply(record);
+    point.index->apply(record, wall());
     if (point.epochs.pushed(record.mate_epoch) != guard::Push::gap || broken_ == Break::renew_over_gaps)
       return;
     point.lease.fall_behind();
@@ -258,6 +258,7 @@ class Simulation {
     if (held.empty()) return;
     auto record = *held[world_.below(held.size())];
     record.granted = false;
+    record.status = consent::Status::revoked;
     record.revoked_at = wall();
     ++outcome_.revocations;
     change(record, [this, id = record.consent_id.str()] { revoked_.try_emplace(id, world_.now()); });
@@ -273,10 +274,11 @@ class Simulation {
       return;
     }
     const std::vector<Scope> scopes{scope_};
-    const auto answer = point.index->decide(user, point.mate, scopes, purpose_, wall(point.wall_offset));
+    const auto answer =
+        point.index->decide(user.str(), point.mate.str(), scopes, purpose_.str(), wall(point.wall_offset));
     ++(answer.allowed() ? outcome_.allowed : outcome_.denied);
     if (!answer.allowed()) return;
-    const auto id = point.index->id(answer.record).str();
+    const auto id = point.index->consent_id(answer.record).str();
     if (!truth_.consents.contains(id)) return violate("allowed by " + id + ", which nobody has granted");
     if (const auto revoked = revoked_.find(id); revoked != revoked_.end()) {
       const auto late = world_.now() - revoked->second;
@@ -302,7 +304,8 @@ class Simulation {
         for (const auto& [id, record] : truth_.consents)
           holds = holds || (record.granted && record.user_id == user && record.mate_id == point->mate);
         const std::vector<Scope> scopes{scope_};
-        if (holds != point->index->decide(user, point->mate, scopes, purpose_, wall()).allowed())
+        if (holds !=
+            point->index->decide(user.str(), point->mate.str(), scopes, purpose_.str(), wall()).allowed())
           return violate("a copy does not agree with the truth although all is well");
       }
     }

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
 const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "postgres", "http",
-                        "contract", "guard", "replica", "platform", "cdc",  "policy"};
+                        "contract", "guard", "replica", "platform", "cdc",  "policy", "consent"};
 const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
                    "contract", "guard", "replica", "sdk/cpp", "policy"};
 
@@ -38,7 +38,8 @@ const std::map<std::string, Folders> kRules{
     {"cdc", {"base", "async", "json", "nats", "postgres"}},
     {"contract", {"base", "json"}},
     {"policy", {"base", "json", "cel", "contract"}},
-    {"guard", {"base", "crypto", "json", "contract"}},
+    {"consent", {"base", "json", "contract"}},
+    {"guard", {"base", "crypto", "json", "contract", "consent"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
     {"platform", kPlatform},
     {"services", kPlatform},

@@ -8,6 +8,16 @@ namespace intra365::consent {
 
 using namespace std::chrono_literals;
 
+/// Where a consent stands in its life. Expiry is not a status: the clock decides it whenever it matters.
+enum class Status {
+  active,      ///< granted, and holds until it expires
+  refused,     ///< the person was asked and said no
+  suspended,   ///< paused by the person, who may resume it
+  revoked,     ///< taken back for good
+  superseded,  ///< another consent stands in its place
+};
+BOOST_DESCRIBE_ENUM(Status, active, refused, suspended, revoked, superseded)
+
 /// The mission's consent model, with what we keep beside it.
 struct Consent {
   ConsentId consent_id;
@@ -23,28 +33,76 @@ struct Consent {
   std::uint64_t epoch = 0;  ///< the user's consent epoch at the last change of this record
   std::uint64_t mate_epoch =
       0;  ///< the Mate's consent epoch at the last change: its enforcement points see gaps by it
+  Status status = Status::active;  ///< `granted` is true only while this is `active`
+  std::uint64_t revision = 1;      ///< counts the changes of this record; send it back to change what you saw
+  std::optional<std::string> method;          ///< how it was given, such as `console` or `paper`
+  std::optional<std::string> notice_version;  ///< which text the person was shown
+  std::optional<ConsentId> superseded_by;
 };
 BOOST_DESCRIBE_STRUCT(Consent, (),
                       (consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at,
-                       revoked_at, metadata, epoch, mate_epoch))
+                       revoked_at, metadata, epoch, mate_epoch, status, revision, method, notice_version,
+                       superseded_by))
 
 struct GrantRequest {
   UserId user_id;
   MateId mate_id;
-  std::vector<Purpose> purposes;  ///< at least one
-  std::vector<Scope> scopes;      ///< at least one
-  std::optional<Timestamp> expires_at;
+  std::vector<Purpose> purposes;        ///< at least one
+  std::vector<Scope> scopes;            ///< at least one
+  std::optional<Timestamp> expires_at;  ///< absent: after the shortest default lifetime of its purposes
   boost::json::value metadata;
+  std::optional<std::string> method, notice_version;
+  std::optional<std::string> evidence;  ///< where the proof is kept; a reference, never the proof itself
+  std::optional<ConsentId> supersedes;  ///< a consent of the same person that this one replaces
 };
-BOOST_DESCRIBE_STRUCT(GrantRequest, (), (user_id, mate_id, purposes, scopes, expires_at, metadata))
+BOOST_DESCRIBE_STRUCT(GrantRequest, (),
+                      (user_id, mate_id, purposes, scopes, expires_at, metadata, method, notice_version,
+                       evidence, supersedes))
+
+/// A person was asked and said no; recorded, so that nobody need ask again.
+struct RefuseRequest {
+  UserId user_id;
+  MateId mate_id;
+  std::vector<Purpose> purposes;
+  std::vector<Scope> scopes;
+  std::optional<std::string> method, notice_version, evidence;
+};
+BOOST_DESCRIBE_STRUCT(RefuseRequest, (),
+                      (user_id, mate_id, purposes, scopes, method, notice_version, evidence))
+
+/// Less of everything named; what is absent stays as it is.
+struct NarrowRequest {
+  ConsentId consent_id;
+  std::vector<Purpose> purposes;          ///< each covered by one of today's
+  std::vector<Scope> scopes;              ///< each covered by one of today's
+  std::optional<Timestamp> expires_at;    ///< not later than today's
+  std::optional<std::uint64_t> revision;  ///< refused with `consent.conflict` when it has moved on
+};
+BOOST_DESCRIBE_STRUCT(NarrowRequest, (), (consent_id, purposes, scopes, expires_at, revision))
+
+struct RenewRequest {
+  ConsentId consent_id;
+  std::optional<Timestamp> expires_at;  ///< absent: after the default lifetime of its purposes
+  std::optional<std::uint64_t> revision;
+};
+BOOST_DESCRIBE_STRUCT(RenewRequest, (), (consent_id, expires_at, revision))
+
+/// To suspend or to resume.
+struct HoldRequest {
+  ConsentId consent_id;
+  std::optional<std::uint64_t> revision;
+};
+BOOST_DESCRIBE_STRUCT(HoldRequest, (), (consent_id, revision))
 
 /// By id, or everything a user has granted to a Mate.
 struct RevokeRequest {
   std::optional<ConsentId> consent_id;
   std::optional<UserId> user_id;
   std::optional<MateId> mate_id;
+  std::optional<std::uint64_t> revision;  ///< only with a consentId
+  std::optional<Timestamp> effective_at;  ///< when the person said so, where that was earlier than now
 };
-BOOST_DESCRIBE_STRUCT(RevokeRequest, (), (consent_id, user_id, mate_id))
+BOOST_DESCRIBE_STRUCT(RevokeRequest, (), (consent_id, user_id, mate_id, revision, effective_at))
 
 /// How far a revocation has got when the reply leaves.
 struct Propagation {
@@ -73,8 +131,18 @@ struct VerifyRequest {
 BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict))
 
 /// Why consent is, or is not, there. Of several records the one nearest to a grant decides.
-enum class DecisionCode { granted, none, expired, revoked, scope_missing, purpose_mismatch };
-BOOST_DESCRIBE_ENUM(DecisionCode, granted, none, expired, revoked, scope_missing, purpose_mismatch)
+enum class DecisionCode {
+  granted,
+  none,
+  refused,
+  expired,
+  suspended,
+  revoked,
+  scope_missing,
+  purpose_mismatch
+};
+BOOST_DESCRIBE_ENUM(DecisionCode, granted, none, refused, expired, suspended, revoked, scope_missing,
+                    purpose_mismatch)
 
 struct VerifyReply {
   bool allowed = false;
@@ -109,24 +177,43 @@ struct AuditRequest {
 };
 BOOST_DESCRIBE_STRUCT(AuditRequest, (), (consent_id, user_id, mate_id, limit, cursor))
 
-/// One change of one consent, kept for ever.
+enum class EventKind {
+  granted,
+  refused,
+  narrowed,
+  renewed,
+  suspended,
+  resumed,
+  revoked,
+  expired,
+  superseded
+};
+BOOST_DESCRIBE_ENUM(EventKind, granted, refused, narrowed, renewed, suspended, resumed, revoked, expired,
+                    superseded)
+
+/// One change of one consent, kept for ever. Purposes, scopes and expiry are as the change left them.
 struct HistoryEntry {
   std::int64_t sequence = 0;
   ConsentId consent_id;
   UserId user_id;
   MateId mate_id;
-  std::string event;  ///< `granted`, `revoked`, `expired`, `superseded`
+  EventKind event = EventKind::granted;
   std::string actor;  ///< `user:<id>` or `system`
   std::vector<Purpose> purposes;
   std::vector<Scope> scopes;
   std::optional<Timestamp> expires_at;
   std::uint64_t epoch = 0;
-  Timestamp recorded_at;
+  Timestamp recorded_at;  ///< when we learned it
   std::optional<std::string> trace_id;
+  Timestamp valid_from;        ///< since when it holds
+  std::uint64_t revision = 1;  ///< of the record, after this change
+  std::optional<std::string> method, notice_version, evidence;
+  std::optional<ConsentId> superseded_by;
 };
 BOOST_DESCRIBE_STRUCT(HistoryEntry, (),
                       (sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at,
-                       epoch, recorded_at, trace_id))
+                       epoch, recorded_at, trace_id, valid_from, revision, method, notice_version, evidence,
+                       superseded_by))
 
 struct AuditReply {
   std::vector<HistoryEntry> entries;
@@ -149,6 +236,52 @@ struct SyncReply {
 };
 BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more))
 
+/// Was this use lawful at `validAt`, by what was known at `knownAt`? Both default to now.
+struct AsOfRequest {
+  UserId user_id;
+  MateId mate_id;
+  std::vector<Scope> scopes;
+  Purpose purpose;
+  std::optional<Timestamp> valid_at, known_at;
+};
+BOOST_DESCRIBE_STRUCT(AsOfRequest, (), (user_id, mate_id, scopes, purpose, valid_at, known_at))
+
+struct AsOfReply {
+  bool allowed = false;
+  std::optional<ConsentId> consent_id;
+  DecisionCode code = DecisionCode::none;
+  std::vector<Consent> consents;  ///< as they stood
+  Timestamp valid_at, known_at;
+};
+BOOST_DESCRIBE_STRUCT(AsOfReply, (), (allowed, consent_id, code, consents, valid_at, known_at))
+
+/// A purpose covers those below it (`research` covers `research.cancer`), and so do its lifetimes.
+struct PurposeEntry {
+  Purpose purpose;
+  std::string description;
+  std::optional<int> default_days, max_days;  ///< 1 to 3653
+};
+BOOST_DESCRIBE_STRUCT(PurposeEntry, (), (purpose, description, default_days, max_days))
+
+struct ScopeEntry {
+  Scope scope;
+  std::string description;
+};
+BOOST_DESCRIBE_STRUCT(ScopeEntry, (), (scope, description))
+
+/// What a tenant asks consent for. While it is open, names that are not listed are taken as well.
+struct CatalogueReply {
+  bool closed = false;
+  std::vector<PurposeEntry> purposes;
+  std::vector<ScopeEntry> scopes;
+};
+BOOST_DESCRIBE_STRUCT(CatalogueReply, (), (closed, purposes, scopes))
+
+struct CatalogueRequest {
+  bool closed = false;
+};
+BOOST_DESCRIBE_STRUCT(CatalogueRequest, (), (closed))
+
 inline constexpr auto grant = operation<GrantRequest, Consent>({
     .subject = "intra365.consent.grant",
     .http = {Method::post, "/v1/consents"},
@@ -157,6 +290,86 @@ inline constexpr auto grant = operation<GrantRequest, Consent>({
     .summary = "A person allows a Mate to use their data: these scopes, for these purposes, until then.",
     .example =
         R"({"userId":"alice","mateId":"image-analyzer","purposes":["ai-assistance"],"scopes":["image.analyze"],"expiresAt":"2027-01-01T00:00:00Z"})",
+});
+inline constexpr auto refuse = operation<RefuseRequest, Consent>({
+    .subject = "intra365.consent.refuse",
+    .http = {Method::post, "/v1/consents/refuse"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .summary = "A person was asked and says no; kept as proof, like a grant.",
+    .example =
+        R"({"userId":"alice","mateId":"image-analyzer","purposes":["marketing"],"scopes":["profile"]})",
+});
+inline constexpr auto narrow = operation<NarrowRequest, Consent>({
+    .subject = "intra365.consent.narrow",
+    .http = {Method::post, "/v1/consents/{consentId}/narrow"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .summary = "A person allows less than before: fewer purposes or scopes, or a shorter time.",
+    .example = R"({"consentId":"0198…","scopes":["profile.read"],"revision":1})",
+});
+inline constexpr auto renew = operation<RenewRequest, Consent>({
+    .subject = "intra365.consent.renew",
+    .http = {Method::post, "/v1/consents/{consentId}/renew"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .summary = "A person lets a consent hold for longer; one that has expired holds again.",
+    .example = R"({"consentId":"0198…","expiresAt":"2028-01-01T00:00:00Z"})",
+});
+inline constexpr auto suspend = operation<HoldRequest, Consent>({
+    .subject = "intra365.consent.suspend",
+    .http = {Method::post, "/v1/consents/{consentId}/suspend"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .summary = "A person pauses a consent; nothing is allowed by it until they resume it.",
+    .example = R"({"consentId":"0198…"})",
+});
+inline constexpr auto resume = operation<HoldRequest, Consent>({
+    .subject = "intra365.consent.resume",
+    .http = {Method::post, "/v1/consents/{consentId}/resume"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .summary = "A person ends the pause of a consent.",
+    .example = R"({"consentId":"0198…"})",
+});
+inline constexpr auto as_of = operation<AsOfRequest, AsOfReply>({
+    .subject = "intra365.consent.as_of",
+    .http = {Method::post, "/v1/consents/as-of"},
+    .access = Access::anyone,
+    .summary = "Was this use lawful at one time, by what was known at another?",
+    .example =
+        R"({"userId":"alice","mateId":"image-analyzer","scopes":["image.analyze"],"purpose":"ai-assistance","validAt":"2026-11-01T00:00:00Z"})",
+});
+inline constexpr auto catalogue = operation<Empty, CatalogueReply>({
+    .subject = "intra365.consent.catalogue",
+    .http = {Method::get, "/v1/consents/catalogue"},
+    .access = Access::anyone,
+    .summary = "The purposes and scopes that consent is asked for, with their lifetimes.",
+    .example = "{}",
+});
+inline constexpr auto set_catalogue = operation<CatalogueRequest, CatalogueReply>({
+    .subject = "intra365.consent.set_catalogue",
+    .http = {Method::put, "/v1/consents/catalogue"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Closes the tenant's catalogue, so that unknown purposes and scopes are refused; or opens it.",
+    .example = R"({"closed":true})",
+});
+inline constexpr auto define_purpose = operation<PurposeEntry, PurposeEntry>({
+    .subject = "intra365.consent.define_purpose",
+    .http = {Method::put, "/v1/consents/purposes/{purpose}"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Adds a purpose to the tenant's catalogue, or changes it.",
+    .example = R"({"purpose":"research","description":"Medical research","defaultDays":365,"maxDays":730})",
+});
+inline constexpr auto define_scope = operation<ScopeEntry, ScopeEntry>({
+    .subject = "intra365.consent.define_scope",
+    .http = {Method::put, "/v1/consents/scopes/{scope}"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .summary = "Adds a scope to the tenant's catalogue, or changes it.",
+    .example = R"({"scope":"health","description":"Health records"})",
 });
 inline constexpr auto revoke = operation<RevokeRequest, RevokeReply>({
     .subject = "intra365.consent.revoke",

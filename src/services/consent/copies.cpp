@@ -56,7 +56,7 @@ void Copies::on_push(const TenantId& id, const intra365::consent::Consent& recor
   const auto part = tenant->second->parts.find(record.mate_id);
   if (part == tenant->second->parts.end()) return;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  tenant->second->index.apply(record);
+  tenant->second->index.apply(record, environment_.clock.now());
   if (part->second.epochs.pushed(record.mate_epoch) == guard::Push::gap) part->second.lease.fall_behind();
 }
 
@@ -86,7 +86,7 @@ Task<std::uint64_t> Copies::load_pages(TenantId id, TenantPointer tenant, MateId
   for (auto after = part.loaded ? part.epochs.at() : 0; !part.loaded || after < epoch;) {
     CO_TRY(const auto page, co_await store_.all_changed_since(id, mate, after, kPage, now() + kLoadTimeout));
     for (const auto& record : page) {
-      tenant->index.apply(record);
+      tenant->index.apply(record, environment_.clock.now());
       after = record.mate_epoch;
     }
     if (page.size() < kPage) break;

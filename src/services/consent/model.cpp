@@ -6,32 +6,31 @@ namespace intra365::services::consent {
 namespace {
 
 constexpr std::size_t kMaxNames = 50;
-constexpr auto kMaxLifetime = std::chrono::years(10);
 
 template <class Names>
 Result<void> check_names(const Names& names, std::string_view field) {
   if (names.empty() || names.size() > kMaxNames)
-    return fail(intra365::errors::bad_value, std::string(field) + ": 1 to 50 are needed");
+    return fail(intra365::errors::bad_value, std::string(field).append(": 1 to 50 are needed"));
   return {};
 }
 
 }  // namespace
 
-Result<void> check_grant(const platform::Caller& caller, const intra365::consent::GrantRequest& request,
-                         Timestamp now) {
-  if (!caller.is_user(request.user_id)) return fail(errors::not_the_person);
-  CHECK(check_names(request.purposes, "purposes"));
-  CHECK(check_names(request.scopes, "scopes"));
-  if (request.expires_at && *request.expires_at <= now) return fail(errors::expiry_in_the_past);
-  if (request.expires_at && *request.expires_at > now + kMaxLifetime) return fail(errors::lifetime_too_long);
-  if (!request.metadata.is_null() && !request.metadata.is_object())
-    return fail(intra365::errors::bad_value, "metadata: expected an object");
+Result<void> check_person(const platform::Caller& caller, const UserId& user) {
+  if (!caller.is_user(user)) return fail(errors::not_the_person);
   return {};
+}
+
+Result<UserId> person(const platform::Caller& caller) {
+  if (caller.kind != PrincipalKind::user) return fail(errors::not_the_person);
+  return UserId::parse(caller.id);
 }
 
 Result<UserId> check_revoke(const platform::Caller& caller, const intra365::consent::RevokeRequest& request) {
   if (!request.consent_id && !request.mate_id)
     return fail(intra365::errors::bad_value, "name a consentId, or a userId and a mateId");
+  if (request.revision && !request.consent_id)
+    return fail(intra365::errors::bad_value, "revision: only with a consentId");
   if (caller.kind != PrincipalKind::user) return fail(errors::not_the_person);
   if (request.user_id && request.user_id->str() != caller.id) return fail(errors::not_the_person);
   return UserId::parse(caller.id);
@@ -42,6 +41,14 @@ Result<void> check_verify(const platform::Caller& caller, const intra365::consen
   if (caller.kind == PrincipalKind::user && !caller.is_user(request.user_id) && !caller.is_operator())
     return fail(intra365::errors::not_yours);
   return {};
+}
+
+Result<void> check_as_of(const platform::Caller& caller, const intra365::consent::AsOfRequest& request) {
+  CHECK(check_names(request.scopes, "scopes"));
+  if (caller.is_user(request.user_id) || caller.is_mate(request.mate_id) || caller.is_operator() ||
+      caller.is_service())
+    return {};
+  return fail(intra365::errors::not_yours);
 }
 
 Result<View> view_of(const platform::Caller& caller, const std::optional<UserId>& user,

@@ -1,5 +1,9 @@
 #include "services/consent/service.hpp"
 
+#include <functional>
+#include <unordered_map>
+
+#include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
 #include "services/consent/cache.hpp"
@@ -17,6 +21,9 @@ using platform::Caller;
 
 constexpr int kSyncPage = 500;
 constexpr int kExpiryBatch = 200;
+constexpr int kRevokeBatch = 500;
+constexpr std::size_t kMaxCatalogues = 1000;
+constexpr auto kCatalogueAge = std::chrono::seconds(1);
 constexpr auto kExpiryPause = std::chrono::seconds(1);
 
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
@@ -39,7 +46,17 @@ class Consents final : public platform::Service {
             bind(wire::verify, *this, &Consents::verify, &Consents::verify_now),
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
-            bind(wire::sync, *this, &Consents::sync)};
+            bind(wire::sync, *this, &Consents::sync),
+            bind(wire::refuse, *this, &Consents::refuse),
+            bind(wire::narrow, *this, &Consents::narrow),
+            bind(wire::renew, *this, &Consents::renew),
+            bind(wire::suspend, *this, &Consents::suspend),
+            bind(wire::resume, *this, &Consents::resume),
+            bind(wire::as_of, *this, &Consents::as_of),
+            bind(wire::catalogue, *this, &Consents::catalogue),
+            bind(wire::set_catalogue, *this, &Consents::set_catalogue),
+            bind(wire::define_purpose, *this, &Consents::define_purpose),
+            bind(wire::define_scope, *this, &Consents::define_scope)};
   }
 
   Task<> start() override {
@@ -51,34 +68,109 @@ class Consents final : public platform::Service {
  private:
   Task<wire::Consent> grant(const Caller& caller, const wire::GrantRequest& request) {
     note(caller, request.user_id, request.scopes, request.mate_id);
-    CO_CHECK(check_grant(caller, request, environment_.clock.now()));
+    CO_CHECK(check_person(caller, request.user_id));
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    const auto at = moment(caller);
     const auto id = ConsentId::trusted(new_uuid());
-    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
-    CO_TRY(auto record, co_await store_.grant(caller.tenant, id, request, author, caller.deadline));
-    caller.note->consent_id = record.consent_id;
-    co_await spread(caller.tenant, record, caller.trace);
-    co_return record;
+    std::vector<Change> changes;
+    CO_TRY(auto granted, wire::decide_grant(id, request, *catalogue, at));
+    add(changes, {}, std::move(granted));
+    changes.back().record.metadata = request.metadata;
+    if (request.supersedes) {
+      CO_TRY(auto old, co_await load(caller, request.user_id, *request.supersedes));
+      CO_TRY(auto superseded, wire::decide_supersede(old, id, at));
+      add(changes, std::move(old), std::move(superseded));
+    }
+    CO_TRY(const auto stored, co_await save(caller, std::move(changes)));
+    for (const auto& record : stored) {
+      if (record.consent_id == id) co_return record;
+    }
+    co_return fail(postgres::errors::bad_row, "consent_append returned another record");
   }
 
+  Task<wire::Consent> refuse(const Caller& caller, const wire::RefuseRequest& request) {
+    note(caller, request.user_id, request.scopes, request.mate_id);
+    CO_CHECK(check_person(caller, request.user_id));
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(auto refused,
+           wire::decide_refuse(ConsentId::trusted(new_uuid()), request, *catalogue, moment(caller)));
+    std::vector<Change> changes;
+    add(changes, {}, std::move(refused));
+    CO_TRY(auto stored, co_await save(caller, std::move(changes)));
+    co_return std::move(stored.front());
+  }
+
+  Task<wire::Consent> narrow(const Caller& caller, const wire::NarrowRequest& request) {
+    return change(caller, request.consent_id,
+                  [request](const wire::Consent& current, const wire::Moment& at) {
+                    return wire::decide_narrow(current, request, at);
+                  });
+  }
+
+  Task<wire::Consent> renew(const Caller& caller, const wire::RenewRequest& request) {
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    Decide decide = [request, catalogue](const wire::Consent& current, const wire::Moment& at) {
+      return wire::decide_renew(current, request, *catalogue, at);
+    };
+    co_return co_await change(caller, request.consent_id, std::move(decide));
+  }
+
+  Task<wire::Consent> suspend(const Caller& caller, const wire::HoldRequest& request) {
+    return change(caller, request.consent_id,
+                  [request](const wire::Consent& current, const wire::Moment& at) {
+                    return wire::decide_suspend(current, request, at);
+                  });
+  }
+
+  Task<wire::Consent> resume(const Caller& caller, const wire::HoldRequest& request) {
+    return change(caller, request.consent_id,
+                  [request](const wire::Consent& current, const wire::Moment& at) {
+                    return wire::decide_resume(current, request, at);
+                  });
+  }
+
+  /// A revocation that names no revision wins over whoever changes the consent at the same time: it decides
+  /// again.
   Task<wire::RevokeReply> revoke(const Caller& caller, const wire::RevokeRequest& request) {
     caller.note->consent_id = request.consent_id;
     CO_TRY(const auto user, check_revoke(caller, request));
     caller.note->user_id = user;
-    const Author author{caller.subject(), std::string(caller.trace.trace_id())};
-    CO_TRY(auto revoked, co_await store_.revoke(caller.tenant, user, request, author, caller.deadline));
-    if (revoked.empty()) co_return fail(errors::unknown_consent);
     wire::RevokeReply reply;
     reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
     std::uint64_t cached = 0;
-    for (const auto& record : revoked) {
-      const auto reached = co_await spread(caller.tenant, record, caller.trace);
-      cached = reached.cached;
-      reply.propagation.published = reply.propagation.published && reached.published;
-      reply.epoch = std::max(reply.epoch, record.epoch);
+    while (true) {
+      std::vector<wire::Consent> held;
+      if (request.consent_id) {
+        CO_TRY(auto found, co_await store_.get(caller.tenant, user, *request.consent_id, caller.deadline));
+        if (found && (!request.mate_id || found->mate_id == *request.mate_id))
+          held.push_back(*std::move(found));
+      } else {
+        CO_TRY(held, co_await store_.revocable(caller.tenant, user, request.mate_id, kRevokeBatch,
+                                               caller.deadline));
+      }
+      std::erase_if(held, [](const wire::Consent& one) {
+        return one.status != wire::Status::active && one.status != wire::Status::suspended;
+      });
+      if (held.empty()) break;
+      std::vector<Change> changes;
+      for (auto& record : held) {
+        CO_TRY(auto revoked,
+               wire::decide_revoke(record, request.revision, request.effective_at, moment(caller)));
+        add(changes, std::move(record), std::move(revoked));
+      }
+      CO_TRY(auto stored, co_await store_.append(caller.tenant, std::move(changes),
+                                                 std::string(caller.trace.trace_id()), caller.deadline));
+      for (auto& record : stored) {
+        const auto reached = co_await spread(caller.tenant, record, caller.trace);
+        cached = reached.cached;
+        reply.propagation.published = reply.propagation.published && reached.published;
+        reply.epoch = std::max(reply.epoch, record.epoch);
+        reply.consents.push_back(std::move(record));
+      }
     }
+    if (reply.consents.empty()) co_return fail(errors::unknown_consent);
     CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
                                                                          std::chrono::milliseconds(500)));
-    reply.consents = std::move(revoked);
     co_return reply;
   }
 
@@ -90,13 +182,13 @@ class Consents final : public platform::Service {
     const auto copy = copies_.fresh(caller.tenant, request.mate_id);
     if (copy.index == nullptr) return std::nullopt;
     wire::VerifyReply reply;
-    reply.epoch = copy.index->epoch(request.user_id, request.mate_id);
-    if (request.min_epoch.value_or(0) > reply.epoch) return std::nullopt;
-    const auto answer = copy.index->decide(request.user_id, request.mate_id, request.scopes, request.purpose,
-                                           environment_.clock.now());
+    const auto answer = copy.index->decide(request.user_id.str(), request.mate_id.str(), request.scopes,
+                                           request.purpose.str(), environment_.clock.now());
+    if (request.min_epoch.value_or(0) > answer.epoch) return std::nullopt;
+    reply.epoch = answer.epoch;
     reply.code = answer.code;
     reply.cache_age_ms = copy.age.count();
-    if (answer.allowed()) reply.consent_id = copy.index->id(answer.record);
+    if (answer.allowed()) reply.consent_id = copy.index->consent_id(answer.record);
     return verified(caller, request, std::move(reply));
   }
 
@@ -126,6 +218,52 @@ class Consents final : public platform::Service {
     reply.allowed = reply.code == wire::DecisionCode::granted;
     if (!reply.allowed) caller.note->refusal = guard::error_of(reply.code).code;
     return reply;
+  }
+
+  Task<wire::AsOfReply> as_of(const Caller& caller, const wire::AsOfRequest& request) {
+    note(caller, request.user_id, request.scopes, request.mate_id);
+    caller.note->purpose = request.purpose;
+    CO_CHECK(check_as_of(caller, request));
+    wire::AsOfReply reply;
+    const auto now = environment_.clock.now();
+    reply.valid_at = request.valid_at.value_or(now);
+    reply.known_at = request.known_at.value_or(now);
+    CO_TRY(const auto changes, co_await store_.changes(caller.tenant, request.user_id, request.mate_id,
+                                                       reply.valid_at, reply.known_at, caller.deadline));
+    reply.consents = wire::fold(changes, reply.valid_at, reply.known_at);
+    std::vector<const wire::Consent*> records;
+    for (const auto& record : reply.consents) records.push_back(&record);
+    const auto decision = guard::decide_consent(records, request.scopes, request.purpose, reply.valid_at);
+    reply.allowed = decision.allowed();
+    reply.code = decision.code;
+    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
+    co_return reply;
+  }
+
+  Task<wire::CatalogueReply> catalogue(const Caller& caller, const Empty&) {
+    CO_TRY(const auto known, co_await catalogue_of(caller));
+    co_return known->list();
+  }
+
+  Task<wire::CatalogueReply> set_catalogue(const Caller& caller, const wire::CatalogueRequest& request) {
+    CO_CHECK(co_await store_.close_catalogue(caller.tenant, request.closed, caller.deadline));
+    catalogues_.erase(caller.tenant);
+    CO_TRY(const auto known, co_await catalogue_of(caller));
+    co_return known->list();
+  }
+
+  Task<wire::PurposeEntry> define_purpose(const Caller& caller, const wire::PurposeEntry& request) {
+    CO_CHECK(wire::check_entry(request));
+    CO_CHECK(co_await store_.put(caller.tenant, request, caller.deadline));
+    catalogues_.erase(caller.tenant);
+    co_return request;
+  }
+
+  Task<wire::ScopeEntry> define_scope(const Caller& caller, const wire::ScopeEntry& request) {
+    CO_CHECK(wire::check_entry(request));
+    CO_CHECK(co_await store_.put(caller.tenant, request, caller.deadline));
+    catalogues_.erase(caller.tenant);
+    co_return request;
   }
 
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
@@ -164,6 +302,72 @@ class Consents final : public platform::Service {
         record.metadata = nullptr;  // evidence is not for enforcement points
     }
     co_return reply;
+  }
+
+  using Decide = std::function<Result<wire::HistoryEntry>(const wire::Consent&, const wire::Moment&)>;
+
+  /// One change of one record: load, decide, save.
+  Task<wire::Consent> change(const Caller& caller, ConsentId id, Decide decide) {
+    caller.note->consent_id = id;
+    CO_TRY(const auto user, person(caller));
+    caller.note->user_id = user;
+    CO_TRY(auto current, co_await load(caller, user, id));
+    CO_TRY(auto decided, decide(current, moment(caller)));
+    std::vector<Change> changes;
+    add(changes, std::move(current), std::move(decided));
+    CO_TRY(auto stored, co_await save(caller, std::move(changes)));
+    co_return std::move(stored.front());
+  }
+
+  Task<wire::Consent> load(const Caller& caller, UserId user, ConsentId id) {
+    CO_TRY(auto found, co_await store_.get(caller.tenant, std::move(user), std::move(id), caller.deadline));
+    if (!found) co_return fail(errors::unknown_consent);
+    co_return *std::move(found);
+  }
+
+  static void add(std::vector<Change>& changes, wire::Consent record, wire::HistoryEntry change) {
+    wire::apply(record, change);
+    changes.emplace_back();
+    changes.back().record = std::move(record);
+    changes.back().change = std::move(change);
+  }
+
+  /// Stores the changes and spreads the records. Of two writers the second gets `consent.conflict` with the
+  /// revision that the first has left.
+  Task<std::vector<wire::Consent>> save(const Caller& caller, std::vector<Change> changes) {
+    const auto& last = changes.back().change;
+    const auto user = last.user_id;
+    const auto id = last.consent_id;
+    caller.note->consent_id = changes.front().change.consent_id;
+    CO_TRY(auto stored, co_await store_.append(caller.tenant, std::move(changes),
+                                               std::string(caller.trace.trace_id()), caller.deadline));
+    if (stored.empty()) {
+      CO_TRY(const auto now, co_await load(caller, user, id));
+      co_return fail(wire::errors::conflict, "the current revision is " + std::to_string(now.revision));
+    }
+    for (const auto& record : stored) co_await spread(caller.tenant, record, caller.trace);
+    co_return stored;
+  }
+
+  wire::Moment moment(const Caller& caller) const {
+    wire::Moment at;
+    at.actor = caller.subject();
+    at.now = environment_.clock.now();
+    return at;
+  }
+
+  /// A tenant's catalogue, at most `kCatalogueAge` old: what was defined elsewhere counts here that much
+  /// later.
+  Task<std::shared_ptr<const wire::Catalogue>> catalogue_of(const Caller& caller) {
+    const auto now = environment_.clock.steady_now();
+    if (const auto known = catalogues_.find(caller.tenant);
+        known != catalogues_.end() && now - known->second.read_at < kCatalogueAge)
+      co_return known->second.catalogue;
+    CO_TRY(const auto own, co_await store_.catalogue(caller.tenant, caller.deadline));
+    auto catalogue = std::make_shared<const wire::Catalogue>(own);
+    if (catalogues_.size() >= kMaxCatalogues) catalogues_.clear();
+    catalogues_.insert_or_assign(caller.tenant, KnownCatalogue{now, catalogue});
+    co_return catalogue;
   }
 
   struct Reached {
@@ -212,6 +416,11 @@ class Consents final : public platform::Service {
   Store store_;
   Copies copies_;
   Cache cache_;
+  struct KnownCatalogue {
+    SteadyTime read_at;
+    std::shared_ptr<const wire::Catalogue> catalogue;
+  };
+  std::unordered_map<TenantId, KnownCatalogue> catalogues_;
 };
 
 }  // namespace

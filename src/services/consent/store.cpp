@@ -8,13 +8,49 @@ using postgres::Query;
 
 #define CONSENT_COLUMNS                                                                                     \
   "consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, metadata, " \
-  "epoch, mate_epoch"
+  "epoch, mate_epoch, status, revision, method, notice_version, superseded_by"
+#define HISTORY_COLUMNS                                                                                      \
+  "sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at, epoch, recorded_at, " \
+  "trace_id, valid_from, revision, method, notice_version, evidence, superseded_by"
 
-constexpr Query consent_grant{"consent_grant", "select " CONSENT_COLUMNS
-                                               " from intra365.grant_consent($1, $2, $3, $4, $5::text[], "
-                                               "$6::text[], $7::timestamptz, $8::jsonb, $9, $10)"};
-constexpr Query consent_revoke{
-    "consent_revoke", "select " CONSENT_COLUMNS " from intra365.revoke_consent($1, $2, $3, $4, $5, $6)"};
+constexpr Query consent_append{
+    "consent_append", "select " CONSENT_COLUMNS " from intra365.append_consent_changes($1, $2::jsonb, $3)"};
+constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
+                                           " from intra365.consent_records where tenant_id = $1 and "
+                                           "user_id = $2 and consent_id = $3"};
+constexpr Query consent_revocable{
+    "consent_revocable", "select " CONSENT_COLUMNS
+                         " from intra365.consent_records where tenant_id = $1 and user_id = $2"
+                         " and ($3::text is null or mate_id = $3) and status in ('active', 'suspended')"
+                         " order by consent_id limit $4"};
+constexpr Query consent_changes{"consent_changes",
+                                "select " HISTORY_COLUMNS
+                                " from intra365.consent_history where tenant_id = $1 and user_id = $2"
+                                " and mate_id = $3 and valid_from <= $4::timestamptz"
+                                " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
+constexpr Query consent_purposes{"consent_purposes",
+                                 "select purpose, description, default_days, max_days"
+                                 " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
+constexpr Query consent_scopes{
+    "consent_scopes",
+    "select scope, description from intra365.consent_scopes where tenant_id = $1 limit 2000"};
+constexpr Query consent_settings{
+    "consent_settings",
+    "select catalogue_closed as closed from intra365.consent_settings where tenant_id = $1"};
+constexpr Query consent_close_catalogue{
+    "consent_close_catalogue",
+    "insert into intra365.consent_settings (tenant_id, catalogue_closed) values ($1, $2)"
+    " on conflict (tenant_id) do update set catalogue_closed = excluded.catalogue_closed"};
+constexpr Query consent_put_purpose{
+    "consent_put_purpose",
+    "insert into intra365.consent_purposes (tenant_id, purpose, description, default_days, max_days)"
+    " values ($1, $2, $3, $4, $5) on conflict (tenant_id, purpose) do update set"
+    " description = excluded.description, default_days = excluded.default_days, max_days = "
+    "excluded.max_days"};
+constexpr Query consent_put_scope{
+    "consent_put_scope",
+    "insert into intra365.consent_scopes (tenant_id, scope, description) values ($1, $2, $3)"
+    " on conflict (tenant_id, scope) do update set description = excluded.description"};
 constexpr Query consent_find{
     "consent_find", "select " CONSENT_COLUMNS
                     " from intra365.consent_records where tenant_id = $1 and user_id = $2 and mate_id = $3"
@@ -30,8 +66,7 @@ constexpr Query consent_query{
     " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
     " and consent_id > $5 order by consent_id limit $6"};
 constexpr Query consent_history{"consent_history",
-                                "select sequence, consent_id, user_id, mate_id, event, actor, purposes, "
-                                "scopes, expires_at, epoch, recorded_at, trace_id"
+                                "select " HISTORY_COLUMNS
                                 " from intra365.consent_history where tenant_id = $1"
                                 " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = "
                                 "$3) and ($4::text is null or consent_id = $4)"
@@ -44,7 +79,8 @@ constexpr Query consent_changed{
 constexpr Query consent_all_changed{
     "consent_all_changed",
     "select consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, "
-    "'null'::jsonb as metadata, epoch, mate_epoch from intra365.consent_records"
+    "'null'::jsonb as metadata, epoch, mate_epoch, status, revision, method, notice_version, superseded_by"
+    " from intra365.consent_records"
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{
     "consent_mate_epochs",
@@ -71,25 +107,77 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
 
 }  // namespace
 
-Task<wire::Consent> Store::grant(TenantId tenant, ConsentId id, wire::GrantRequest request, Author author,
-                                 SteadyTime deadline) {
+Task<std::vector<wire::Consent>> Store::append(TenantId tenant, std::vector<Change> changes,
+                                               std::string trace_id, SteadyTime deadline) {
+  boost::json::array list;
+  for (const auto& one : changes) list.push_back(json::to_value(one));
   postgres::Scope scope{tenant.str()};
-  auto parameters =
-      postgres::bind(tenant, id, request.user_id, request.mate_id, request.purposes, request.scopes,
-                     request.expires_at, request.metadata, author.actor, author.trace_id);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_grant, std::move(parameters), deadline));
-  CO_TRY(auto granted, rows.as<wire::Consent>());
-  if (granted.size() != 1) co_return fail(postgres::errors::bad_row, "consent_grant returned no record");
-  co_return std::move(granted.front());
+  auto parameters = postgres::bind(tenant, boost::json::value(std::move(list)), trace_id);
+  CO_TRY(const auto rows, co_await database_.query(scope, consent_append, std::move(parameters), deadline));
+  co_return rows.as<wire::Consent>();
 }
 
-Task<std::vector<wire::Consent>> Store::revoke(TenantId tenant, UserId user, wire::RevokeRequest request,
-                                               Author author, SteadyTime deadline) {
+Task<std::optional<wire::Consent>> Store::get(TenantId tenant, UserId user, ConsentId id,
+                                              SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user, id);
+  CO_TRY(const auto rows, co_await database_.query(scope, consent_get, std::move(parameters), deadline));
+  co_return rows.as_optional<wire::Consent>();
+}
+
+Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, UserId user, std::optional<MateId> mate,
+                                                  int limit, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user, mate, limit);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_revocable, std::move(parameters), deadline));
+  co_return rows.as<wire::Consent>();
+}
+
+Task<std::vector<wire::HistoryEntry>> Store::changes(TenantId tenant, UserId user, MateId mate,
+                                                     Timestamp valid_at, Timestamp known_at,
+                                                     SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user, mate, valid_at, known_at);
+  CO_TRY(const auto rows, co_await database_.query(scope, consent_changes, std::move(parameters), deadline));
+  co_return rows.as<wire::HistoryEntry>();
+}
+
+Task<wire::CatalogueReply> Store::catalogue(TenantId tenant, SteadyTime deadline) {
+  std::vector<postgres::Statement> statements;
+  statements.push_back({consent_purposes, postgres::bind(tenant)});
+  statements.push_back({consent_scopes, postgres::bind(tenant)});
+  statements.push_back({consent_settings, postgres::bind(tenant)});
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  wire::CatalogueReply reply;
+  CO_TRY(reply.purposes, results.at(0).as<wire::PurposeEntry>());
+  CO_TRY(reply.scopes, results.at(1).as<wire::ScopeEntry>());
+  CO_TRY(const auto settings, results.at(2).as_optional<wire::CatalogueRequest>());
+  reply.closed = settings && settings->closed;
+  co_return reply;
+}
+
+Task<> Store::close_catalogue(TenantId tenant, bool closed, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, closed);
+  CO_CHECK(co_await database_.query(scope, consent_close_catalogue, std::move(parameters), deadline));
+  co_return Result<void>{};
+}
+
+Task<> Store::put(TenantId tenant, wire::PurposeEntry entry, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters =
-      postgres::bind(tenant, request.consent_id, user, request.mate_id, author.actor, author.trace_id);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_revoke, std::move(parameters), deadline));
-  co_return rows.as<wire::Consent>();
+      postgres::bind(tenant, entry.purpose, entry.description, entry.default_days, entry.max_days);
+  CO_CHECK(co_await database_.query(scope, consent_put_purpose, std::move(parameters), deadline));
+  co_return Result<void>{};
+}
+
+Task<> Store::put(TenantId tenant, wire::ScopeEntry entry, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, entry.scope, entry.description);
+  CO_CHECK(co_await database_.query(scope, consent_put_scope, std::move(parameters), deadline));
+  co_return Result<void>{};
 }
 
 Task<Store::Pair> Store::find(TenantId tenant, UserId user, MateId mate, SteadyTime deadline) {

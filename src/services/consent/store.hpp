@@ -8,10 +8,12 @@
 
 namespace intra365::services::consent {
 
-/// Whose change it is, and in which trace.
-struct Author {
-  std::string actor, trace_id;
+/// A change, and the record as it leaves it.
+struct Change {
+  intra365::consent::HistoryEntry change;
+  intra365::consent::Consent record;
 };
+BOOST_DESCRIBE_STRUCT(Change, (), (change, record))
 
 struct Expired {
   TenantId tenant_id;
@@ -31,14 +33,26 @@ class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
-  /// Row, history row and both epochs in one transaction; durable when it returns.
-  Task<intra365::consent::Consent> grant(TenantId tenant, ConsentId id,
-                                         intra365::consent::GrantRequest request, Author author,
-                                         SteadyTime deadline);
-  /// The records that were revoked; empty when none held.
-  Task<std::vector<intra365::consent::Consent>> revoke(TenantId tenant, UserId user,
-                                                       intra365::consent::RevokeRequest request,
-                                                       Author author, SteadyTime deadline);
+  /// Records, history rows and epochs in one transaction; durable when it returns. Empty when a record was
+  /// not at the revision before its change any more: nothing is stored then.
+  Task<std::vector<intra365::consent::Consent>> append(TenantId tenant, std::vector<Change> changes,
+                                                       std::string trace_id, SteadyTime deadline);
+  /// A user's own record.
+  Task<std::optional<intra365::consent::Consent>> get(TenantId tenant, UserId user, ConsentId id,
+                                                      SteadyTime deadline);
+  /// Up to `limit` records of a user, for one Mate or all, that can still be revoked.
+  Task<std::vector<intra365::consent::Consent>> revocable(TenantId tenant, UserId user,
+                                                          std::optional<MateId> mate, int limit,
+                                                          SteadyTime deadline);
+  /// The changes between a user and a Mate that held at one time, as known at another; at most 2,000.
+  Task<std::vector<intra365::consent::HistoryEntry>> changes(TenantId tenant, UserId user, MateId mate,
+                                                             Timestamp valid_at, Timestamp known_at,
+                                                             SteadyTime deadline);
+  /// The tenant's own entries.
+  Task<intra365::consent::CatalogueReply> catalogue(TenantId tenant, SteadyTime deadline);
+  Task<> close_catalogue(TenantId tenant, bool closed, SteadyTime deadline);
+  Task<> put(TenantId tenant, intra365::consent::PurposeEntry entry, SteadyTime deadline);
+  Task<> put(TenantId tenant, intra365::consent::ScopeEntry entry, SteadyTime deadline);
   /// What a user has granted a Mate, dead records included, with the user's epoch at that time.
   struct Pair {
     std::vector<intra365::consent::Consent> records;

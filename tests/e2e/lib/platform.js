@@ -69,6 +69,12 @@ export class Platform {
     return JSON.parse(execFileSync(join(binaries, "intra365"), ["--data", this.data, ...args, "--json"], { encoding: "utf8" }));
   }
 
+  /** The same as whoever holds `apiKey`. */
+  cliAs(apiKey, ...args) {
+    const env = { ...process.env, INTRA365_API_KEY: apiKey };
+    return JSON.parse(execFileSync(join(binaries, "intra365"), ["--data", this.data, ...args, "--json"], { encoding: "utf8", env, stdio: ["ignore", "pipe", "pipe"] }));
+  }
+
   /** HTTP to the gateway; `token` becomes the bearer. */
   async http(method, path, { token, body, headers = {} } = {}) {
     const response = await fetch(this.endpoints.gateway + path, {

@@ -1,0 +1,63 @@
+// The life of a consent: which change is possible now, and what a row of changes adds up to. Pure rules over
+// values; who may change what, and where it is stored, is the consent service's business.
+#pragma once
+#include <span>
+
+#include "consent/catalogue.hpp"
+#include "contract/operations/consent.hpp"
+
+namespace intra365::consent {
+
+namespace errors {
+inline constexpr ErrorCode expiry_in_the_past{ErrorKind::invalid, "consent.expiry_in_the_past",
+                                              "expiresAt must lie in the future."};
+inline constexpr ErrorCode wrong_state{ErrorKind::conflict, "consent.wrong_state",
+                                       "The consent is not in a state where this change is possible."};
+inline constexpr ErrorCode conflict{ErrorKind::conflict, "consent.conflict",
+                                    "The consent has changed since; the message says its current revision."};
+inline constexpr ErrorCode not_narrower{ErrorKind::invalid, "consent.not_narrower",
+                                        "Narrowing leaves nothing that was not allowed before."};
+inline constexpr ErrorCode not_longer{ErrorKind::invalid, "consent.not_longer",
+                                      "Renewing lets a consent hold longer; narrow it to shorten it."};
+}  // namespace errors
+
+/// Who makes a change, and when.
+struct Moment {
+  std::string actor;  ///< `user:<id>`
+  Timestamp now;
+};
+
+/// True when a grant of `wide` covers a use of `narrow`: the same, or below it (`profile`, `profile.read`).
+bool covers(std::string_view wide, std::string_view narrow);
+
+// Each returns the change to record, or why it is impossible. `expected` is the revision the caller has seen;
+// another than the record's is `consent.conflict`. A change carries the next revision, so that of two made
+// from one state only one can be stored.
+
+/// `id` is the new record's.
+Result<HistoryEntry> decide_grant(const ConsentId& id, const GrantRequest& request,
+                                  const Catalogue& catalogue, const Moment& moment);
+/// The old record's end, where a grant names one that it supersedes.
+Result<HistoryEntry> decide_supersede(const Consent& current, const ConsentId& by, const Moment& moment);
+Result<HistoryEntry> decide_refuse(const ConsentId& id, const RefuseRequest& request,
+                                   const Catalogue& catalogue, const Moment& moment);
+Result<HistoryEntry> decide_narrow(const Consent& current, const NarrowRequest& request,
+                                   const Moment& moment);
+Result<HistoryEntry> decide_renew(const Consent& current, const RenewRequest& request,
+                                  const Catalogue& catalogue, const Moment& moment);
+Result<HistoryEntry> decide_suspend(const Consent& current, const HoldRequest& request, const Moment& moment);
+Result<HistoryEntry> decide_resume(const Consent& current, const HoldRequest& request, const Moment& moment);
+/// `effective_at`: since when, where the person said so earlier than we learned it; not in the future.
+Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::uint64_t> expected,
+                                   std::optional<Timestamp> effective_at, const Moment& moment);
+
+/// Makes one change to a record; the first change makes the record. Of what was revoked or superseded nothing
+/// brings back any part, in whatever order the changes are applied.
+void apply(Consent& record, const HistoryEntry& change);
+
+/// The records that these changes add up to, at one time and by the knowledge of another: only changes that
+/// held at `valid_at` and were recorded by `known_at` count. Takes the changes of any number of consents in
+/// any order; the same change twice counts once.
+std::vector<Consent> fold(std::span<const HistoryEntry> changes, Timestamp valid_at, Timestamp known_at);
+
+}  // namespace intra365::consent

@@ -1,0 +1,253 @@
+#include "consent/lifecycle.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace intra365::consent {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Timestamp kStart = *parse_rfc3339("2026-06-01T12:00:00Z");
+const ConsentId kId = ConsentId::trusted("c1");
+
+Moment at(Timestamp now) {
+  return {"user:alice", now};
+}
+
+GrantRequest wish(std::vector<std::string> scopes = {"profile", "image.analyze"},
+                  std::vector<std::string> purposes = {"reading"}) {
+  GrantRequest request;
+  request.user_id = UserId::trusted("alice");
+  request.mate_id = MateId::trusted("bob");
+  for (auto& scope : scopes) request.scopes.push_back(Scope::trusted(scope));
+  for (auto& purpose : purposes) request.purposes.push_back(Purpose::trusted(purpose));
+  return request;
+}
+
+template <class Decided>
+std::string refusal(const Decided& decided) {
+  return decided ? "" : decided.error().code;
+}
+
+/// A consent and the changes that made it.
+struct Life {
+  Consent record;
+  std::vector<HistoryEntry> changes;
+  bool go(Result<HistoryEntry> decided) {
+    if (!decided) return false;
+    apply(record, *decided);
+    changes.push_back(*decided);
+    return true;
+  }
+};
+
+Life granted(GrantRequest request = wish()) {
+  Life life;
+  EXPECT_TRUE(life.go(decide_grant(kId, request, Catalogue(), at(kStart))));
+  return life;
+}
+
+NarrowRequest to_scopes(std::vector<std::string> scopes) {
+  NarrowRequest request;
+  request.consent_id = kId;
+  for (auto& scope : scopes) request.scopes.push_back(Scope::trusted(scope));
+  return request;
+}
+
+TEST(Lifecycle, a_grant_needs_names_and_a_time_to_come) {
+  EXPECT_EQ(refusal(decide_grant(kId, wish({}), Catalogue(), at(kStart))), "request.bad_value");
+  EXPECT_EQ(refusal(decide_grant(kId, wish({"a"}, {}), Catalogue(), at(kStart))), "request.bad_value");
+  auto past = wish();
+  past.expires_at = kStart;
+  EXPECT_EQ(refusal(decide_grant(kId, past, Catalogue(), at(kStart))), "consent.expiry_in_the_past");
+  auto far = wish();
+  far.expires_at = kStart + kMaxLifetime + 1us;
+  EXPECT_EQ(refusal(decide_grant(kId, far, Catalogue(), at(kStart))), "consent.lifetime_too_long");
+  const auto life = granted();
+  EXPECT_TRUE(life.record.granted);
+  EXPECT_EQ(life.record.status, Status::active);
+  EXPECT_EQ(life.record.revision, 1u);
+}
+
+TEST(Lifecycle, narrowing_never_widens) {
+  auto life = granted();
+  EXPECT_EQ(refusal(decide_narrow(life.record, to_scopes({"health"}), at(kStart))), "consent.not_narrower");
+  EXPECT_EQ(refusal(decide_narrow(life.record, to_scopes({"image"}), at(kStart))), "consent.not_narrower");
+  EXPECT_EQ(refusal(decide_narrow(life.record, to_scopes({}), at(kStart))), "request.bad_value");
+  ASSERT_TRUE(life.go(decide_narrow(life.record, to_scopes({"profile.read"}), at(kStart + 1h))));
+  EXPECT_EQ(life.record.scopes, std::vector{Scope::trusted("profile.read")});
+  EXPECT_EQ(life.record.purposes, wish().purposes);
+  EXPECT_EQ(life.record.revision, 2u);
+  NarrowRequest until;
+  until.expires_at = kStart + 24h;
+  ASSERT_TRUE(life.go(decide_narrow(life.record, until, at(kStart + 2h))));
+  until.expires_at = kStart + 25h;
+  EXPECT_EQ(refusal(decide_narrow(life.record, until, at(kStart + 3h))), "consent.not_narrower");
+}
+
+TEST(Lifecycle, of_two_writers_one_wins_and_the_other_learns_the_revision) {
+  auto life = granted();
+  HoldRequest hold;
+  hold.revision = 1;
+  ASSERT_TRUE(life.go(decide_suspend(life.record, hold, at(kStart))));
+  const auto late = decide_suspend(life.record, hold, at(kStart));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::conflict);
+  EXPECT_EQ(late.error().code, "consent.conflict");
+  EXPECT_EQ(late.error().detail, "the current revision is 2");
+}
+
+TEST(Lifecycle, a_pause_ends_only_by_resuming_or_revoking) {
+  auto life = granted();
+  EXPECT_EQ(refusal(decide_resume(life.record, {}, at(kStart))), "consent.wrong_state");
+  ASSERT_TRUE(life.go(decide_suspend(life.record, {}, at(kStart))));
+  EXPECT_FALSE(life.record.granted);
+  EXPECT_EQ(refusal(decide_suspend(life.record, {}, at(kStart))), "consent.wrong_state");
+  ASSERT_TRUE(life.go(decide_narrow(life.record, to_scopes({"profile"}), at(kStart))));
+  EXPECT_EQ(life.record.status, Status::suspended);
+  ASSERT_TRUE(life.go(decide_resume(life.record, {}, at(kStart))));
+  EXPECT_TRUE(life.record.granted);
+  ASSERT_TRUE(life.go(decide_suspend(life.record, {}, at(kStart))));
+  ASSERT_TRUE(life.go(decide_revoke(life.record, {}, {}, at(kStart))));
+  EXPECT_EQ(refusal(decide_resume(life.record, {}, at(kStart))), "consent.wrong_state");
+}
+
+TEST(Lifecycle, renewing_lengthens_and_revives_what_expired_but_not_what_was_revoked) {
+  auto request = wish();
+  request.expires_at = kStart + 24h;
+  auto life = granted(request);
+  RenewRequest renewal;
+  renewal.expires_at = kStart + 12h;
+  EXPECT_EQ(refusal(decide_renew(life.record, renewal, Catalogue(), at(kStart))), "consent.not_longer");
+  renewal.expires_at = kStart + 72h;
+  ASSERT_TRUE(life.go(decide_renew(life.record, renewal, Catalogue(), at(kStart + 48h))));
+  EXPECT_EQ(life.record.expires_at, kStart + 72h);
+  ASSERT_TRUE(life.go(decide_revoke(life.record, {}, {}, at(kStart + 49h))));
+  renewal.expires_at = kStart + 96h;
+  EXPECT_EQ(refusal(decide_renew(life.record, renewal, Catalogue(), at(kStart + 50h))),
+            "consent.wrong_state");
+}
+
+TEST(Lifecycle, a_refusal_is_kept_and_allows_nothing) {
+  RefuseRequest request;
+  request.user_id = UserId::trusted("alice");
+  request.mate_id = MateId::trusted("bob");
+  request.purposes = wish().purposes;
+  request.scopes = wish().scopes;
+  Life life;
+  ASSERT_TRUE(life.go(decide_refuse(kId, request, Catalogue(), at(kStart))));
+  EXPECT_FALSE(life.record.granted);
+  EXPECT_EQ(life.record.status, Status::refused);
+  EXPECT_EQ(refusal(decide_resume(life.record, {}, at(kStart))), "consent.wrong_state");
+  EXPECT_EQ(refusal(decide_renew(life.record, {}, Catalogue(), at(kStart))), "consent.wrong_state");
+}
+
+TEST(Lifecycle, looking_back_tells_what_held_from_what_was_known) {
+  auto life = granted();
+  ASSERT_TRUE(life.go(decide_narrow(life.record, to_scopes({"profile"}), at(kStart + 5h))));
+  // On paper at 3, learned at 8.
+  ASSERT_TRUE(life.go(decide_revoke(life.record, {}, kStart + 3h, at(kStart + 8h))));
+  const auto status = [&](Timestamp valid, Timestamp known) {
+    const auto records = fold(life.changes, valid, known);
+    return records.empty() ? "none" : std::string(boost::describe::enum_to_string(records[0].status, "?"));
+  };
+  EXPECT_EQ(status(kStart - 1h, kStart + 9h), "none");
+  EXPECT_EQ(status(kStart + 4h, kStart + 4h), "active") << "by what we knew then";
+  EXPECT_EQ(status(kStart + 4h, kStart + 9h), "revoked") << "by what we know now";
+  EXPECT_EQ(status(kStart + 2h, kStart + 9h), "active");
+  EXPECT_EQ(status(kStart + 6h, kStart + 9h), "revoked") << "a later change does not bring it back";
+  EXPECT_EQ(fold(life.changes, kStart + 4h, kStart + 4h)[0].scopes.size(), 2u);
+  EXPECT_EQ(fold(life.changes, kStart + 6h, kStart + 6h)[0].scopes.size(), 1u);
+}
+
+TEST(Lifecycle, a_revocation_cannot_lie_in_the_future_nor_before_the_grant) {
+  const auto life = granted();
+  EXPECT_EQ(refusal(decide_revoke(life.record, {}, kStart + 2h, at(kStart + 1h))), "request.bad_value");
+  const auto early = decide_revoke(life.record, {}, kStart - 2h, at(kStart + 1h));
+  ASSERT_TRUE(early);
+  EXPECT_EQ(early->valid_from, kStart);
+}
+
+TEST(Lifecycle, duplicated_and_shuffled_changes_fold_to_the_same) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    auto life = granted();
+    auto now = kStart;
+    for (int step = 0; step < 12; ++step) {
+      now += std::chrono::minutes(random() % 3);  // sometimes in the same microsecond
+      switch (random() % 5) {
+        case 0:
+          life.go(decide_suspend(life.record, {}, at(now)));
+          break;
+        case 1:
+          life.go(decide_resume(life.record, {}, at(now)));
+          break;
+        case 2:
+          life.go(decide_narrow(life.record, to_scopes({"profile"}), at(now)));
+          break;
+        case 3:
+          life.go(decide_narrow(life.record, to_scopes({"profile.read"}), at(now)));
+          break;
+        default:
+          if (random() % 4 == 0) life.go(decide_revoke(life.record, {}, {}, at(now)));
+      }
+    }
+    auto seen = life.changes;
+    seen.insert(seen.end(), life.changes.begin(), life.changes.end());
+    std::ranges::shuffle(seen, random);
+    const auto folded = fold(seen, now, now);
+    ASSERT_EQ(folded.size(), 1u);
+    EXPECT_EQ(json::encode(folded[0]), json::encode(life.record));
+  }
+}
+
+TEST(Lifecycle, nothing_brings_back_what_was_superseded_and_a_history_without_its_beginning_allows_nothing) {
+  auto life = granted();
+  ASSERT_TRUE(life.go(decide_supersede(life.record, ConsentId::trusted("c2"), at(kStart + 1h))));
+  EXPECT_EQ(life.record.superseded_by, ConsentId::trusted("c2"));
+  EXPECT_EQ(refusal(decide_revoke(life.record, {}, {}, at(kStart + 2h))), "consent.wrong_state");
+  auto paused = granted();
+  ASSERT_TRUE(paused.go(decide_suspend(paused.record, {}, at(kStart))));
+  ASSERT_TRUE(paused.go(decide_resume(paused.record, {}, at(kStart))));
+  paused.changes.erase(paused.changes.begin(), paused.changes.begin() + 2);
+  EXPECT_FALSE(fold(paused.changes, kStart, kStart)[0].granted);
+}
+
+TEST(Catalogue, a_closed_one_refuses_what_it_does_not_list_but_knows_what_is_below) {
+  CatalogueReply own;
+  own.closed = true;
+  own.scopes.push_back({Scope::trusted("telemetry"), ""});
+  own.purposes.push_back({Purpose::trusted("billing"), "", std::nullopt, 30});
+  const Catalogue catalogue(own);
+  EXPECT_TRUE(decide_grant(kId, wish({"telemetry.engine.rpm"}, {"billing"}), catalogue, at(kStart)));
+  EXPECT_TRUE(decide_grant(kId, wish({"profile.read"}, {"research.cancer"}), catalogue, at(kStart)));
+  EXPECT_EQ(refusal(decide_grant(kId, wish({"telemetr"}, {"billing"}), catalogue, at(kStart))),
+            "consent.unknown_scope");
+  EXPECT_EQ(refusal(decide_grant(kId, wish({"profile"}, {"spying"}), catalogue, at(kStart))),
+            "consent.unknown_purpose");
+  EXPECT_TRUE(decide_grant(kId, wish({"whatever"}, {"spying"}), Catalogue(), at(kStart))) << "open";
+}
+
+TEST(Catalogue, the_shortest_lifetime_of_the_purposes_binds) {
+  CatalogueReply own;
+  own.purposes.push_back({Purpose::trusted("billing"), "", std::nullopt, 30});
+  own.purposes.push_back({Purpose::trusted("research"), "", 10, 60});
+  const Catalogue catalogue(own);
+  const auto usual = [&](std::vector<std::string> purposes) {
+    return decide_grant(kId, wish({"a"}, std::move(purposes)), catalogue, at(kStart))->expires_at;
+  };
+  EXPECT_EQ(usual({"else"}), std::nullopt);
+  EXPECT_EQ(usual({"billing"}), kStart + std::chrono::days(30));
+  EXPECT_EQ(usual({"billing", "research.x"}), kStart + std::chrono::days(10));
+  auto request = wish({"a"}, {"billing", "research"});
+  request.expires_at = kStart + std::chrono::days(30);
+  EXPECT_TRUE(decide_grant(kId, request, catalogue, at(kStart)));
+  request.expires_at = kStart + std::chrono::days(31);
+  EXPECT_EQ(refusal(decide_grant(kId, request, catalogue, at(kStart))), "consent.lifetime_too_long");
+}
+
+}  // namespace
+}  // namespace intra365::consent

@@ -1,0 +1,84 @@
+#include "guard/consent_decision.hpp"
+
+#include <algorithm>
+
+#include "consent/lifecycle.hpp"
+
+namespace intra365::guard {
+namespace {
+
+using consent::DecisionCode;
+
+DecisionCode decide_one(const consent::Consent& record, std::span<const Scope> scopes, const Purpose& purpose,
+                        Timestamp now) {
+  if (record.status == consent::Status::suspended) return DecisionCode::suspended;
+  if (record.status == consent::Status::refused) return DecisionCode::refused;
+  if (record.status != consent::Status::active || !record.granted || record.revoked_at)
+    return DecisionCode::revoked;
+  if (record.expires_at && *record.expires_at <= now) return DecisionCode::expired;
+  if (std::ranges::none_of(record.purposes, [&](const Purpose& granted) {
+        return consent::covers(granted.str(), purpose.str());
+      }))
+    return DecisionCode::purpose_mismatch;
+  const bool covered = std::ranges::all_of(scopes, [&](const Scope& needed) {
+    return std::ranges::any_of(
+        record.scopes, [&](const Scope& granted) { return consent::covers(granted.str(), needed.str()); });
+  });
+  return covered ? DecisionCode::granted : DecisionCode::scope_missing;
+}
+
+}  // namespace
+
+int nearness(DecisionCode code) {
+  switch (code) {
+    case DecisionCode::granted:
+      return 7;
+    case DecisionCode::scope_missing:
+      return 6;
+    case DecisionCode::purpose_mismatch:
+      return 5;
+    case DecisionCode::expired:
+      return 4;
+    case DecisionCode::suspended:
+      return 3;
+    case DecisionCode::revoked:
+      return 2;
+    case DecisionCode::refused:
+      return 1;
+    case DecisionCode::none:
+      return 0;
+  }
+  return 0;
+}
+
+ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
+                               std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) {
+  ConsentDecision best;
+  for (const auto* record : records) {
+    const auto code = decide_one(*record, scopes, purpose, now);
+    if (nearness(code) > nearness(best.code)) best = {code, record};
+    if (best.allowed()) break;
+  }
+  return best;
+}
+
+const ErrorCode& error_of(DecisionCode code) {
+  switch (code) {
+    case DecisionCode::expired:
+      return errors::consent_expired;
+    case DecisionCode::revoked:
+      return errors::consent_revoked;
+    case DecisionCode::suspended:
+      return errors::consent_suspended;
+    case DecisionCode::refused:
+      return errors::consent_refused;
+    case DecisionCode::scope_missing:
+      return errors::consent_scope;
+    case DecisionCode::purpose_mismatch:
+      return errors::consent_purpose;
+    default:
+      return errors::consent_none;
+  }
+}
+
+}  // namespace intra365::guard

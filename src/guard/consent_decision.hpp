@@ -1,0 +1,30 @@
+// Does a person's consent cover this use, now? A pure function over records; ConsentIndex gives the same
+// answers from memory.
+#pragma once
+#include <span>
+
+#include "base/time.hpp"
+#include "contract/errors.hpp"
+#include "contract/operations/consent.hpp"
+
+namespace intra365::guard {
+
+struct ConsentDecision {
+  consent::DecisionCode code = consent::DecisionCode::none;
+  const consent::Consent* consent = nullptr;  ///< the record that decided; none for `none`
+  bool allowed() const { return code == consent::DecisionCode::granted; }
+};
+
+/// `granted` when one record holds now and covers the purpose and every scope. Otherwise the reason of the
+/// record that came nearest: purpose_mismatch and scope_missing before expired, suspended, revoked, refused
+/// and none. A scope or purpose covers those below it: `profile` covers `profile.read`.
+ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
+                               std::span<const Scope> scopes, const Purpose& purpose, Timestamp now);
+
+/// How near an answer is to a grant; of several records the nearest decides.
+int nearness(consent::DecisionCode code);
+
+/// The error a caller sees for a decision that is not `granted`.
+const ErrorCode& error_of(consent::DecisionCode code);
+
+}  // namespace intra365::guard

@@ -1,0 +1,194 @@
+#include "guard/consent_index.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+namespace intra365::guard {
+namespace {
+
+using namespace std::chrono_literals;
+using consent::DecisionCode;
+using consent::Status;
+
+const Timestamp kNow = *parse_rfc3339("2026-06-01T12:00:00Z");
+
+consent::Consent record(std::string id, std::vector<std::string> scopes, std::string user = "alice",
+                        std::string mate = "bob") {
+  consent::Consent one;
+  one.consent_id = ConsentId::trusted(std::move(id));
+  one.user_id = UserId::trusted(std::move(user));
+  one.mate_id = MateId::trusted(std::move(mate));
+  one.purposes = {Purpose::trusted("analytics")};
+  for (auto& scope : scopes) one.scopes.push_back(Scope::trusted(scope));
+  one.granted = true;
+  one.granted_at = kNow - 1h;
+  one.epoch = one.mate_epoch = 1;
+  return one;
+}
+
+void set_status(consent::Consent& one, Status status) {
+  one.status = status;
+  one.granted = status == Status::active;
+  one.revoked_at = status == Status::revoked ? std::optional(kNow) : std::nullopt;
+}
+
+std::vector<Scope> scopes(std::vector<std::string> names) {
+  std::vector<Scope> list;
+  for (auto& name : names) list.push_back(Scope::trusted(name));
+  return list;
+}
+
+DecisionCode code(const ConsentIndex& index, std::string_view scope, std::string_view user = "alice",
+                  Timestamp now = kNow) {
+  return index.decide(user, "bob", scopes({std::string(scope)}), "analytics", now).code;
+}
+
+TEST(ConsentIndex, revoked_denies_and_an_older_copy_cannot_bring_it_back) {
+  ConsentIndex index;
+  auto revoked = record("1", {"a"});
+  set_status(revoked, Status::revoked);
+  revoked.epoch = 5;
+  revoked.revoked_at = kNow - 48h;  // they said so long before we learned it
+  index.apply(revoked, kNow);
+  index.prune(kNow - 24h);
+  index.apply(record("1", {"a"}), kNow);  // arrives late, epoch 1
+  EXPECT_EQ(code(index, "a"), DecisionCode::revoked);
+  EXPECT_EQ(index.decide("alice", "bob", scopes({"a"}), "analytics", kNow).epoch, 5u);
+  index.prune(kNow + 1s);
+  EXPECT_EQ(index.size(), 0u);
+  EXPECT_EQ(code(index, "a"), DecisionCode::none);
+}
+
+TEST(ConsentIndex, keeps_ids_that_are_uuids_and_those_that_are_not) {
+  ConsentIndex index;
+  const std::vector<std::string> ids{new_uuid(),
+                                     "short",
+                                     "FFFFFFFF-0000-7000-8000-000000000000",
+                                     "ffffffff-0000-7000-8000-000000000000",
+                                     "00000000-0000-f000-0000-000000000000",
+                                     "00000000-0000-7000-0000-00000000000"};
+  for (const auto& id : ids) index.apply(record(id, {"a"}, "user-" + id), kNow);
+  for (const auto& id : ids) {
+    const auto answer = index.decide("user-" + id, "bob", scopes({"a"}), "analytics", kNow);
+    ASSERT_TRUE(answer.allowed()) << id;
+    EXPECT_EQ(index.consent_id(answer.record).str(), id);
+    EXPECT_TRUE(index.decide_by(id, "user-" + id, "bob", scopes({"a.b"}), "analytics", kNow).allowed()) << id;
+    EXPECT_FALSE(index.decide_by(id, "alice", "bob", scopes({"a"}), "analytics", kNow).allowed());
+    EXPECT_FALSE(index.decide_by(id, "user-" + id, "eve", scopes({"a"}), "analytics", kNow).allowed());
+  }
+  EXPECT_FALSE(index.decide_by("unknown", "alice", "bob", scopes({"a"}), "analytics", kNow).allowed());
+}
+
+TEST(ConsentIndex, names_beyond_the_bits_are_found_too) {
+  ConsentIndex index;
+  for (int i = 0; i < 1000; ++i)
+    index.apply(record("c" + std::to_string(i), {"s" + std::to_string(i), "s" + std::to_string(i / 2)},
+                       "u" + std::to_string(i)),
+                kNow);
+  for (int i = 0; i < 1000; ++i) {
+    const auto user = "u" + std::to_string(i);
+    EXPECT_EQ(code(index, "s" + std::to_string(i) + ".x", user), DecisionCode::granted);
+    EXPECT_EQ(code(index, "s" + std::to_string(i / 2), user), DecisionCode::granted);
+    EXPECT_EQ(code(index, "s" + std::to_string(i + 1), user), DecisionCode::scope_missing);
+  }
+}
+
+/// The index and the pure function over the same records give the same answers, whatever happened before.
+TEST(ConsentIndex, answers_as_the_pure_function_does) {
+  std::mt19937 random(11);
+  const auto pick = [&](auto... of) {
+    const std::array all{of...};
+    return all[random() % all.size()];
+  };
+  ConsentIndex index;
+  std::map<std::string, consent::Consent> all;
+  auto now = kNow;
+  for (int step = 0; step < 40'000; ++step) {
+    now += 1ms;
+    const auto number = random() % 600;
+    const auto id = "c" + std::to_string(number);
+    auto one = record(id, {}, "u" + std::to_string(number % 40), pick("bob", "eve"));
+    if (all.contains(id)) one.mate_id = all.at(id).mate_id;
+    for (auto count = 1 + random() % 3; count > 0; --count)
+      one.scopes.push_back(Scope::trusted(pick("a", "a.b", "a.b.c", "b", "c")));
+    one.purposes = {Purpose::trusted(pick("analytics", "analytics.web", "care"))};
+    set_status(one, pick(Status::active, Status::active, Status::active, Status::suspended, Status::refused,
+                         Status::revoked, Status::superseded));
+    if (random() % 3 == 0) one.expires_at = now + std::chrono::milliseconds(random() % 2000);
+    one.epoch = random() % 1000;
+    index.apply(one, now);
+    auto [known, is_new] = all.try_emplace(id, one);
+    if (!is_new && one.epoch >= known->second.epoch) known->second = one;
+
+    const auto user = "u" + std::to_string(random() % 41);
+    const auto* mate = pick("bob", "eve", "nobody");
+    const auto needed = scopes({pick("a", "a.b", "a.b.c.d", "b", "c", "d"), pick("a.b", "b")});
+    const Purpose purpose = Purpose::trusted(pick("analytics", "analytics.web.x", "care", "else"));
+    std::vector<const consent::Consent*> records;
+    for (const auto& [key, held] : all) {
+      if (held.user_id.str() == user && held.mate_id.str() == mate) records.push_back(&held);
+    }
+    const auto expected = decide_consent(records, needed, purpose, now).code;
+    ASSERT_EQ(index.decide(user, mate, needed, purpose.str(), now).code, expected) << step;
+    if (step % 5000 == 4999) {  // forgotten on both sides
+      index.prune(now + 1us);
+      std::erase_if(all, [&](const auto& item) {
+        const auto& held = item.second;
+        const bool may_hold = held.status == Status::active || held.status == Status::suspended;
+        return !may_hold || (held.expires_at && *held.expires_at < now + 1us);
+      });
+      ASSERT_EQ(index.size(), all.size());
+    }
+  }
+}
+
+TEST(ConsentIndex, questions_with_many_and_deep_names_are_answered_too) {
+  ConsentIndex index;
+  std::vector<std::string> names;
+  std::string deep = "n";
+  for (int i = 0; i < 40; ++i) {
+    names.push_back(deep);
+    deep += ".n";
+  }
+  index.apply(record("1", names), kNow);
+  std::vector<Scope> needed;
+  for (const auto& name : names) needed.push_back(Scope::trusted(name));
+  EXPECT_TRUE(index.decide("alice", "bob", needed, "analytics", kNow).allowed());
+  needed.push_back(Scope::trusted("other"));
+  EXPECT_EQ(index.decide("alice", "bob", needed, "analytics", kNow).code, DecisionCode::scope_missing);
+  EXPECT_EQ(index.decide("alice", "bob", needed, "care", kNow).code, DecisionCode::purpose_mismatch);
+}
+
+TEST(ConsentIndex, a_consent_takes_less_than_200_bytes) {
+  ConsentIndex index;
+  constexpr std::size_t kCount = 100'000;
+  for (std::size_t i = 0; i < kCount; ++i)
+    index.apply(record(new_uuid(), {"profile", "image.analyze"}, "user-" + std::to_string(i)), kNow);
+  EXPECT_EQ(index.size(), kCount);
+  EXPECT_LT(index.size_bytes() / kCount, 200u);
+}
+
+TEST(ConsentIndex, people_who_come_and_go_leave_nothing_behind) {
+  ConsentIndex index;
+  auto now = kNow;
+  std::size_t largest = 0;
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 2000; ++i) {
+      auto one = record(new_uuid(), {"a"}, "user-" + std::to_string(round * 2000 + i));
+      one.expires_at = now + 1s;
+      index.apply(one, now);
+    }
+    index.apply(record("stays", {"a"}), now);
+    now += 2s;
+    index.prune(now);
+    if (round == 9) largest = index.size_bytes();
+  }
+  EXPECT_EQ(index.size(), 1u);
+  EXPECT_LE(index.size_bytes(), largest);
+  EXPECT_EQ(code(index, "a", "alice", now), DecisionCode::granted);
+}
+
+}  // namespace
+}  // namespace intra365::guard

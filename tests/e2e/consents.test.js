@@ -1,0 +1,154 @@
+// The life of consents, as a person lives it through NATS, HTTP and the command line.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Platform, logIn } from "./lib/platform.js";
+import { request } from "./lib/mate.js";
+
+const platform = new Platform();
+let alice, mate, admin, aliceKey;
+
+before(async () => {
+  await platform.start();
+  aliceKey = platform.cli("user", "create", "alice").apiKey;
+  alice = await logIn(platform, aliceKey);
+  mate = await logIn(platform, platform.cli("mate", "create", "reader").apiKey);
+  admin = await logIn(platform, platform.adminKey);
+});
+
+after(async () => {
+  for (const session of [alice, mate, admin]) await session?.connection.close();
+  assert.equal((await platform.stop()).code, 0);
+  platform.remove();
+});
+
+const ask = async (session, operation, body) => {
+  const answer = await request(session, `intra365.consent.${operation}`, body);
+  return answer.error ? { error: answer.error, message: JSON.stringify(answer) } : answer.reply;
+};
+const wish = (scopes = ["profile", "image.analyze"], purposes = ["analytics"]) => ({ userId: "alice", mateId: "reader", purposes, scopes });
+const verify = async (scope, purpose = "analytics") => (await ask(mate, "verify", { userId: "alice", mateId: "reader", scopes: [scope], purpose })).code;
+const revokeAll = () => ask(alice, "revoke", { mateId: "reader" });
+
+test("refuse, grant, narrow, suspend, resume, renew, revoke: each is decided on at once and kept in the history", async () => {
+  const refused = await ask(alice, "refuse", { ...wish(), method: "console", noticeVersion: "n1" });
+  assert.equal(refused.status, "refused");
+  assert.equal(await verify("profile.read"), "refused");
+
+  const granted = await ask(alice, "grant", { ...wish(), expiresAt: new Date(Date.now() + 3600_000).toISOString() });
+  assert.deepEqual([granted.status, granted.revision], ["active", 1]);
+  assert.equal(await verify("profile.read"), "granted");
+  assert.equal(await verify("profile.read", "analytics.web"), "granted");
+
+  const { consentId } = granted;
+  assert.equal((await ask(alice, "narrow", { consentId, scopes: ["health"] })).error, "consent.not_narrower");
+  assert.equal((await ask(alice, "narrow", { consentId, scopes: ["profile.read"] })).revision, 2);
+  assert.equal(await verify("image.analyze"), "scope_missing");
+  assert.equal((await ask(alice, "suspend", { consentId })).status, "suspended");
+  assert.equal(await verify("profile.read"), "suspended");
+  assert.equal((await ask(alice, "suspend", { consentId })).error, "consent.wrong_state");
+  assert.equal((await ask(alice, "resume", { consentId })).status, "active");
+  assert.equal(await verify("profile.read"), "granted");
+  const renewed = await ask(alice, "renew", { consentId });
+  assert.ok(Date.parse(renewed.expiresAt) > Date.now() + 360 * 86400_000, "a year, by the catalogue");
+  assert.equal((await revokeAll()).consents.length, 1);
+  assert.equal((await ask(alice, "renew", { consentId })).error, "consent.wrong_state");
+
+  const history = (await ask(alice, "audit", { consentId })).entries;
+  assert.deepEqual(history.map((entry) => [entry.event, entry.revision]), [["granted", 1], ["narrowed", 2], ["suspended", 3], ["resumed", 4], ["renewed", 5], ["revoked", 6]]);
+});
+
+test("a Mate and the operator change nothing, and nobody looks back at what is not theirs", async () => {
+  const { consentId } = await ask(alice, "grant", wish());
+  for (const session of [mate, admin]) {
+    for (const operation of ["narrow", "renew", "suspend", "resume"]) {
+      const error = (await ask(session, operation, { consentId, ...(operation === "narrow" ? { scopes: ["profile"] } : {}) })).error;
+      assert.ok(["consent.not_the_person", "consent.unknown"].includes(error), `${operation}: ${error}`);
+    }
+    assert.equal((await ask(session, "refuse", wish())).error, "consent.not_the_person");
+  }
+  assert.equal((await ask(mate, "as_of", { userId: "alice", mateId: "other", scopes: ["a"], purpose: "analytics" })).error, "access.not_yours");
+  await assert.rejects(ask(mate, "set_catalogue", { closed: true }), /Permissions Violation/);
+  await revokeAll();
+});
+
+test("of many writers who saw the same revision one wins, the others learn the current one; a revocation always wins", async () => {
+  const { consentId } = await ask(alice, "grant", wish());
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, n) => ask(alice, "narrow", { consentId, scopes: [`profile.part${n}`], revision: 1 })));
+  const won = answers.filter((answer) => !answer.error);
+  assert.equal(won.length, 1);
+  for (const answer of answers.filter((one) => one.error)) {
+    assert.equal(answer.error, "consent.conflict");
+    assert.match(answer.message, /current revision is 2/);
+  }
+  const storm = Array.from({ length: 10 }, (_, n) => ask(alice, n % 2 ? "suspend" : "resume", { consentId }));
+  const revoked = await ask(alice, "revoke", { consentId });
+  await Promise.all(storm);
+  assert.equal(revoked.consents?.[0].status, "revoked", JSON.stringify(revoked));
+  assert.equal((await ask(alice, "query", { mateId: "reader" })).consents.find((one) => one.consentId === consentId).status, "revoked");
+});
+
+test("a grant may replace another in one step", async () => {
+  const old = await ask(alice, "grant", wish());
+  const next = await ask(alice, "grant", { ...wish(["profile.read"]), supersedes: old.consentId });
+  const all = (await ask(alice, "query", { mateId: "reader" })).consents;
+  const before = all.find((one) => one.consentId === old.consentId);
+  assert.deepEqual([before.status, before.granted, before.supersededBy], ["superseded", false, next.consentId]);
+  assert.equal(await verify("image.analyze"), "scope_missing");
+  assert.equal((await ask(alice, "grant", { ...wish(), supersedes: "unknown" })).error, "consent.unknown");
+  await revokeAll();
+});
+
+test("looking back tells what held from what was known", async () => {
+  const tick = () => new Promise((wake) => setTimeout(wake, 20));
+  await ask(alice, "grant", wish(["calendar"]));
+  await tick();
+  const between = new Date().toISOString();
+  await tick();
+  const effectiveAt = between;
+  const knownBefore = new Date().toISOString();
+  await tick();
+  await ask(alice, "revoke", { mateId: "reader", effectiveAt });
+  await tick();
+  const question = { userId: "alice", mateId: "reader", scopes: ["calendar.read"], purpose: "analytics" };
+  assert.equal((await ask(mate, "as_of", { ...question, validAt: knownBefore, knownAt: knownBefore })).code, "granted");
+  assert.equal((await ask(mate, "as_of", { ...question, validAt: knownBefore })).code, "revoked");
+  assert.equal((await ask(alice, "as_of", question)).code, "revoked");
+  const token = await platform.token(aliceKey);
+  const http = await platform.http("POST", "/v1/consents/as-of", { token, body: { ...question, validAt: knownBefore, knownAt: knownBefore } });
+  assert.equal(http.json.allowed, true, http.text);
+});
+
+test("over HTTP a consent lives the same life", async () => {
+  const token = await platform.token(aliceKey);
+  const post = (path, body) => platform.http("POST", `/v1/consents${path}`, { token, body });
+  const granted = (await post("", wish(["diary"]))).json;
+  assert.equal((await post(`/${granted.consentId}/narrow`, { scopes: ["diary.read"], revision: 1 })).json.revision, 2);
+  const late = await post(`/${granted.consentId}/suspend`, { revision: 1 });
+  assert.deepEqual([late.status, late.json.code], [409, "consent.conflict"]);
+  assert.equal((await post(`/${granted.consentId}/suspend`, {})).json.status, "suspended");
+  assert.equal((await post(`/${granted.consentId}/resume`, {})).json.status, "active");
+  assert.equal((await post("/refuse", wish(["contacts"], ["marketing"]))).json.status, "refused");
+  await revokeAll();
+});
+
+test("from the command line a person manages their consents, and the operator the catalogue", async () => {
+  const person = (...words) => platform.cliAs(aliceKey, "consent", ...words);
+  const granted = person("grant", "--mate", "reader", "--scopes", "messages", "--purposes", "personalization");
+  assert.equal(person("narrow", granted.consentId, "--scopes", "messages.read").revision, 2);
+  assert.equal(person("suspend", granted.consentId).status, "suspended");
+  assert.equal(person("resume", granted.consentId).status, "active");
+  assert.equal(person("as-of", "--mate", "reader", "--scopes", "messages.read", "--purpose", "personalization").code, "granted");
+  assert.deepEqual(person("history", "--consent", granted.consentId).entries.map((entry) => entry.event), ["granted", "narrowed", "suspended", "resumed"]);
+  assert.throws(() => person("suspend", granted.consentId, "--revision", "1"), /current revision is 4/);
+
+  assert.equal(platform.cli("consent", "catalogue", "close").closed, true);
+  assert.equal((await ask(alice, "grant", wish(["shoe-size"]))).error, "consent.unknown_scope");
+  assert.equal((await ask(alice, "grant", wish(["profile"], ["spying"]))).error, "consent.unknown_purpose");
+  platform.cli("consent", "catalogue", "scope", "shoe-size");
+  platform.cli("consent", "catalogue", "purpose", "fitting", "--max-days", "30");
+  const fitted = await ask(alice, "grant", wish(["shoe-size.left"], ["fitting"]));
+  assert.ok(Math.abs(Date.parse(fitted.expiresAt) - Date.now() - 30 * 86400_000) < 60_000, JSON.stringify(fitted));
+  assert.equal((await ask(alice, "grant", { ...wish(["shoe-size"], ["fitting"]), expiresAt: new Date(Date.now() + 31 * 86400_000).toISOString() })).error, "consent.lifetime_too_long");
+  assert.equal(platform.cli("consent", "catalogue", "open").closed, false);
+  await revokeAll();
+});
