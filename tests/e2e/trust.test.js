@@ -58,7 +58,13 @@ async function revokeUntilAcknowledged(consentId) {
   }
 }
 
-const behindTheBack = async (consentId) => (sql(`select intra365.revoke_consent('default', '${consentId}', 'alice', null, 'system', null)`), performance.now());
+/** A revocation that this platform's processes are not told of: only what they ask for shows it. */
+const revokeBehindTheBack = (consentId) =>
+  sql(`with mate as (select intra365.bump_consent_epoch('default', 'mate', 'image-analyzer') as epoch),
+            person as (select intra365.bump_consent_epoch('default', 'user', 'alice') as epoch)
+       update intra365.consent_records set granted = false, status = 'revoked', revoked_at = now(), revision = revision + 1,
+              epoch = person.epoch, mate_epoch = mate.epoch from mate, person where consent_id = '${consentId}'`);
+const behindTheBack = async (consentId) => (revokeBehindTheBack(consentId), performance.now());
 
 const faults = {
   "nothing fails": async (id) => revokeUntilAcknowledged(id),
