@@ -55,6 +55,7 @@ EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
       tasks_(tasks),
       self_(MateId::trusted(client.id())),
       verifier_(system_clock()),
+      consents_(self_),
       tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(),
               std::string(subjects::guard_token), [this](auth::SyncRequest request, SteadyTime deadline) {
                 return client_.call(auth::sync, request, within(deadline));
@@ -116,14 +117,14 @@ Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const 
   if (!call.user_id) return fail(errors::user_required);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();
-  auto answer = consents_.decide(user, self_.str(), action.use.scopes, purpose, now.system);
+  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, now.system);
   if (!answer.allowed()) return fail(guard::error_of(answer.code));
-  auto consent = consents_.consent_id(answer.record);
+  auto consent = consents_.index().consent_id(answer.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
   if (const auto named = claims.consent_id; !named.empty() && named != consent.str()) {
-    answer = consents_.decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
+    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
     if (!answer.allowed()) return fail(errors::consent_mismatch);
-    consent = consents_.consent_id(answer.record);
+    consent = consents_.index().consent_id(answer.record);
   }
   call.consent_id = std::move(consent);
   return {};
@@ -171,32 +172,16 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
 
 Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
   for (bool more = true; more;) {
-    consent::SyncRequest request;
-    request.mate_id = self_;
-    request.mate_epoch = mate_epoch_;
-    CO_TRY(auto reply, co_await client_.call(consent::sync, request, within(deadline)));
-    more = reply.more;
-    // Within a page the epoch moves with the records; with the last one it is what the platform says.
-    for (auto& record : reply.consents) {
-      mate_epoch_ = std::max(mate_epoch_, record.mate_epoch);
-      consents_.apply(record, system_clock().now());
-    }
-    if (!more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
+    CO_TRY(const auto reply, co_await client_.call(consent::sync, consents_.question(), within(deadline)));
+    more = consents_.on_answer(reply, system_clock().now());
   }
-  consents_.prune(system_clock().now() - std::chrono::hours(24));
+  consents_.prune(system_clock().now());
   co_return Result<void>{};
 }
 
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
-  if (!record) return replica::Push::gap;
-  const auto epoch = record->mate_epoch;
-  // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  if (record->mate_id == self_) consents_.apply(*record, system_clock().now());
-  if (epoch <= mate_epoch_) return replica::Push::old;
-  if (epoch > mate_epoch_ + 1) return replica::Push::gap;
-  mate_epoch_ = epoch;
-  return replica::Push::applied;
+  return record ? consents_.on_push(*record, system_clock().now()) : replica::Push::gap;
 }
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,

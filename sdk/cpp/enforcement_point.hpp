@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "contract/operations/audit.hpp"
-#include "guard/consent_index.hpp"
+#include "guard/consent_copy.hpp"
 #include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
 #include "sdk/cpp/mate.hpp"
@@ -60,8 +60,8 @@ class EnforcementPoint {
   TaskGroup& tasks_;
   MateId self_;
   guard::TokenVerifier verifier_;
-  guard::ConsentIndex consents_;
-  std::uint64_t mate_epoch_ = 0, policy_epoch_ = 0;
+  guard::ConsentCopy consents_;
+  std::uint64_t policy_epoch_ = 0;
   policy::Snapshot::Pointer policies_;
   policy::Scratch scratch_;
   std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it

@@ -17,8 +17,7 @@ Replica::Replica(nats::Connection& connection, TaskGroup& tasks, Source source)
 Task<> Replica::start(SteadyTime deadline) {
   auto subscription = connection_.subscribe(source_.push_subject, [this](const nats::MessageView& message) {
     if (source_.on_push(message) != Push::gap) return;
-    ++gaps_;
-    lease_.fall_behind();
+    lease_.gap();
     wake_.cancel();
   });
   if (!subscription) co_return fail(std::move(subscription).error());
@@ -28,13 +27,9 @@ Task<> Replica::start(SteadyTime deadline) {
 }
 
 Task<> Replica::refresh(SteadyTime deadline) {
-  const auto asked_at = now();
-  const auto gaps_before = gaps_;
+  const auto round = lease_.begin(now());
   CO_CHECK(co_await source_.sync(deadline));
-  if (gaps_before == gaps_)
-    lease_.renew(asked_at);
-  else
-    wake_.cancel();
+  if (!lease_.end(round)) wake_.cancel();
   co_return Result<void>{};
 }
 

@@ -10,12 +10,7 @@
 
 namespace intra365::replica {
 
-/// What to do with a push.
-enum class Push {
-  applied,  ///< it was the next change, and is in the copy
-  old,      ///< known already
-  gap,      ///< something before it is missing: sync at once
-};
+using guard::Push;
 
 /// Owned by one shard; not thread-safe. Outlives its task group's tasks.
 class Replica {
@@ -41,10 +36,9 @@ class Replica {
   nats::Connection& connection_;
   TaskGroup& tasks_;
   Source source_;
-  guard::Lease lease_;
+  guard::SyncedLease lease_;
   nats::Subscription subscription_;
   asio::steady_timer wake_;
-  std::uint64_t gaps_ = 0;  ///< counts gaps, so that a sync that began before one does not hide it
 };
 
 }  // namespace intra365::replica
