@@ -1,7 +1,7 @@
 // Consent: decisions from memory by the number of consents, and on a running platform verification over NATS,
 // durable grants, and how long a revocation takes to reach the last enforcement point.
 //
-//   consent_bench [--json] [--seconds N] [--memory]      --memory: without a platform
+//   consent_bench [--json] [--seconds N] [--memory | --platform]      only one half
 #include <malloc.h>
 
 #include <algorithm>
@@ -195,8 +195,11 @@ T run(std::function<Task<T>(asio::io_context&)> body) {
   std::_Exit(1);
 }
 
+constexpr int kPeople = 32;
+
 struct Keys {
-  std::string asker, receiver, user;
+  std::string asker, receiver;
+  std::vector<std::string> people;
 };
 
 Task<Keys> make_identities(asio::io_context& io, sdk::ClientOptions options) {
@@ -209,10 +212,12 @@ Task<Keys> make_identities(asio::io_context& io, sdk::ClientOptions options) {
     CO_TRY(auto made, co_await admin.call(auth::mate_create, std::move(mate)));
     *key = std::move(made.api_key);
   }
-  auth::UserCreateRequest user;
-  user.name = UserId::trusted("alice");
-  CO_TRY(auto made, co_await admin.call(auth::user_create, std::move(user)));
-  keys.user = std::move(made.api_key);
+  for (int i = 0; i < kPeople; ++i) {
+    auth::UserCreateRequest user;
+    user.name = UserId::trusted("person-" + std::to_string(i));
+    CO_TRY(auto made, co_await admin.call(auth::user_create, std::move(user)));
+    keys.people.push_back(std::move(made.api_key));
+  }
   co_await admin.drain(in(1));
   co_return keys;
 }
@@ -233,85 +238,94 @@ Task<> respond(asio::io_context& io, sdk::ClientOptions options) {
   co_return Result<void>{};
 }
 
-consent::GrantRequest wish(int number) {
+consent::GrantRequest wish(std::size_t person, std::string mate) {
   consent::GrantRequest request;
-  request.user_id = UserId::trusted("alice");
-  request.mate_id = MateId::trusted(number < 0 ? "receiver" : "archive-" + std::to_string(number % 64));
+  request.user_id = UserId::trusted("person-" + std::to_string(person));
+  request.mate_id = MateId::trusted(std::move(mate));
   request.scopes = {Scope::trusted("bench.echo")};
   request.purposes = {Purpose::trusted("benchmark")};
   return request;
 }
 
-/// Keeps a number of requests to the platform under way and notes each one's latency in microseconds.
+/// What is under way at once, over all clients.
+struct Load {
+  std::vector<float> latencies;  ///< microseconds
+  std::optional<Error> error;
+  int sent = 0, under_way = 0;
+};
+
 template <class Operation>
-Task<std::vector<float>> load(sdk::Client& client, const Operation& operation,
-                              std::function<typename Operation::Request(int)> make, int in_flight,
-                              double seconds) {
-  struct Shared {
-    std::vector<float> latencies;
-    std::optional<Error> error;
-    int sent = 0, under_way = 0;
-  };
-  const auto shared = std::make_shared<Shared>();
-  const auto end = in(seconds);
-  const auto one = [](sdk::Client& client, const Operation& operation,
-                      std::function<typename Operation::Request(int)> make, std::shared_ptr<Shared> shared,
-                      SteadyTime end) -> asio::awaitable<void> {
-    while (now() < end && !shared->error) {
-      auto request = make(shared->sent++);
-      const auto begun = now();
-      const auto reply = co_await client.call(operation, std::move(request));
-      if (!reply)
-        shared->error = reply.error();
-      else
-        shared->latencies.push_back(std::chrono::duration<float, std::micro>(now() - begun).count());
-    }
-    --shared->under_way;
-  };
-  for (int i = 0; i < in_flight; ++i) {
-    ++shared->under_way;
-    asio::co_spawn(client.connection().executor(), one(client, operation, make, shared, end), asio::detached);
+using Make = std::function<typename Operation::Request(std::size_t client, int number)>;
+
+template <class Operation>
+asio::awaitable<void> keep_calling(std::shared_ptr<sdk::Client> client, std::size_t which,
+                                   const Operation& operation, Make<Operation> make,
+                                   std::shared_ptr<Load> load, SteadyTime end) {
+  while (now() < end && !load->error) {
+    auto request = make(which, load->sent++);
+    const auto begun = now();
+    const auto reply = co_await client->call(operation, std::move(request));
+    if (!reply)
+      load->error = reply.error();
+    else
+      load->latencies.push_back(std::chrono::duration<float, std::micro>(now() - begun).count());
   }
-  while (shared->under_way > 0) co_await sleep_for(std::chrono::milliseconds(2));
-  if (shared->error) co_return fail(*shared->error);
-  std::ranges::sort(shared->latencies);
-  co_return std::move(shared->latencies);
+  --load->under_way;
 }
 
 struct Measured {
   std::vector<float> one, many;
 };
 
+/// One request at a time by the first client, then 256 by all of them.
 template <class Operation>
-Measured measure(const sdk::ClientOptions& options, const Operation& operation,
-                 std::function<typename Operation::Request(int)> make, double seconds) {
-  Measured measured;
-  for (const auto& [in_flight, into] : {std::pair(1, &measured.one), std::pair(256, &measured.many)}) {
-    *into = run<std::vector<float>>([&](asio::io_context& io) -> Task<std::vector<float>> {
-      sdk::Client client(io.get_executor(), options);
-      CO_CHECK(co_await client.connect(in(10)));
-      auto latencies = co_await load(client, operation, make, in_flight, seconds);
-      co_await client.drain(in(1));
-      co_return latencies;
+Measured measure(const std::vector<sdk::ClientOptions>& options, const Operation& operation,
+                 Make<Operation> make, double seconds) {
+  const auto run_load = [&](std::size_t clients, std::size_t in_flight) {
+    return run<std::vector<float>>([&, clients, in_flight](asio::io_context& io) -> Task<std::vector<float>> {
+      std::vector<std::shared_ptr<sdk::Client>> all;
+      for (std::size_t i = 0; i < clients; ++i) {
+        all.push_back(std::make_shared<sdk::Client>(io.get_executor(), options[i]));
+        CO_CHECK(co_await all.back()->connect(in(10)));
+      }
+      const auto load = std::make_shared<Load>();
+      const auto end = in(seconds);
+      for (std::size_t i = 0; i < in_flight; ++i) {
+        ++load->under_way;
+        asio::co_spawn(io, keep_calling(all[i % clients], i % clients, operation, make, load, end),
+                       asio::detached);
+      }
+      while (load->under_way > 0) co_await sleep_for(std::chrono::milliseconds(2));
+      if (load->error) co_return fail(*load->error);
+      for (auto& client : all) co_await client->drain(in(1));
+      std::ranges::sort(load->latencies);
+      co_return std::move(load->latencies);
     });
-  }
+  };
+  Measured measured;
+  measured.one = run_load(1, 1);
+  measured.many = run_load(options.size(), 256);
   return measured;
 }
 
-/// From the revocation's sending to the receiver's first refusal; the receiver is asked without a pause all
+struct Revoked {
+  std::vector<float> denied, replied;  ///< milliseconds
+};
+
+/// From the revocation's sending to the receiver's first refusal; the receiver is asked every millisecond all
 /// the while.
-Task<std::vector<float>> revocations(asio::io_context& io, sdk::ClientOptions person,
-                                     sdk::ClientOptions asker, int rounds) {
+Task<Revoked> revocations(asio::io_context& io, sdk::ClientOptions person, sdk::ClientOptions asker,
+                          int rounds) {
   sdk::Client alice(io.get_executor(), std::move(person)), mate(io.get_executor(), std::move(asker));
   CO_CHECK(co_await alice.connect(in(10)));
   CO_CHECK(co_await mate.connect(in(10)));
   sdk::CallOptions options;
-  options.user_id = UserId::trusted("alice");
+  options.user_id = UserId::trusted("person-0");
   const auto receiver = MateId::trusted("receiver");
   const std::string echo = "echo";
-  std::vector<float> milliseconds;
+  std::vector<float> milliseconds, replies;
   for (int round = 0; round < rounds; ++round) {
-    auto request = wish(-1);
+    auto request = wish(0, "receiver");
     CO_TRY(const auto granted, co_await alice.call(consent::grant, std::move(request)));
     while (!co_await mate.call_mate(receiver, echo, "echo", "x", options)) {
     }
@@ -319,21 +333,26 @@ Task<std::vector<float>> revocations(asio::io_context& io, sdk::ClientOptions pe
     const auto begun = now();
     const auto ask = [](sdk::Client& mate, MateId receiver, std::string echo, sdk::CallOptions options,
                         std::shared_ptr<std::optional<SteadyTime>> denied_at) -> asio::awaitable<void> {
-      while (co_await mate.call_mate(receiver, echo, "echo", "x", options)) {
-      }
+      while (co_await mate.call_mate(receiver, echo, "echo", "x", options))
+        co_await sleep_for(std::chrono::milliseconds(1));
       *denied_at = now();
     };
     asio::co_spawn(io, ask(mate, receiver, echo, options, denied_at), asio::detached);
     consent::RevokeRequest revocation;
     revocation.consent_id = granted.consent_id;
     CO_CHECK(co_await alice.call(consent::revoke, std::move(revocation)));
-    while (!*denied_at) co_await sleep_for(std::chrono::microseconds(200));
+    replies.push_back(std::chrono::duration<float, std::milli>(now() - begun).count());
+    while (!*denied_at) co_await sleep_for(std::chrono::milliseconds(1));
     milliseconds.push_back(std::chrono::duration<float, std::milli>(**denied_at - begun).count());
   }
   co_await alice.drain(in(1));
   co_await mate.drain(in(1));
   std::ranges::sort(milliseconds);
-  co_return milliseconds;
+  std::ranges::sort(replies);
+  Revoked revoked;
+  revoked.denied = std::move(milliseconds);
+  revoked.replied = std::move(replies);
+  co_return revoked;
 }
 
 void on_platform(bench::Report& report, double seconds) {
@@ -360,35 +379,40 @@ void on_platform(bench::Report& report, double seconds) {
   ::sleep(2);
 
   std::fprintf(stderr, "revocations\n");
-  const auto revoked = run<std::vector<float>>(
-      [&](asio::io_context& io) { return revocations(io, as(keys.user), as(keys.asker), 200); });
-  report.add({"revoke.p50", "ms", "lower", percentile(revoked, 0.5), {}, 5, {}});
-  report.add({"revoke.p99", "ms", "lower", percentile(revoked, 0.99), {}, 50, {}});
+  const auto revoked = run<Revoked>(
+      [&](asio::io_context& io) { return revocations(io, as(keys.people[0]), as(keys.asker), 200); });
+  report.add({"revoke.p50", "ms", "lower", percentile(revoked.denied, 0.5), {}, 5, {}});
+  report.add({"revoke.p99", "ms", "lower", percentile(revoked.denied, 0.99), {}, 50, {}});
+
+  report.add({"revoke.reply.p50", "ms", "lower", percentile(revoked.replied, 0.5), {}, {}, {}});
 
   std::fprintf(stderr, "grants\n");
+  std::vector<sdk::ClientOptions> people;
+  for (const auto& key : keys.people) people.push_back(as(key));
   const auto grants = measure(
-      as(keys.user), consent::grant, [](int number) { return wish(number); }, seconds);
+      people, consent::grant,
+      [](std::size_t person, int number) { return wish(person, "archive-" + std::to_string(number % 64)); },
+      seconds);
   report.add({"grants", "1/s", "higher", double(grants.many.size()) / seconds, {}, 3000, {}});
   report.add({"grant.p50", "us", "lower", percentile(grants.one, 0.5), {}, {}, {}});
 
   std::fprintf(stderr, "verify\n");
   run<void>([&](asio::io_context& io) -> Task<> {
-    sdk::Client alice(io.get_executor(), as(keys.user));
+    sdk::Client alice(io.get_executor(), as(keys.people[0]));
     CO_CHECK(co_await alice.connect(in(10)));
-    auto request = wish(-1);
-    request.mate_id = MateId::trusted("quiet");
+    auto request = wish(0, "quiet");
     CO_CHECK(co_await alice.call(consent::grant, std::move(request)));
     co_await alice.drain(in(1));
     co_return Result<void>{};
   });
   // The same way through import, pipeline and audit, with nothing to look up behind it.
   const auto echo = measure(
-      as(keys.asker), consent::catalogue, [](int) { return Empty(); }, seconds);
+      {as(keys.asker)}, consent::catalogue, [](std::size_t, int) { return Empty(); }, seconds);
   const auto verify = measure(
-      as(keys.asker), consent::verify,
-      [](int) {
+      {as(keys.asker)}, consent::verify,
+      [](std::size_t, int) {
         consent::VerifyRequest question;
-        question.user_id = UserId::trusted("alice");
+        question.user_id = UserId::trusted("person-0");
         question.mate_id = MateId::trusted("quiet");
         question.scopes = {Scope::trusted("bench.echo")};
         question.purpose = Purpose::trusted("benchmark");
@@ -417,19 +441,21 @@ void on_platform(bench::Report& report, double seconds) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  bool as_json = false, memory_only = false;
+  bool as_json = false, memory = true, platform = true;
   double seconds = 3;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(arguments[i], "--json") == 0) as_json = true;
-    if (std::strcmp(arguments[i], "--memory") == 0) memory_only = true;
+    if (std::strcmp(arguments[i], "--memory") == 0) platform = false;
+    if (std::strcmp(arguments[i], "--platform") == 0) memory = false;
     if (std::strcmp(arguments[i], "--seconds") == 0 && i + 1 < count) seconds = std::atof(arguments[++i]);
   }
   bench::Report report{"consent", bench::machine(), {}};
-  for (const std::size_t size : {10'000, 100'000, 1'000'000, 10'000'000}) {
+  for (const std::size_t size : memory ? std::vector<std::size_t>{10'000, 100'000, 1'000'000, 10'000'000}
+                                       : std::vector<std::size_t>()) {
     std::fprintf(stderr, "%s consents in memory\n", amount(size).c_str());
     in_memory(report, size);
   }
-  if (!memory_only) on_platform(report, seconds);
+  if (platform) on_platform(report, seconds);
   report.print(as_json);
   return 0;
 }

@@ -55,6 +55,7 @@ EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
       tasks_(tasks),
       self_(MateId::trusted(client.id())),
       verifier_(system_clock()),
+      consents_(self_),
       tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(),
               std::string(subjects::guard_token), [this](auth::SyncRequest request, SteadyTime deadline) {
                 return client_.call(auth::sync, request, within(deadline));
@@ -116,14 +117,14 @@ Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const 
   if (!call.user_id) return fail(errors::user_required);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();
-  auto answer = consents_.decide(user, self_.str(), action.use.scopes, purpose, now.system);
+  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, now.system);
   if (!answer.allowed()) return fail(guard::error_of(answer.code));
-  auto consent = consents_.consent_id(answer.record);
+  auto consent = consents_.index().consent_id(answer.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
   if (const auto named = claims.consent_id; !named.empty() && named != consent.str()) {
-    answer = consents_.decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
+    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
     if (!answer.allowed()) return fail(errors::consent_mismatch);
-    consent = consents_.consent_id(answer.record);
+    consent = consents_.index().consent_id(answer.record);
   }
   call.consent_id = std::move(consent);
   return {};
@@ -170,39 +171,17 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
 }
 
 Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
-  mate_epochs_.sync_begins();
-  const auto reached = co_await contain(load_consents(deadline));
-  // What was pushed meanwhile is in the index; where something before it is missing, the copy is closed.
-  if (!mate_epochs_.sync_ended(reached ? *reached : mate_epochs_.at())) consent_replica_->fall_behind();
-  if (!reached) co_return fail(reached.error());
-  consents_.prune(system_clock().now() - std::chrono::hours(24));
-  co_return Result<void>{};
-}
-
-Task<std::uint64_t> EnforcementPoint::load_consents(SteadyTime deadline) {
-  auto reached = mate_epochs_.at();
   for (bool more = true; more;) {
-    consent::SyncRequest request;
-    request.mate_id = self_;
-    request.mate_epoch = reached;
-    CO_TRY(const auto reply, co_await client_.call(consent::sync, request, within(deadline)));
-    more = reply.more;
-    // Within a page the epoch moves with the records; with the last one it is what the platform says.
-    for (const auto& record : reply.consents) {
-      reached = std::max(reached, record.mate_epoch);
-      consents_.apply(record, system_clock().now());
-    }
-    if (!more) reached = std::max(reached, reply.mate_epoch);
+    CO_TRY(const auto reply, co_await client_.call(consent::sync, consents_.question(), within(deadline)));
+    more = consents_.on_answer(reply, system_clock().now());
   }
-  co_return reached;
+  consents_.prune(system_clock().now());
+  co_return Result<void>{};
 }
 
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
-  if (!record) return replica::Push::gap;
-  // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  if (record->mate_id == self_) consents_.apply(*record, system_clock().now());
-  return mate_epochs_.pushed(record->mate_epoch);
+  return record ? consents_.on_push(*record, system_clock().now()) : replica::Push::gap;
 }
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,

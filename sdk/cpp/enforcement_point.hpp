@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "contract/operations/audit.hpp"
-#include "guard/consent_index.hpp"
+#include "guard/consent_copy.hpp"
 #include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
 #include "sdk/cpp/mate.hpp"
@@ -49,8 +49,6 @@ class EnforcementPoint {
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
-  /// Returns the epoch up to which the index has everything.
-  Task<std::uint64_t> load_consents(SteadyTime deadline);
   replica::Push on_consent(const nats::MessageView& message);
   Task<> keep_recording();
   Task<> send_entries(SteadyTime deadline);
@@ -62,8 +60,7 @@ class EnforcementPoint {
   TaskGroup& tasks_;
   MateId self_;
   guard::TokenVerifier verifier_;
-  guard::ConsentIndex consents_;
-  guard::Epochs mate_epochs_;
+  guard::ConsentCopy consents_;
   std::uint64_t policy_epoch_ = 0;
   policy::Snapshot::Pointer policies_;
   policy::Scratch scratch_;

@@ -1,4 +1,4 @@
-#include "guard/consent_index.hpp"
+#include "guard/consent_copy.hpp"
 
 #include <gtest/gtest.h>
 
@@ -188,6 +188,64 @@ TEST(ConsentIndex, people_who_come_and_go_leave_nothing_behind) {
   EXPECT_EQ(index.size(), 1u);
   EXPECT_LE(index.size_bytes(), largest);
   EXPECT_EQ(code(index, "a", "alice", now), DecisionCode::granted);
+}
+
+consent::SyncReply answer(std::vector<consent::Consent> records) {
+  consent::SyncReply reply;
+  for (const auto& one : records) reply.mate_epoch = std::max(reply.mate_epoch, one.mate_epoch);
+  reply.consents = std::move(records);
+  return reply;
+}
+
+consent::Consent revoked_at(std::uint64_t epoch) {
+  auto revoked = record("1", {"a"});
+  set_status(revoked, Status::revoked);
+  revoked.epoch = revoked.mate_epoch = epoch;
+  return revoked;
+}
+
+TEST(ConsentCopy, a_late_push_of_what_was_forgotten_changes_nothing) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  const auto granted = record("1", {"a"});
+  EXPECT_FALSE(copy.on_answer(answer({granted}), kNow));
+  EXPECT_EQ(copy.on_push(revoked_at(2), kNow), Push::applied);
+  copy.prune(kNow + 25h);  // a day later, or the clock was set
+  EXPECT_EQ(copy.on_push(granted, kNow + 25h), Push::old);
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
+  EXPECT_FALSE(copy.on_answer(answer({granted}), kNow + 25h)) << "overtaken by the push";
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
+  EXPECT_EQ(copy.mate_epoch(), 2u);
+}
+
+TEST(ConsentCopy, a_push_that_overtook_another_counts_at_once_and_shows_the_gap) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  copy.on_answer(answer({record("1", {"a"})}), kNow);
+  EXPECT_EQ(copy.on_push(revoked_at(3), kNow), Push::gap);
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::revoked);
+  EXPECT_EQ(copy.question().mate_epoch, 1u);
+}
+
+/// The simulation found it: the first answer is silent about what was revoked since.
+TEST(ConsentCopy, what_was_pushed_before_the_first_answer_is_not_taken) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  EXPECT_EQ(copy.on_push(record("1", {"a"}), kNow), Push::gap);
+  consent::SyncReply nothing_holds;
+  nothing_holds.mate_epoch = 2;
+  EXPECT_FALSE(copy.on_answer(nothing_holds, kNow));
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
+}
+
+TEST(ConsentCopy, a_clock_that_was_ahead_and_is_set_back_costs_a_sync_and_no_consent) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  auto granted = record("1", {"a"});
+  granted.expires_at = kNow + 1h;
+  copy.on_answer(answer({granted}), kNow);
+  copy.prune(kNow + 48h);
+  EXPECT_EQ(copy.index().size(), 0u);
+  copy.prune(kNow);
+  EXPECT_EQ(copy.question().mate_epoch, 0u);
+  copy.on_answer(answer({granted}), kNow);
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::granted);
 }
 
 }  // namespace

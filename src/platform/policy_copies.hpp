@@ -58,7 +58,7 @@ class PolicyCopies {
   struct Copy {
     explicit Copy(const asio::any_io_executor& executor) : loaded(executor, SteadyTime::max()) {}
     PolicySet set;
-    guard::Lease lease;
+    guard::SyncedLease lease;
     SteadyTime asked_at{}, used_at{};
     bool loading = false;
     asio::steady_timer loaded;  ///< cancelled when a load has ended

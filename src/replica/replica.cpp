@@ -16,7 +16,9 @@ Replica::Replica(nats::Connection& connection, TaskGroup& tasks, Source source)
 
 Task<> Replica::start(SteadyTime deadline) {
   auto subscription = connection_.subscribe(source_.push_subject, [this](const nats::MessageView& message) {
-    if (source_.on_push(message) == Push::gap) fall_behind();
+    if (source_.on_push(message) != Push::gap) return;
+    lease_.gap();
+    wake_.cancel();
   });
   if (!subscription) co_return fail(std::move(subscription).error());
   subscription_ = *std::move(subscription);
@@ -25,15 +27,10 @@ Task<> Replica::start(SteadyTime deadline) {
 }
 
 Task<> Replica::refresh(SteadyTime deadline) {
-  const auto question = lease_.ask(now());
+  const auto round = lease_.begin(now());
   CO_CHECK(co_await source_.sync(deadline));
-  if (!lease_.renew(question)) wake_.cancel();
+  if (!lease_.end(round)) wake_.cancel();
   co_return Result<void>{};
-}
-
-void Replica::fall_behind() {
-  lease_.fall_behind();
-  wake_.cancel();
 }
 
 Task<> Replica::keep_syncing() {

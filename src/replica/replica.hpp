@@ -5,7 +5,6 @@
 #include <string>
 
 #include "async/task_group.hpp"
-#include "guard/epochs.hpp"
 #include "guard/lease.hpp"
 #include "nats/connection.hpp"
 
@@ -30,8 +29,6 @@ class Replica {
   bool alive(SteadyTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
-  /// A change is missing: the copy is closed, and synced at once.
-  void fall_behind();
 
  private:
   Task<> keep_syncing();
@@ -39,7 +36,7 @@ class Replica {
   nats::Connection& connection_;
   TaskGroup& tasks_;
   Source source_;
-  guard::Lease lease_;
+  guard::SyncedLease lease_;
   nats::Subscription subscription_;
   asio::steady_timer wake_;
 };

@@ -5,7 +5,7 @@
 namespace intra365::services::consent {
 namespace {
 
-constexpr int kPage = 5000;
+constexpr std::size_t kPage = 5000;
 constexpr auto kLoadTimeout = std::chrono::seconds(5);
 constexpr auto kRenewTimeout = std::chrono::milliseconds(800);
 /// A Mate that nobody has asked about for this long costs nothing more than its memory.
@@ -25,106 +25,104 @@ Result<void> Copies::start() {
             const auto* tenant = scoped ? environment_.tenants.find(scoped->account) : nullptr;
             const auto record =
                 json::decode<intra365::consent::Consent>(message.payload, json::Unknown::ignore);
-            if (tenant != nullptr && record) return on_push(*tenant, *record);
+            if (tenant != nullptr && record) return changed(*tenant, *record);
             // Nobody knows what has changed: everything is asked for again.
-            for (auto& [id, held] : tenants_) {
-              for (auto& [mate, part] : held->parts) part.lease.fall_behind();
+            for (auto& [id, mates] : copies_) {
+              for (auto& [mate, copy] : mates) copy->lease.gap();
             }
           }));
   return environment_.tasks.spawn(keep_fresh());
 }
 
-Copies::Fresh Copies::fresh(const TenantId& id, const MateId& mate) {
-  auto& tenant = tenants_[id];
-  if (!tenant) tenant = std::make_shared<Tenant>();
-  auto& part = tenant->parts[mate];
+Copies::Fresh Copies::fresh(const TenantId& tenant, const MateId& mate) {
+  auto& mates = copies_[tenant];
+  if (mates.size() >= kMaxCopies && !mates.contains(mate)) return {};
+  auto& copy = mates[mate];
+  if (!copy) copy = std::make_shared<Copy>(mate);
   const auto at = now();
-  part.used_at = at;
-  if (part.lease.alive(at))
-    return {&tenant->index, std::chrono::duration_cast<std::chrono::milliseconds>(at - part.asked_at)};
-  if (!part.loading) static_cast<void>(environment_.tasks.spawn(load(id, tenant, mate)));
+  copy->used_at = at;
+  if (copy->lease.alive(at))
+    return {&copy->consents.index(),
+            std::chrono::duration_cast<std::chrono::milliseconds>(at - copy->asked_at)};
+  if (!copy->loading && copy->consents.index().size() <= kMaxRecords)
+    static_cast<void>(environment_.tasks.spawn(load(tenant, mate, copy)));
   return {};
 }
 
 void Copies::changed(const TenantId& tenant, const intra365::consent::Consent& record) {
-  on_push(tenant, record);
+  const auto mates = copies_.find(tenant);
+  if (mates == copies_.end()) return;
+  const auto copy = mates->second.find(record.mate_id);
+  if (copy == mates->second.end()) return;
+  if (copy->second->consents.on_push(record, environment_.clock.now()) == guard::Push::gap)
+    copy->second->lease.gap();
 }
 
-void Copies::on_push(const TenantId& id, const intra365::consent::Consent& record) {
-  const auto tenant = tenants_.find(id);
-  if (tenant == tenants_.end()) return;
-  const auto part = tenant->second->parts.find(record.mate_id);
-  if (part == tenant->second->parts.end()) return;
-  // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  tenant->second->index.apply(record, environment_.clock.now());
-  if (part->second.epochs.pushed(record.mate_epoch) == guard::Push::gap) part->second.lease.fall_behind();
-}
-
-Task<> Copies::load(TenantId id, TenantPointer tenant, MateId mate) {
-  auto& part = tenant->parts[mate];
-  if (part.loading) co_return Result<void>{};
-  part.loading = true;
-  const auto question = part.lease.ask(now());
-  part.epochs.sync_begins();
-  const auto reached = co_await contain(load_pages(std::move(id), tenant, mate, question.asked_at));
-  part.loading = false;
-  // What was pushed meanwhile is in the index; where something before it is missing, the copy is closed.
-  if (!part.epochs.sync_ended(reached ? *reached : part.epochs.at())) part.lease.fall_behind();
-  if (!reached) {
+Task<> Copies::load(TenantId tenant, MateId mate, CopyPointer copy) {
+  if (copy->loading) co_return Result<void>{};
+  copy->loading = true;
+  const auto round = copy->lease.begin(now());
+  const auto loaded = co_await contain(load_pages(std::move(tenant), mate, copy, round.asked_at));
+  copy->loading = false;
+  if (!loaded) {
     environment_.telemetry.log.write(platform::LogLevel::warning, "consents are not loaded",
-                                     {{"mate", mate.str()}, {"code", reached.error().code}});
-    co_return fail(reached.error());
+                                     {{"mate", mate.str()}, {"code", loaded.error().code}});
+    co_return fail(loaded.error());
   }
-  part.loaded = true;
-  if (part.lease.renew(question)) part.asked_at = question.asked_at;
+  copy->loaded = true;
+  if (copy->lease.end(round)) copy->asked_at = round.asked_at;
   co_return Result<void>{};
 }
 
-Task<std::uint64_t> Copies::load_pages(TenantId id, TenantPointer tenant, MateId mate, SteadyTime asked_at) {
-  auto& part = tenant->parts[mate];  // parts are never taken out, and a map's elements do not move
-  CO_TRY(const auto epoch, co_await store_.mate_epoch(id, mate, asked_at + kLoadTimeout));
-  for (auto after = part.loaded ? part.epochs.at() : 0; !part.loaded || after < epoch;) {
-    CO_TRY(const auto page, co_await store_.all_changed_since(id, mate, after, kPage, now() + kLoadTimeout));
-    for (const auto& record : page) {
-      tenant->index.apply(record, environment_.clock.now());
-      after = record.mate_epoch;
-    }
-    if (page.size() < kPage) break;
+Task<> Copies::load_pages(TenantId tenant, MateId mate, CopyPointer copy, SteadyTime asked_at) {
+  // The epoch is read first: what is read afterwards is at least as new.
+  CO_TRY(const auto epoch, co_await store_.mate_epoch(tenant, mate, asked_at + kLoadTimeout));
+  for (bool more = true; more;) {
+    intra365::consent::SyncReply reply;
+    reply.mate_epoch = epoch;
+    CO_TRY(reply.consents, co_await store_.all_changed_since(tenant, mate, copy->consents.mate_epoch(),
+                                                             static_cast<int>(kPage), now() + kLoadTimeout));
+    reply.more = reply.consents.size() == kPage;
+    more = copy->consents.on_answer(reply, environment_.clock.now());
   }
-  if (tenant->index.size() > kMaxRecords) tenants_.erase(id);
-  co_return epoch;
+  co_return Result<void>{};
 }
 
 Task<> Copies::keep_fresh() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
-    const auto next = now() + guard::kSyncPause;
-    const auto tenants = tenants_;
-    for (const auto& [id, tenant] : tenants) co_await contain(renew(id, tenant));
-    if (now() < next) co_await sleep_for(next - now());
+    const auto begun = now();
+    std::vector<std::pair<TenantId, std::vector<std::pair<MateId, CopyPointer>>>> rounds;
+    for (const auto& [tenant, mates] : copies_) {
+      std::vector<std::pair<MateId, CopyPointer>> used;
+      for (const auto& [mate, copy] : mates) {
+        if (copy->loaded && !copy->loading && begun - copy->used_at < kInUse) used.emplace_back(mate, copy);
+      }
+      if (!used.empty()) rounds.emplace_back(tenant, std::move(used));
+    }
+    for (auto& [tenant, used] : rounds) co_await contain(renew(tenant, std::move(used)));
+    if (const auto next = begun + guard::kSyncPause; now() < next) co_await sleep_for(next - now());
   }
   co_return Result<void>{};
 }
 
-Task<> Copies::renew(TenantId id, TenantPointer tenant) {
+Task<> Copies::renew(TenantId tenant, std::vector<std::pair<MateId, CopyPointer>> used) {
   const auto asked_at = now();
-  std::unordered_map<std::string, guard::Lease::Question> questions;
-  std::vector<std::string> used;
-  for (const auto& [mate, part] : tenant->parts) {
-    if (!part.loaded || part.loading || asked_at - part.used_at >= kInUse) continue;
-    used.push_back(mate.str());
-    questions[mate.str()] = part.lease.ask(asked_at);
+  std::vector<std::string> names;
+  std::vector<guard::SyncedLease::Round> rounds;
+  for (const auto& [mate, copy] : used) {
+    names.push_back(mate.str());
+    rounds.push_back(copy->lease.begin(asked_at));
   }
-  if (used.empty()) co_return Result<void>{};
-  CO_TRY(const auto epochs, co_await store_.mate_epochs(id, used, asked_at + kRenewTimeout));
-  for (const auto& mate : used) {
-    auto& part = tenant->parts[MateId::trusted(mate)];
-    const auto found = epochs.find(mate);
-    const bool current = (found == epochs.end() ? 0 : found->second) <= part.epochs.at();
-    if (current && part.lease.renew(questions[mate]))
-      part.asked_at = asked_at;
+  CO_TRY(const auto epochs, co_await store_.mate_epochs(tenant, names, asked_at + kRenewTimeout));
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    const auto& copy = used[i].second;
+    const auto found = epochs.find(names[i]);
+    const bool current = (found == epochs.end() ? 0 : found->second) <= copy->consents.mate_epoch();
+    if (current && copy->lease.end(rounds[i]))
+      copy->asked_at = asked_at;
     else
-      CO_CHECK(co_await load(id, tenant, MateId::trusted(mate)));
+      CO_CHECK(co_await load(tenant, used[i].first, copy));
   }
   co_return Result<void>{};
 }

@@ -4,9 +4,7 @@
 #pragma once
 #include <unordered_map>
 
-#include "guard/consent_index.hpp"
-#include "guard/epochs.hpp"
-#include "guard/lease.hpp"
+#include "guard/consent_copy.hpp"
 #include "services/consent/store.hpp"
 
 namespace intra365::services::consent {
@@ -30,35 +28,31 @@ class Copies {
   void changed(const TenantId& tenant, const intra365::consent::Consent& record);
 
  private:
-  /// How far the copy of one Mate's consents is.
-  struct Part {
-    guard::Lease lease;
-    guard::Epochs epochs;  ///< of the Mate: everything up to here is in the index
+  struct Copy {
+    explicit Copy(MateId mate) : consents(std::move(mate)) {}
+    guard::ConsentCopy consents;
+    guard::SyncedLease lease;
     SteadyTime asked_at{}, used_at{};
     bool loading = false, loaded = false;
   };
-  struct Tenant {
-    guard::ConsentIndex index;
-    std::unordered_map<MateId, Part> parts;
-  };
-  using TenantPointer = std::shared_ptr<Tenant>;
+  using CopyPointer = std::shared_ptr<Copy>;
 
-  void on_push(const TenantId& tenant, const intra365::consent::Consent& record);
-  /// Brings one Mate's part up to date.
-  Task<> load(TenantId id, TenantPointer tenant, MateId mate);
-  /// Returns the epoch that the Mate had when it was asked for; the index has everything up to there.
-  Task<std::uint64_t> load_pages(TenantId id, TenantPointer tenant, MateId mate, SteadyTime asked_at);
+  /// Brings one Mate's copy up to date.
+  Task<> load(TenantId tenant, MateId mate, CopyPointer copy);
+  Task<> load_pages(TenantId tenant, MateId mate, CopyPointer copy, SteadyTime asked_at);
   Task<> keep_fresh();
   /// Asks for the epochs of all Mates in use at once; those that have moved are loaded.
-  Task<> renew(TenantId id, TenantPointer tenant);
+  Task<> renew(TenantId tenant, std::vector<std::pair<MateId, CopyPointer>> used);
 
-  /// More records than this, and a tenant's copy begins anew.
+  /// Of one tenant; names are free to ask about, so they must not cost memory without end.
+  static constexpr std::size_t kMaxCopies = 100'000;
+  /// A Mate with more consents than this is looked up in PostgreSQL.
   static constexpr std::size_t kMaxRecords = 20'000'000;
 
   platform::Environment& environment_;
   Store& store_;
   nats::Subscription pushes_;
-  std::unordered_map<TenantId, TenantPointer> tenants_;
+  std::unordered_map<TenantId, std::unordered_map<MateId, CopyPointer>> copies_;
 };
 
 }  // namespace intra365::services::consent

@@ -1,0 +1,43 @@
+// A small world in one thread under virtual time: a truth that commits, services that may crash, a network
+// that drops, delays, reorders and partitions, and enforcement points that restart and whose clocks are set.
+// What decides in it is the real code: the rules of a consent's life, the lease, and a Mate's copy with its
+// index.
+//
+// What is not in it: NATS and PostgreSQL themselves (tests/e2e has them), and coroutines; timers and messages
+// are events.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "guard/lease.hpp"
+
+namespace intra365::sim {
+
+/// What to break on purpose, to see that the world notices.
+enum class Break {
+  nothing,
+  lease,    ///< an enforcement point trusts its copy for an hour
+  renewal,  ///< a lease counts from the answer, not from the question
+};
+std::optional<Break> read_break(const std::string& name);
+
+struct Options {
+  std::uint64_t seed = 1;
+  Break broken = Break::nothing;
+};
+
+struct Outcome {
+  std::uint64_t events = 0, decisions = 0, allowed = 0, changes = 0, conflicts = 0, lost = 0;
+  /// Empty, or the first rule that did not hold, with the virtual time and what was seen.
+  std::string violation;
+};
+
+/// One run from a seed: 20 s of virtual time with faults, then 3 s without. The same seed gives the same run.
+///
+/// What must hold: whenever an enforcement point allows, the truth has allowed at some moment of the second
+/// before (guard::kLeaseDuration) - so after a revocation's bound not one allow. And once the faults are
+/// over, every enforcement point decides as the truth does.
+Outcome run(const Options& options);
+
+}  // namespace intra365::sim

@@ -1,0 +1,56 @@
+#include "tests/sim/trust_world.hpp"
+
+#include <gtest/gtest.h>
+
+namespace intra365::sim {
+namespace {
+
+Options of(std::uint64_t seed, Break broken = Break::nothing) {
+  Options options;
+  options.seed = seed;
+  options.broken = broken;
+  return options;
+}
+
+/// The first seed that shows what is broken; 0 when none does.
+std::uint64_t noticed(Break broken, std::uint64_t seeds) {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    if (!run(of(seed, broken)).violation.empty()) return seed;
+  }
+  return 0;
+}
+
+TEST(TrustSim, no_allow_after_the_bound) {
+  std::uint64_t allowed = 0, changes = 0, conflicts = 0, lost = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const auto outcome = run(of(seed));
+    ASSERT_EQ(outcome.violation, "") << "seed " << seed << "; ./dev sim --seed " << seed << " shows it again";
+    allowed += outcome.allowed;
+    changes += outcome.changes;
+    conflicts += outcome.conflicts;
+    lost += outcome.lost;
+  }
+  // A world in which nothing happens would prove nothing.
+  EXPECT_GT(allowed, 300u * 500);
+  EXPECT_GT(changes, 300u * 50);
+  EXPECT_GT(conflicts, 300u / 10);
+  EXPECT_GT(lost, 300u * 10);
+}
+
+TEST(TrustSim, a_seed_gives_the_same_run_again) {
+  const auto one = run(of(7)), again = run(of(7)), other = run(of(8));
+  EXPECT_EQ(one.events, again.events);
+  EXPECT_EQ(one.allowed, again.allowed);
+  EXPECT_NE(one.events, other.events);
+}
+
+TEST(TrustSim, a_broken_lease_is_noticed) {
+  EXPECT_NE(noticed(Break::lease, 50), 0u);
+}
+
+TEST(TrustSim, a_lease_that_counts_from_the_answer_is_noticed) {
+  EXPECT_NE(noticed(Break::renewal, 5000), 0u);  // rare: it takes a slow answer, then a cut
+}
+
+}  // namespace
+}  // namespace intra365::sim
