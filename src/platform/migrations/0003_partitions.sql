@@ -9,13 +9,13 @@ create table intra365.partition_policies (
   width        interval not null default '7 days' check (width between '1 day' and '366 days'),
   ahead        int not null default 4 check (ahead between 1 and 100),
   keep         interval check (keep >= '1 day'),
-  closed_index text,
+  closed_indexes text[] not null default '{}',
   retired_until timestamptz not null default '-infinity'
 );
 comment on table intra365.partition_policies is 'Which tables are partitioned by the column "at", how wide, and for how long rows are kept.';
 comment on column intra365.partition_policies.ahead is 'How many partitions stand ready for the time to come.';
 comment on column intra365.partition_policies.keep is 'Partitions whose last row is older are dropped; null: never.';
-comment on column intra365.partition_policies.closed_index is 'Index made once a partition takes no rows any more: what follows "on <partition>".';
+comment on column intra365.partition_policies.closed_indexes is 'Indexes made once a partition takes no rows any more, since they would cost each insert too much: what follows "on <partition>".';
 
 comment on column intra365.partition_policies.retired_until is 'Rows before this time may have been removed.';
 
@@ -116,6 +116,7 @@ declare
   part intra365.partitions;
   reached timestamptz;
   done text;
+  definition text;
 begin
   if not pg_try_advisory_xact_lock(hashtext('intra365.maintain_partitions')) then
     return;
@@ -147,8 +148,10 @@ begin
           action := done;
           return next;
         end if;
-      elsif policy.closed_index is not null and part.indexed_at is null and part.to_at < at_time - interval '1 day' then
-        execute format('create index on intra365.%I %s', part.partition_name, policy.closed_index);
+      elsif policy.closed_indexes <> '{}' and part.indexed_at is null and part.to_at < at_time - interval '1 day' then
+        foreach definition in array policy.closed_indexes loop
+          execute format('create index on intra365.%I %s', part.partition_name, definition);
+        end loop;
         update intra365.partitions p set indexed_at = now() where p.partition_name = part.partition_name;
         action := 'indexed';
         return next;
