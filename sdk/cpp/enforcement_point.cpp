@@ -105,40 +105,41 @@ Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims&
   if (!claims.user_id.empty()) {
     TRY(call.user_id, UserId::parse(claims.user_id));
   }
-  TRY(const auto* consent, check_consent(action, claims, now, call));
-  if (!policy_allows(action, *identity, call, consent)) return fail(errors::policy_denied);
+  TRY(const bool consented, check_consent(action, claims, now, call));
+  if (!policy_allows(action, *identity, call, consented)) return fail(errors::policy_denied);
   return {};
 }
 
-Result<const consent::Consent*> EnforcementPoint::check_consent(const GuardedAction& action,
-                                                                const Claims& claims, const Moment& now,
-                                                                Call& call) {
-  if (action.use.scopes.empty() || !action.use.purpose) return nullptr;
+Result<bool> EnforcementPoint::check_consent(const GuardedAction& action, const Claims& claims,
+                                             const Moment& now, Call& call) {
+  if (action.use.scopes.empty() || !action.use.purpose) return false;
   if (!call.user_id) return fail(errors::user_required);
-  const auto decision =
-      consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
+  auto decision = consents_.decide(*call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
   if (!decision.allowed()) return fail(guard::error_of(decision.code));
+  call.consent_id = consents_.id(decision.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
-  if (const auto named = claims.consent_id; !named.empty() && named != decision.consent->consent_id.str()) {
+  if (const auto named = claims.consent_id; !named.empty() && named != call.consent_id->str()) {
     const auto id = ConsentId::parse(named);
-    const auto* other = id ? consents_.find(*id) : nullptr;
-    const bool holds =
-        other != nullptr && other->user_id == *call.user_id && other->mate_id == self_ &&
-        guard::decide_consent(std::span(&other, 1), action.use.scopes, *action.use.purpose, now.system)
-            .allowed();
-    if (!holds) return fail(errors::consent_mismatch);
-    call.consent_id = other->consent_id;
-    return other;
+    if (id)
+      decision =
+          consents_.decide(*id, *call.user_id, self_, action.use.scopes, *action.use.purpose, now.system);
+    if (!id || !decision.allowed()) {
+      call.consent_id.reset();
+      return fail(errors::consent_mismatch);
+    }
+    call.consent_id = *id;
   }
-  call.consent_id = decision.consent->consent_id;
-  return decision.consent;
+  return true;
 }
 
 bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::Identity& caller,
-                                     const Call& call, const consent::Consent* consent) {
+                                     const Call& call, bool has_consent) {
   // One policy set gives one answer to one question: what was decided once is remembered until the set
   // changes.
-  question_.assign(caller.token_id).append("|").append(action.resource).append(consent ? "|consent" : "|");
+  question_.assign(caller.token_id)
+      .append("|")
+      .append(action.resource)
+      .append(has_consent ? "|consent" : "|");
   if (const auto known = policy_answers_.find(question_); known != policy_answers_.end())
     return known->second;
 
@@ -149,8 +150,8 @@ bool EnforcementPoint::policy_allows(const GuardedAction& action, const guard::I
       {"subject", {{"type", to_string(caller.kind)}, {"id", caller.id}, {"roles", held}}}};
   attributes[to_string(caller.kind)] = attributes["subject"];
   attributes["resource"] = {{"type", "mate"}, {"id", self_.str()}};
-  boost::json::object consented{{"granted", consent != nullptr}};
-  if (action.use.purpose && consent != nullptr) consented["purpose"] = action.use.purpose->str();
+  boost::json::object consented{{"granted", has_consent}};
+  if (action.use.purpose && has_consent) consented["purpose"] = action.use.purpose->str();
   attributes["consent"] = std::move(consented);
   const auto answer = policies_->answer({call.caller, "call", action.resource, &attributes}, scratch_);
   // Nobody here can do what an obligation asks for, and an allow whose obligations are not done is none.
@@ -181,7 +182,7 @@ Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
     // Within a page the epoch moves with the records; with the last one it is what the platform says.
     for (auto& record : reply.consents) {
       mate_epoch_ = std::max(mate_epoch_, record.mate_epoch);
-      consents_.apply(std::move(record));
+      consents_.apply(record);
     }
     if (!more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
   }
@@ -194,7 +195,7 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   if (!record) return replica::Push::gap;
   const auto epoch = record->mate_epoch;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  if (record->mate_id == self_) consents_.apply(*std::move(record));
+  if (record->mate_id == self_) consents_.apply(*record);
   if (epoch <= mate_epoch_) return replica::Push::old;
   if (epoch > mate_epoch_ + 1) return replica::Push::gap;
   mate_epoch_ = epoch;

@@ -42,10 +42,11 @@ class EnforcementPoint {
     Timestamp system;
   };
   Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
-  Result<const consent::Consent*> check_consent(const GuardedAction& action, const Claims& claims,
-                                                const Moment& now, Call& call);
+  /// Whether a consent was needed, and is there; names it in the call.
+  Result<bool> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,
+                             Call& call);
   bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call,
-                     const consent::Consent* consent);
+                     bool has_consent);
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);

@@ -22,8 +22,8 @@ std::string base64_encode(std::string_view bytes) {
 }
 
 bool base64_decode(std::string_view text, std::string& bytes) {
-  while (text.size() % 4 == 0 && text.ends_with('=') && !text.ends_with("===")) text.remove_suffix(1);
-  if (text.ends_with('=') || text.size() % 4 == 1) return false;
+  if (text.size() % 4 == 0) text.remove_suffix(text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0);
+  if (text.size() % 4 == 1) return false;
   std::uint32_t group = 0;
   int bits = 0;
   for (const char c : text) {

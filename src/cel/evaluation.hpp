@@ -13,6 +13,7 @@ struct Program::Impl {
   Environment environment;
   Arena texts{64u << 20};  ///< of the constants
   Parsed parsed;
+  Type type;
 };
 
 class Evaluation {
@@ -30,10 +31,12 @@ class Evaluation {
   Value no_overload(const Node& node, std::span<const Value> arguments);
   /// Counts work that grows with the data; false when it is too much, and then `limit()` is the answer.
   bool spend(std::uint64_t steps) {
-    if (steps_left_ < steps || arena_.exhausted()) return false;
+    if (steps_left_ < steps || arena_.exhausted()) return steps_left_ = 0, false;
     steps_left_ -= steps;
     return true;
   }
+  /// Whether it was too much somewhere: then there is no value, whatever came of it.
+  bool spent() const { return steps_left_ == 0 || arena_.exhausted(); }
   Value limit() { return fail(Cause::limit, "evaluation takes more steps or memory than allowed"); }
   /// A text of this evaluation.
   Value string(std::string_view text) { return Value::string(arena_.copy(text)); }

@@ -108,9 +108,10 @@ class Formatter {
   void based(const Value& value, unsigned base, bool upper) {
     const bool negative = value.kind == Kind::integer && value.integer < 0;
     auto left = negative ? std::uint64_t{0} - value.unsigned_integer : value.unsigned_integer;
+    const std::string_view alphabet = upper ? "0123456789ABCDEF" : "0123456789abcdef";
     std::string digits;
     do {
-      digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[left % base];
+      digits += alphabet[left % base];
       left /= base;
     } while (left != 0);
     if (negative) digits += '-';

@@ -7,16 +7,6 @@
 
 namespace intra365::cel {
 
-const FunctionEntry* find_function(std::string_view name) {
-  for (const auto list :
-       {core_functions(), time_functions(), string_functions(), math_functions(), collection_functions()}) {
-    for (const auto& entry : list) {
-      if (entry.name == name) return &entry;
-    }
-  }
-  return nullptr;
-}
-
 /// Reads RFC 3339 into a timestamp, or says why not; in functions_time.cpp.
 Value read_timestamp(Evaluation& evaluation, std::string_view text);
 Value read_duration(Evaluation& evaluation, std::string_view text);
@@ -215,21 +205,24 @@ Value matches(Evaluation& evaluation, const Node& node, Arguments a) {
 }
 
 constexpr FunctionEntry kFunctions[] = {
-    {"size", true, true, 1, 1, size},
-    {"type", true, false, 1, 1, type},
-    {"dyn", true, false, 1, 1, dyn},
-    {"int", true, false, 1, 1, to_int},
-    {"uint", true, false, 1, 1, to_uint},
-    {"double", true, false, 1, 1, to_double},
-    {"bool", true, false, 1, 1, to_bool},
-    {"string", true, false, 1, 1, to_string},
-    {"bytes", true, false, 1, 1, to_bytes},
-    {"timestamp", true, false, 1, 1, to_timestamp},
-    {"duration", true, false, 1, 1, to_duration},
-    {"contains", false, true, 2, 2, contains},
-    {"startsWith", false, true, 2, 2, starts_with},
-    {"endsWith", false, true, 2, 2, ends_with},
-    {"matches", true, true, 2, 2, matches},
+    {"size", CalledAs::both, "string:int bytes:int list(A):int map(A,B):int", size},
+    {"type", CalledAs::global, "A:type(A)", type},
+    {"dyn", CalledAs::global, "A:dyn", dyn},
+    {"int", CalledAs::global, "int:int uint:int double:int string:int timestamp:int", to_int},
+    {"uint", CalledAs::global, "uint:uint int:uint double:uint string:uint", to_uint},
+    {"double", CalledAs::global, "double:double int:double uint:double string:double", to_double},
+    {"bool", CalledAs::global, "bool:bool string:bool", to_bool},
+    {"string", CalledAs::global,
+     "string:string bytes:string bool:string int:string uint:string double:string timestamp:string "
+     "duration:string",
+     to_string},
+    {"bytes", CalledAs::global, "bytes:bytes string:bytes", to_bytes},
+    {"timestamp", CalledAs::global, "timestamp:timestamp string:timestamp int:timestamp", to_timestamp},
+    {"duration", CalledAs::global, "duration:duration string:duration", to_duration},
+    {"contains", CalledAs::receiver, "string,string:bool", contains},
+    {"startsWith", CalledAs::receiver, "string,string:bool", starts_with},
+    {"endsWith", CalledAs::receiver, "string,string:bool", ends_with},
+    {"matches", CalledAs::both, "string,string:bool", matches},
 };
 
 }  // namespace

@@ -100,24 +100,30 @@ Value shifted(Evaluation& evaluation, const Node& node, Arguments a) {
 }
 
 constexpr FunctionEntry kFunctions[] = {
-    {"math.greatest", true, false, 1, 255, extreme<1>},
-    {"math.least", true, false, 1, 255, extreme<-1>},
-    {"math.ceil", true, false, 1, 1, of_double<std::ceil>},
-    {"math.floor", true, false, 1, 1, of_double<std::floor>},
-    {"math.round", true, false, 1, 1, of_double<std::round>},
-    {"math.trunc", true, false, 1, 1, of_double<std::trunc>},
-    {"math.abs", true, false, 1, 1, absolute},
-    {"math.sign", true, false, 1, 1, sign},
-    {"math.sqrt", true, false, 1, 1, square_root},
-    {"math.isNaN", true, false, 1, 1, tested<is_nan>},
-    {"math.isInf", true, false, 1, 1, tested<is_infinite>},
-    {"math.isFinite", true, false, 1, 1, tested<is_finite>},
-    {"math.bitAnd", true, false, 2, 2, bits<'&'>},
-    {"math.bitOr", true, false, 2, 2, bits<'|'>},
-    {"math.bitXor", true, false, 2, 2, bits<'^'>},
-    {"math.bitNot", true, false, 1, 1, bits_not},
-    {"math.bitShiftLeft", true, false, 2, 2, shifted<true>},
-    {"math.bitShiftRight", true, false, 2, 2, shifted<false>},
+    {"math.greatest", CalledAs::global,
+     "int...:int uint...:uint double...:double list(int):int list(uint):uint list(double):double "
+     "number...:dyn",
+     extreme<1>},
+    {"math.least", CalledAs::global,
+     "int...:int uint...:uint double...:double list(int):int list(uint):uint list(double):double "
+     "number...:dyn",
+     extreme<-1>},
+    {"math.ceil", CalledAs::global, "double:double", of_double<std::ceil>},
+    {"math.floor", CalledAs::global, "double:double", of_double<std::floor>},
+    {"math.round", CalledAs::global, "double:double", of_double<std::round>},
+    {"math.trunc", CalledAs::global, "double:double", of_double<std::trunc>},
+    {"math.abs", CalledAs::global, "int:int uint:uint double:double", absolute},
+    {"math.sign", CalledAs::global, "int:int uint:uint double:double", sign},
+    {"math.sqrt", CalledAs::global, "number:double", square_root},
+    {"math.isNaN", CalledAs::global, "double:bool", tested<is_nan>},
+    {"math.isInf", CalledAs::global, "double:bool", tested<is_infinite>},
+    {"math.isFinite", CalledAs::global, "double:bool", tested<is_finite>},
+    {"math.bitAnd", CalledAs::global, "int,int:int uint,uint:uint", bits<'&'>},
+    {"math.bitOr", CalledAs::global, "int,int:int uint,uint:uint", bits<'|'>},
+    {"math.bitXor", CalledAs::global, "int,int:int uint,uint:uint", bits<'^'>},
+    {"math.bitNot", CalledAs::global, "int:int uint:uint", bits_not},
+    {"math.bitShiftLeft", CalledAs::global, "int,int:int uint,int:uint", shifted<true>},
+    {"math.bitShiftRight", CalledAs::global, "int,int:int uint,int:uint", shifted<false>},
 };
 
 }  // namespace

@@ -233,18 +233,18 @@ Value format(Evaluation& evaluation, const Node& node, Arguments a) {
 }
 
 constexpr FunctionEntry kFunctions[] = {
-    {"charAt", false, true, 2, 2, char_at},
-    {"indexOf", false, true, 2, 3, index_of},
-    {"lastIndexOf", false, true, 2, 3, last_index_of},
-    {"substring", false, true, 2, 3, substring},
-    {"lowerAscii", false, true, 1, 1, shift_ascii<'A', 'Z', 32>},
-    {"upperAscii", false, true, 1, 1, shift_ascii<'a', 'z', -32>},
-    {"trim", false, true, 1, 1, trim},
-    {"replace", false, true, 3, 4, replace},
-    {"split", false, true, 2, 3, split},
-    {"join", false, true, 1, 2, join},
-    {"format", false, true, 2, 2, format},
-    {"strings.quote", true, false, 1, 1, quote},
+    {"charAt", CalledAs::receiver, "string,int:string", char_at},
+    {"indexOf", CalledAs::receiver, "string,string:int string,string,int:int", index_of},
+    {"lastIndexOf", CalledAs::receiver, "string,string:int string,string,int:int", last_index_of},
+    {"substring", CalledAs::receiver, "string,int:string string,int,int:string", substring},
+    {"lowerAscii", CalledAs::receiver, "string:string", shift_ascii<'A', 'Z', 32>},
+    {"upperAscii", CalledAs::receiver, "string:string", shift_ascii<'a', 'z', -32>},
+    {"trim", CalledAs::receiver, "string:string", trim},
+    {"replace", CalledAs::receiver, "string,string,string:string string,string,string,int:string", replace},
+    {"split", CalledAs::receiver, "string,string:list(string) string,string,int:list(string)", split},
+    {"join", CalledAs::receiver, "list(string):string list(string),string:string", join},
+    {"format", CalledAs::receiver, "string,list(dyn):string", format},
+    {"strings.quote", CalledAs::global, "string:string", quote},
 };
 
 }  // namespace

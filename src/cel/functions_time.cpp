@@ -105,16 +105,19 @@ Value milliseconds_of(Evaluation& evaluation, const Node& node, Arguments a) {
 }
 
 constexpr FunctionEntry kFunctions[] = {
-    {"getFullYear", false, true, 1, 2, part_of<Part::year>},
-    {"getMonth", false, true, 1, 2, part_of<Part::month>},
-    {"getDate", false, true, 1, 2, part_of<Part::date>},
-    {"getDayOfMonth", false, true, 1, 2, part_of<Part::day_of_month>},
-    {"getDayOfWeek", false, true, 1, 2, part_of<Part::day_of_week>},
-    {"getDayOfYear", false, true, 1, 2, part_of<Part::day_of_year>},
-    {"getHours", false, true, 1, 2, part_of<Part::hours>},
-    {"getMinutes", false, true, 1, 2, part_of<Part::minutes>},
-    {"getSeconds", false, true, 1, 2, part_of<Part::seconds>},
-    {"getMilliseconds", false, true, 1, 2, milliseconds_of},
+    {"getFullYear", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::year>},
+    {"getMonth", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::month>},
+    {"getDate", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::date>},
+    {"getDayOfMonth", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::day_of_month>},
+    {"getDayOfWeek", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::day_of_week>},
+    {"getDayOfYear", CalledAs::receiver, "timestamp:int timestamp,string:int", part_of<Part::day_of_year>},
+    {"getHours", CalledAs::receiver, "timestamp:int timestamp,string:int duration:int", part_of<Part::hours>},
+    {"getMinutes", CalledAs::receiver, "timestamp:int timestamp,string:int duration:int",
+     part_of<Part::minutes>},
+    {"getSeconds", CalledAs::receiver, "timestamp:int timestamp,string:int duration:int",
+     part_of<Part::seconds>},
+    {"getMilliseconds", CalledAs::receiver, "timestamp:int timestamp,string:int duration:int",
+     milliseconds_of},
 };
 
 }  // namespace

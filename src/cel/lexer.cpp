@@ -141,18 +141,17 @@ class Lexer {
       token.text += kMeanings[found];
       return {};
     }
-    const bool bytes = token.kind == TokenKind::bytes;
     if (c >= '0' && c <= '3') {
       std::uint32_t number = static_cast<std::uint32_t>(c - '0');
       for (int i = 0; i < 2; ++i, ++at_) {
         if (peek() < '0' || peek() > '7') return refuse_here("an octal escape has three digits, up to \\377");
         number = number * 8 + static_cast<std::uint32_t>(peek() - '0');
       }
-      add(token, number);
+      add(token, number, true);
       return {};
     }
     const int digits = c == 'x' || c == 'X' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-    if (digits == 0 || (bytes && digits != 2)) return refuse_here("unknown escape");
+    if (digits == 0) return refuse_here("unknown escape");
     std::uint32_t number = 0;
     for (int i = 0; i < digits; ++i, ++at_) {
       const int digit = hex_digit(peek());
@@ -160,12 +159,13 @@ class Lexer {
       number = number * 16 + static_cast<std::uint32_t>(digit);
     }
     if (number > 0x10ffff || (number >= 0xd800 && number < 0xe000)) return refuse_here("not a code point");
-    add(token, number);
+    add(token, number, digits == 2);
     return {};
   }
 
-  static void add(Token& token, std::uint32_t number) {
-    if (token.kind == TokenKind::bytes)
+  /// Octal and two-digit escapes are bytes where bytes are written; everything else is a character.
+  static void add(Token& token, std::uint32_t number, bool short_form) {
+    if (token.kind == TokenKind::bytes && short_form)
       token.text += static_cast<char>(number);
     else
       append_utf8(token.text, number);

@@ -155,13 +155,17 @@ class Parser {
   template <class Part>
   Result<Index> operators(std::span<const Level> levels, Part part) {
     TRY(auto left, part());
-    for (;;) {
+    for (std::size_t links = 0;; ++links) {
       const auto& token = peek();
       const auto found = std::ranges::find_if(levels, [&](const Level& level) {
         return token.is(level.symbol) ||
                (level.op == Op::in && token.kind == TokenKind::identifier && token.text == "in");
       });
       if (found == levels.end()) return left;
+      if (links > environment_.limits.depth * 4)
+        return refuse_at(
+            token, "a chain of more than " + std::to_string(environment_.limits.depth * 4) + " operators",
+            errors::too_large);
       const auto position = take().position;
       TRY(const auto right, part());
       TRY(left, add(found->op, position, {left, right}));
@@ -440,9 +444,12 @@ class Parser {
   Result<Index> receiver_call(Index target, const Token& field) {
     take();  // (
     const auto whole = qualified(target, field.text);
-    if (whole == "cel.bind") return bind(field);
-    if (const auto* function = find_function(whole);
-        !whole.empty() && function != nullptr && function->global) {
+    const auto* const global = whole.empty() ? nullptr : find_function(whole);
+    const bool is_bind = whole == "cel.bind";
+    // What stood before the dot was a part of the function's name.
+    if (is_bind || (global != nullptr && global->global)) node(target) = Node();
+    if (is_bind) return bind(field);
+    if (global != nullptr && global->global) {
       TRY(auto list, arguments());
       return call(field, whole, std::move(list), false);
     }
@@ -566,6 +573,7 @@ class Parser {
     made.op = Op::message;
     made.position = take().position;
     for (const auto& part : node(target).parts) made.text += (made.text.empty() ? "" : ".") + part;
+    node(target) = Node();
     while (!peek().is("}")) {
       made.optional_children.push_back(skip("?"));
       const auto field = take();
@@ -605,7 +613,8 @@ class Parser {
         for (;;) {
           const auto candidate =
               container.empty() ? prefixes[used - 1] : container + "." + prefixes[used - 1];
-          const bool declared = environment_.variables.empty() || variable_index_.contains(candidate);
+          const bool declared =
+              (environment_.variables.empty() && !environment_.checks) || variable_index_.contains(candidate);
           if (declared) name.meanings.push_back({variable(candidate), static_cast<std::uint32_t>(used)});
           if (container.empty()) break;
           const auto dot = container.rfind('.');

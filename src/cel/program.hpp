@@ -5,15 +5,22 @@
 //     const auto value = program.evaluate(cel::JsonActivation(document), arena);
 //     if (value.is_error()) …
 #pragma once
-#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 
 #include "cel/errors.hpp"
 #include "cel/limits.hpp"
+#include "cel/types.hpp"
 #include "cel/value.hpp"
 
 namespace intra365::cel {
+
+/// What the checker knows and asks for.
+struct Checks {
+  std::map<std::string, Type> variables;  ///< all there are; `dyn` where nothing is known
+  std::optional<Type> result;             ///< that the whole must give
+};
 
 /// What an expression is compiled in.
 struct Environment {
@@ -21,6 +28,7 @@ struct Environment {
   /// The variables there are; a name beside them is refused when the expression is compiled. Empty: any name
   /// may turn out to be a variable when it runs.
   std::vector<std::string> variables;
+  std::optional<Checks> checks;  ///< none: types show when it runs. Its variables are declared by it.
   Limits limits;
 };
 
@@ -52,6 +60,8 @@ class Program {
   Value evaluate(const Activation& activation, Arena& arena) const;
 
   const std::string& source() const;
+  /// What it gives, as far as the checker knows; `dyn` where nothing was checked.
+  const Type& type() const;
   /// The names that may be asked for, each once.
   const std::vector<std::string>& variables() const;
   /// The attribute paths it reads, such as `user.age`; sorted, each once.
@@ -64,7 +74,7 @@ class Program {
   std::shared_ptr<const Impl> impl_;
 };
 
-/// Fails with cel.syntax, cel.undeclared or cel.too_large, saying line and column.
+/// Fails with cel.syntax, cel.undeclared, cel.type or cel.too_large, saying line and column.
 Result<Program> compile(std::string_view source, const Environment& environment = {});
 
 }  // namespace intra365::cel

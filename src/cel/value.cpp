@@ -1,7 +1,9 @@
 #include "cel/value.hpp"
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <functional>
 
@@ -319,10 +321,11 @@ std::string double_text(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   // The shortest digits that read back the same; plain notation for exponents from -4 to 20.
-  char buffer[40];
-  const auto scientific = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
+  char buffer[40] = {};
+  const auto scientific =
+      std::to_chars(buffer, buffer + sizeof buffer - 1, value, std::chars_format::scientific);
   const std::string_view text(buffer, static_cast<std::size_t>(scientific.ptr - buffer));
-  const int exponent = std::atoi(buffer + text.find('e') + 1);
+  const int exponent = std::atoi(buffer + text.find('e') + 1);  // ends with the buffer's zeros
   if (exponent < -4 || exponent >= 21) return std::string(text);
   char plain[400];
   const auto end = std::to_chars(plain, plain + sizeof plain, value, std::chars_format::fixed).ptr;

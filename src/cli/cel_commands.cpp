@@ -17,7 +17,8 @@ namespace bj = boost::json;
 
 struct Arguments {
   std::string expression, variables, typed_variables, container;
-  bool typed = false, batch = false, references = false;
+  std::vector<std::string> declared;
+  bool typed = false, batch = false, references = false, check = false;
 };
 
 Result<std::string> read_text(const std::string& path) {
@@ -63,10 +64,29 @@ class Variables final : public cel::Activation {
   std::map<std::string, cel::Value, std::less<>> typed_;
 };
 
+/// `name=type`.
+Result<cel::Checks> checks_of(const std::vector<std::string>& declared) {
+  cel::Checks checks;
+  for (const auto& one : declared) {
+    const auto equals = one.find('=');
+    if (equals == std::string::npos)
+      return fail(errors::bad_value, "--declare " + one + ": expected name=type, such as 'n=list(int)'");
+    TRY(checks.variables[one.substr(0, equals)], cel::read_type(std::string_view(one).substr(equals + 1)));
+  }
+  return checks;
+}
+
 Result<int> evaluate(const Arguments& arguments) {
   cel::Environment environment;
   environment.container = arguments.container;
+  if (arguments.check || !arguments.declared.empty()) {
+    TRY(environment.checks, checks_of(arguments.declared));
+  }
   TRY(const auto program, cel::compile(arguments.expression, environment));
+  if (arguments.check) {
+    std::cout << cel::to_text(program.type()) << std::endl;
+    return 0;
+  }
   if (arguments.references) {
     bj::array list;
     for (const auto& one : program.references()) list.emplace_back(one);
@@ -103,8 +123,21 @@ bj::object answer(std::string_view line) {
   if (const auto* container = object->if_contains("container");
       container != nullptr && container->is_string())
     environment.container = container->get_string();
+  if (const auto* declared = object->if_contains("declare"); declared != nullptr && declared->is_object()) {
+    environment.checks.emplace();
+    for (const auto& one : declared->get_object()) {
+      if (!one.value().is_string())
+        return refuse(Error(errors::bad_value, "declare: expected names of types"));
+      auto type = cel::read_type(one.value().get_string());
+      if (!type) return refuse(type.error());
+      environment.checks->variables.emplace(one.key(), *std::move(type));
+    }
+  }
   const auto program = cel::compile(expression->get_string(), environment);
   if (!program) return refuse(program.error());
+  const auto checked = cel::to_text(program->type());
+  if (const auto* only = object->if_contains("checkOnly"); only != nullptr && *only == bj::value(true))
+    return {{"type", checked}};
   Variables variables;
   for (const bool typed : {false, true}) {
     const auto* given = object->if_contains(typed ? "typedVars" : "vars");
@@ -115,7 +148,9 @@ bj::object answer(std::string_view line) {
   cel::Arena arena;
   const auto value = program->evaluate(variables, arena);
   if (value.is_error()) return refuse(Error(cel::errors::evaluation, std::string(value.problem->message)));
-  return {{"value", cel::to_json(value)}, {"typed", cel::to_typed_json(value)}};
+  bj::object given{{"value", cel::to_json(value)}, {"typed", cel::to_typed_json(value)}};
+  if (environment.checks) given["type"] = checked;
+  return given;
 }
 
 Result<int> run_batch() {
@@ -141,12 +176,19 @@ void add_cel_commands(CLI::App& app, Target& target, int& exit_code) {
                       "The same with types: {\"n\": {\"type\": \"uint\", \"value\": \"1\"}}");
   command->add_option("--container", arguments->container, "Container in which names are looked for: a.b");
   command->add_flag("--typed", arguments->typed, "Print the value with its type, losing nothing");
+  command
+      ->add_option("--declare", arguments->declared,
+                   "Check types first, knowing these variables: name=type, such as 'n=map(string, int)'")
+      ->allow_extra_args(false);
+  command->add_flag("--check", arguments->check,
+                    "Print the type it gives, and do not evaluate; undeclared names are refused");
   command->add_flag("--references", arguments->references,
                     "Print the attributes it reads, and do not evaluate");
   command->add_flag("--json", target.json, "Accepted everywhere; values are always printed as JSON");
   command->add_flag(
       "--batch", arguments->batch,
-      "Read requests from standard input, one JSON object a line: expr, vars, typedVars, container");
+      "Read requests from standard input, one JSON object a line: expr, vars, typedVars, container,\n"
+      "declare ({name: type}), checkOnly");
   command->footer(
       "Types: null, bool, int, uint, double, string, bytes (base64), list, map, timestamp (RFC 3339),\n"
       "duration (1.5s), type, optional. Plain output writes bytes, times and durations as texts.\n"

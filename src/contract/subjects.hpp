@@ -39,6 +39,7 @@ std::string event(std::string_view domain, std::string_view type);
 inline constexpr std::string_view guard_policy = "intra365.guard.policy";
 inline constexpr std::string_view guard_token = "intra365.guard.token";
 std::string guard_consent(const MateId& mate);  ///< `intra365.guard.consent.<mate>`
+inline constexpr std::string_view any_guard_consent = "intra365.guard.consent.*";
 /// Changes of the decisions that a Mate or a person watches.
 std::string guard_decision(std::string_view id);  ///< `intra365.guard.decision.<id>`
 

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "guard/consent_index.hpp"
 #include "guard/lease.hpp"
 #include "guard/token.hpp"
@@ -34,6 +37,11 @@ DecisionCode decide(const std::vector<consent::Consent>& records, std::vector<st
   return index
       .decide(UserId::trusted("alice"), MateId::trusted("bob"), needed, Purpose::trusted("analytics"), now)
       .code;
+}
+
+std::string new_uuid_like(std::size_t number) {
+  auto text = std::to_string(number);
+  return "01234567-89ab-7cde-8f01-" + std::string(12 - text.size(), '0') + text;
 }
 
 TEST(Consent, one_record_must_cover_every_scope_and_the_purpose) {
@@ -73,6 +81,59 @@ TEST(Consent, revoked_denies_and_an_older_record_cannot_bring_it_back) {
             DecisionCode::revoked);
   index.prune(kNow + 1s);
   EXPECT_EQ(index.size(), 0u);
+}
+
+/// Random records, changes and questions: the index answers as the plain function over all records does.
+TEST(Consent, the_index_agrees_with_the_plain_function) {
+  std::mt19937 random(7);
+  const auto below = [&](std::size_t end) { return random() % end; };
+  const std::vector<std::string> names{"profile", "profile.read", "profile.read.name",
+                                       "mail",    "mail.send",    "x.y"};
+  const auto some = [&](auto make) {
+    std::vector<decltype(make(std::string()))> list;
+    for (std::size_t i = below(4) + 1; i > 0; --i) list.push_back(make(names[below(names.size())]));
+    return list;
+  };
+  std::map<std::string, consent::Consent> truth;
+  ConsentIndex index;
+  for (int round = 0; round < 20'000; ++round) {
+    consent::Consent one;
+    const auto number = below(300);
+    // A user and a Mate belong to a consent for ever.
+    one.consent_id =
+        ConsentId::trusted(number % 2 == 0 ? "c" + std::to_string(number) : new_uuid_like(number));
+    one.user_id = UserId::trusted("u" + std::to_string(number % 7));
+    one.mate_id = MateId::trusted("m" + std::to_string(number % 3));
+    one.purposes = some([](std::string text) { return Purpose::trusted(std::move(text)); });
+    one.scopes = some([](std::string text) { return Scope::trusted(std::move(text)); });
+    one.granted = below(4) != 0;
+    if (!one.granted) one.revoked_at = kNow - 1h;
+    if (below(3) == 0) one.expires_at = kNow + std::chrono::minutes(static_cast<int>(below(3)) - 1);
+    one.epoch = below(1000);
+    index.apply(one);
+    auto& known = truth[one.consent_id.str()];
+    if (known.consent_id.empty() || one.epoch >= known.epoch) known = one;
+
+    const auto user = UserId::trusted("u" + std::to_string(below(8)));
+    const auto mate = MateId::trusted("m" + std::to_string(below(4)));
+    const auto scopes = some([](std::string text) { return Scope::trusted(std::move(text)); });
+    const auto purpose = Purpose::trusted(names[below(names.size())]);
+    std::vector<const consent::Consent*> records;
+    for (const auto& [id, record] : truth) {
+      if (record.user_id == user && record.mate_id == mate) records.push_back(&record);
+    }
+    ASSERT_EQ(index.decide(user, mate, scopes, purpose, kNow).code,
+              decide_consent(records, scopes, purpose, kNow).code);
+    if (round % 5'000 == 4'999) {
+      index.prune(kNow, 1'000);
+      std::erase_if(truth, [](const auto& item) {
+        const auto& record = item.second;
+        return (record.revoked_at && *record.revoked_at < kNow) ||
+               (record.expires_at && *record.expires_at < kNow);
+      });
+      ASSERT_EQ(index.size(), truth.size());
+    }
+  }
 }
 
 TEST(Lease, lives_a_second_from_the_question_and_not_over_a_gap) {

@@ -51,6 +51,28 @@ std::optional<Request> read_request(wire::request<wire::string_body>& message, s
   return request;
 }
 
+/// The status line and the headers, in one piece with the empty line behind them. A value that would begin
+/// another line is left out.
+std::string header_text(const Response& response, std::string_view server, unsigned version, bool keep) {
+  std::string text = version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ";
+  text.reserve(512);
+  text += std::to_string(response.status);
+  text += ' ';
+  text += std::string_view(wire::obsolete_reason(static_cast<wire::status>(response.status)));
+  text += "\r\n";
+  const auto add = [&](std::string_view name, std::string_view value) {
+    if (value.find_first_of("\r\n") != std::string_view::npos) return;
+    text.append(name).append(": ").append(value).append("\r\n");
+  };
+  add("Server", server);
+  if (!response.content_type.empty()) add("Content-Type", response.content_type);
+  for (const auto& [name, value] : response.headers) add(name, value);
+  if (version == 10 && keep) add("Connection", "keep-alive");
+  if (version != 10 && !keep) add("Connection", "close");
+  add("Content-Length", std::to_string(response.body.size()));
+  return text += "\r\n";
+}
+
 }  // namespace
 
 std::string_view Request::header(std::string_view name) const {
@@ -211,20 +233,11 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
 
   template <class Stream>
   asio::awaitable<void> send(Stream& stream, Response response, unsigned version, bool keep, bool head) {
-    wire::response<wire::string_body> message(static_cast<wire::status>(response.status), version);
-    message.set(wire::field::server, options.name);
-    if (!response.content_type.empty()) message.set(wire::field::content_type, response.content_type);
-    for (const auto& [name, value] : response.headers) message.insert(name, value);
-    message.keep_alive(keep);
-    message.content_length(response.body.size());
-    if (!head) message.body() = std::move(response.body);
+    const auto header = header_text(response, options.name, version, keep);
     beast::get_lowest_layer(stream).expires_after(options.limits.write_timeout);
-    wire::response_serializer<wire::string_body> serializer(message);
-    serializer.split(head);
-    if (head)
-      co_await wire::async_write_header(stream, serializer, asio::use_awaitable);
-    else
-      co_await wire::async_write(stream, serializer, asio::use_awaitable);
+    const std::array<asio::const_buffer, 2> whole{
+        asio::buffer(header), asio::buffer(response.body.data(), head ? 0 : response.body.size())};
+    co_await asio::async_write(stream, whole, asio::use_awaitable);
   }
 
   asio::any_io_executor executor;

@@ -48,6 +48,7 @@ Task<> KeyValue::ensure(JetStream& jetstream, const BucketConfig& config) {
   stream.num_replicas = config.replicas;
   stream.allow_rollup_hdrs = true;
   stream.deny_delete = true;
+  stream.allow_atomic = config.allow_atomic;
   stream.description = config.description;
   stream.max_bytes = config.max_bytes;
   stream.max_msg_size = config.max_value_bytes;
@@ -80,6 +81,19 @@ Task<std::uint64_t> KeyValue::write(std::string_view key, std::string_view value
 Task<std::uint64_t> KeyValue::put(std::string_view key, std::string_view value) {
   const HeaderBlock no_headers;
   co_return co_await write(key, value, no_headers);
+}
+
+Task<> KeyValue::put_all(std::span<const Pair> values) {
+  std::vector<Outgoing> messages;
+  for (const auto& [key, value] : values) {
+    if (!wire::is_name(bucket_) || !is_key(key)) co_return fail(errors::bad_name);
+    auto& message = messages.emplace_back();
+    message.subject = subject(key);
+    message.payload = value;
+  }
+  if (messages.empty()) co_return Result<void>{};
+  CO_CHECK(co_await jetstream_.publish_batch(messages));
+  co_return Result<void>{};
 }
 
 Task<std::uint64_t> KeyValue::update(std::string_view key, std::string_view value, std::uint64_t revision,

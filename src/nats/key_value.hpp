@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct BucketConfig {
   std::chrono::nanoseconds ttl{0};
   std::string storage = "file";
   int replicas = 1;
+
+  bool allow_atomic = false;  ///< for `put_all`; API level 2
 
   std::string description;
   std::int64_t max_bytes = -1, max_value_bytes = -1;
@@ -88,6 +91,11 @@ class KeyValue {
 
   /// Returns the revision: the stream's sequence, which grows over all keys of the bucket.
   Task<std::uint64_t> put(std::string_view key, std::string_view value);
+  struct Pair {
+    std::string key, value;
+  };
+  /// Up to 1,000 values at once, all or none, for the price of one. Needs `allow_atomic` of the bucket.
+  Task<> put_all(std::span<const Pair> values);
   /// Fails with wrong_revision when the key exists. A deleted key may be created again. With `ttl` the value
   /// vanishes after whole seconds (`limit_marker_ttl` of the bucket).
   Task<std::uint64_t> create(std::string_view key, std::string_view value,

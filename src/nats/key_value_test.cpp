@@ -54,6 +54,27 @@ TEST_F(KeyValueTest, bucket_is_the_stream_that_adr_8_describes) {
   });
 }
 
+TEST_F(KeyValueTest, many_values_are_put_at_once_or_not_at_all) {
+  client.run([](JetStream& js) -> Task<> {
+    BucketConfig config;
+    config.name = "many";
+    config.allow_atomic = true;
+    CO_CHECK(co_await KeyValue::ensure(js, config));
+    KeyValue bucket(js, "many");
+    std::vector<KeyValue::Pair> values;
+    for (int i = 0; i < 300; ++i) values.push_back({"key." + std::to_string(i), std::to_string(i)});
+    CO_CHECK(co_await bucket.put_all(values));
+    CO_TRY(const auto keys, co_await bucket.keys());
+    EXPECT_EQ(keys.size(), 300u);
+    CO_TRY(const auto entry, co_await bucket.get("key.299"));
+    EXPECT_TRUE(entry && entry->value == "299");
+    values.push_back({"not a key", "x"});
+    EXPECT_TRUE((co_await bucket.put_all(values)).error().is(errors::bad_name));
+    CO_CHECK(co_await bucket.put_all({}));
+    CO_DONE;
+  });
+}
+
 TEST_F(KeyValueTest, value_that_was_put_is_read_with_its_revision) {
   client.run([](JetStream& js) -> Task<> {
     CO_CHECK(co_await make_bucket(js, "plain"));

@@ -50,6 +50,32 @@ Result<std::uint64_t> AuditTrail::record(std::vector<AuditRecord> records) {
   return recorded_;
 }
 
+Result<void> AuditTrail::record_alike(AuditRecord record) {
+  const auto& entry = record.entry;
+  std::string likeness = record.tenant.str();
+  for (const auto* part : {&entry.actor, &entry.action, &entry.resource, &entry.outcome})
+    likeness.append("\n").append(*part);
+  likeness.append("\n").append(entry.code.value_or(""));
+  likeness.append("\n").append(entry.user_id ? entry.user_id->str() : "");
+  likeness.append("\n").append(entry.consent_id ? entry.consent_id->str() : "");
+  likeness.append("\n").append(entry.purpose ? entry.purpose->str() : "");
+  for (const auto& scope : entry.scopes) likeness.append("\n").append(scope.str());
+  const auto [known, is_new] = alike_.try_emplace(std::move(likeness), recorded_);
+  if (!is_new) {
+    ++queue_[known->second - durable_].entry.count;
+    return {};
+  }
+  record.entry.entry_id = new_uuid();
+  std::vector<AuditRecord> records;
+  records.push_back(std::move(record));
+  const auto recorded = this->record(std::move(records));
+  if (!recorded) {
+    alike_.erase(known);
+    return fail(recorded.error());
+  }
+  return {};
+}
+
 Task<> AuditTrail::durable(std::uint64_t position, SteadyTime deadline) {
   while (durable_ < position) {
     if (now() >= deadline) co_return fail(errors::audit_unavailable);
@@ -74,6 +100,7 @@ Task<> AuditTrail::write_batches() {
     }
     if (queue_.size() < kMaxPerMessage && !stopping_) co_await sleep_for(kGather);
 
+    alike_.clear();  // what is under way must not grow any more
     std::string message("[");
     std::size_t taken = 0;
     while (taken < queue_.size() && taken < kMaxPerMessage && message.size() < kMaxMessageBytes) {

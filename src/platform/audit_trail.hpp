@@ -3,6 +3,7 @@
 #pragma once
 #include <deque>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "async/task_group.hpp"
@@ -38,6 +39,9 @@ class AuditTrail {
   Task<> start();
   /// Queues entries. They are durable once `durable(position)` has returned. Fails with `audit.full`.
   Result<std::uint64_t> record(std::vector<AuditRecord> records);
+  /// Queues an entry of something that changed nothing. Alike entries of one moment (who, what, about whom,
+  /// and how it ended) become one with a count, and the first one's time and trace; ids are given here.
+  Result<void> record_alike(AuditRecord record);
   /// Waits until everything up to `position` is in the stream.
   Task<> durable(std::uint64_t position, SteadyTime deadline);
   /// Writes what is queued, then ends. Entries that come later are refused.
@@ -53,6 +57,8 @@ class AuditTrail {
   nats::JetStream& jetstream_;
   TaskGroup& tasks_;
   std::deque<AuditRecord> queue_;
+  /// Positions of entries that alike ones may still join, counted as `recorded_` is.
+  std::unordered_map<std::string, std::uint64_t> alike_;
   std::uint64_t recorded_ = 0, durable_ = 0;
   bool stopping_ = false, writing_ = false;
   asio::steady_timer changed_;  ///< cancelled when something was queued

@@ -201,7 +201,7 @@ Task<> Host::Impl::start_service(std::size_t index) {
   auto* pipeline = entry.pipeline.get();
   entry.endpoints = std::make_unique<nats::Service>(
       nats, std::move(service), [pipeline](const nats::MessageView& request, std::size_t operation) {
-        return nats::ServiceAnswer(pipeline->handle(operation, nats::Message(request)));
+        return pipeline->handle(operation, request);
       });
   CO_CHECK(entry.endpoints->start());
   co_return Result<void>{};

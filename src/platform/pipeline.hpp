@@ -16,7 +16,7 @@ class Pipeline {
   Pipeline(Environment& environment, std::vector<BoundOperation> operations);
 
   /// Answers one request to the operation with this index, whatever happens.
-  asio::awaitable<nats::ServiceReply> handle(std::size_t operation, nats::Message message);
+  nats::ServiceAnswer handle(std::size_t operation, const nats::MessageView& message);
 
   const std::vector<BoundOperation>& operations() const { return operations_; }
 
@@ -24,10 +24,27 @@ class Pipeline {
   static constexpr std::size_t kMaxBodyBytes = 768u << 10;
   static constexpr std::size_t kMaxHeaderBytes = 16u << 10;
 
-  Task<std::string> answer(const BoundOperation& operation, const nats::Message& message, Caller& caller);
-  Task<> authenticate(const OperationSpec& spec, const nats::Message& message, Caller& caller);
-  Task<> write_audit(const OperationSpec& spec, const Caller& caller, const Error* error,
-                     std::chrono::nanoseconds took);
+  /// One request on its way through.
+  struct Passage {
+    Passage(const OperationSpec& spec, const nats::MessageView& message);
+    SteadyTime began;
+    AuditNote note;
+    Caller caller;
+  };
+  /// None where something has to be waited for.
+  std::optional<nats::ServiceReply> handle_now(std::size_t operation, const nats::MessageView& message);
+  asio::awaitable<nats::ServiceReply> handle_later(std::size_t operation, nats::Message message);
+  Task<std::string> answer(const BoundOperation& operation, const nats::MessageView& message, Caller& caller);
+  static Result<void> check_sizes(const nats::MessageView& message);
+  static Result<void> check_role(const OperationSpec& spec, const Caller& caller);
+  /// False where the caller's account is not known yet.
+  Result<bool> authenticate_now(const OperationSpec& spec, const nats::MessageView& message, Caller& caller);
+  Task<> authenticate(const OperationSpec& spec, const nats::MessageView& message, Caller& caller);
+  /// Queues the entry; its position where the answer must wait for it.
+  Result<std::optional<std::uint64_t>> write_audit(const OperationSpec& spec, const Caller& caller,
+                                                   const Error* error, std::chrono::nanoseconds took);
+  nats::ServiceReply reply_of(std::size_t operation, const Passage& passage, Result<std::string> outcome,
+                              std::chrono::nanoseconds took);
 
   Environment& environment_;
   std::vector<BoundOperation> operations_;

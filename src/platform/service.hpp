@@ -14,6 +14,8 @@ namespace intra365::platform {
 struct BoundOperation {
   const OperationSpec* spec;
   std::function<Task<std::string>(const Caller&, std::string body)> invoke;
+  /// Answers that nothing needs to be waited for; none: `invoke` has to be asked. May be empty.
+  std::function<std::optional<Result<std::string>>(const Caller&, std::string_view body)> invoke_now = {};
 };
 
 /// `handler` is `Task<Reply>(const Caller&, const Request&)`; both references hold until it has ended.
@@ -34,6 +36,24 @@ BoundOperation bind(const Operation<Request, Reply>& operation, Object& object,
   return bind(operation, [&object, handler](const Caller& caller, const Request& request) {
     return (object.*handler)(caller, request);
   });
+}
+
+/// With a way to answer at once, where it can: `handler_now` returns none where it cannot.
+template <class Request, class Reply, class Object>
+BoundOperation bind(const Operation<Request, Reply>& operation, Object& object,
+                    Task<Reply> (Object::*handler)(const Caller&, const Request&),
+                    std::optional<Result<Reply>> (Object::*handler_now)(const Caller&, const Request&)) {
+  auto bound = bind(operation, object, handler);
+  bound.invoke_now = [&object, handler_now](const Caller& caller,
+                                            std::string_view body) -> std::optional<Result<std::string>> {
+    const auto request = json::decode<Request>(body.empty() ? "{}" : body);
+    if (!request) return fail(request.error());
+    auto reply = (object.*handler_now)(caller, *request);
+    if (!reply) return std::nullopt;
+    if (!*reply) return fail(std::move(*reply).error());
+    return json::encode(**reply);
+  };
+  return bound;
 }
 
 /// A service at work on one shard.

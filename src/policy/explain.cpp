@@ -23,6 +23,17 @@ const bj::object& attributes_of(const Question& question) {
   return question.attributes == nullptr ? kNothing : *question.attributes;
 }
 
+/// The attributes that an expression asks for and that nobody has given; "when" where none can be named.
+std::vector<std::string> absent(const Expression& when, const bj::object& attributes) {
+  std::vector<std::string> paths;
+  for (auto& path : when.references()) {
+    const auto parsed = AttributePath::parse(path, Pointer());
+    if (parsed && parsed->find(attributes) == nullptr) paths.push_back(std::move(path));
+  }
+  if (paths.empty()) paths.emplace_back("when");
+  return paths;
+}
+
 Candidate look_at(const CompiledPolicy& policy, std::size_t index, const Question& question,
                   std::vector<std::string>& missing) {
   Candidate candidate{&policy, index, Truth::yes, {}, true, {}};
@@ -46,7 +57,11 @@ Candidate look_at(const CompiledPolicy& policy, std::size_t index, const Questio
   }
   if (rule.when) {
     const auto truth = rule.when->evaluate(attributes_of(question));
-    note(truth, "when");
+    if (truth == Truth::missing) {
+      for (const auto& path : absent(*rule.when, attributes_of(question))) note(truth, path);
+    } else {
+      note(truth, "when");
+    }
     candidate.only_consent = candidate.only_consent && truth == Truth::yes;
   }
   return candidate;

@@ -40,7 +40,10 @@ class When final : public Expression {
 
 Result<std::shared_ptr<const Expression>> compile_expression(std::string_view source, const Pointer& at) {
   cel::Environment environment;
-  environment.variables.assign(kRoots.begin(), kRoots.end());
+  // Attributes come as they come: what is known is only that a condition holds or does not.
+  auto& checks = environment.checks.emplace();
+  for (const auto root : kRoots) checks.variables.emplace(root, cel::Type::Kind::dyn);
+  checks.result = cel::Type::Kind::boolean;
   environment.limits = limits_of_conditions();
   auto program = cel::compile(source, environment);
   if (!program) return at.refuse(program.error().detail);

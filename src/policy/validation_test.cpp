@@ -32,6 +32,9 @@ std::string with_fields(const std::string& fields) {
 std::string with_condition(const std::string& entry) {
   return with_fields(",\"conditions\":{" + entry + "}");
 }
+std::string with_when(const std::string& source) {
+  return with_fields(",\"when\":\"" + source + "\"");
+}
 std::string repeated(const std::string& text, int times) {
   std::string all;
   for (int i = 0; i < times; ++i) all += text;
@@ -120,6 +123,13 @@ TEST(Validation, a_fault_is_refused_with_its_json_pointer) {
           {with_condition(R"("context.ip":)" + deep), "the policy: "},
           {with_fields(R"(,"when":"")"), "/rules/0/when: "},
           {with_fields(R"(,"when":5)"), "/rules/0/when: "},
+          {with_when("user.age >="), "/rules/0/when: 1:12: the expression ends"},
+          {with_when("usr.age > 1"), "/rules/0/when: 1:1: there is nothing named 'usr'"},
+          {with_when("user.age + 1"), "/rules/0/when: 1:10: the expression gives int"},
+          {with_when("1 + 'a' == 2"), "/rules/0/when: 1:3: '+' does not take (int, string)"},
+          {with_when("user.name.matches('(')"), "/rules/0/when: 1:11: not a regular"},
+          {with_when("nosuch(user)"), "/rules/0/when: 1:1: there is no function"},
+          {with_when(repeated("(", 100) + "true" + repeated(")", 100)), "/rules/0/when: 1:65: nested deeper"},
           {with_fields(R"(,"output":[1])"), "/rules/0/output: "},
           {with_fields(R"(,"obligations":[{"id":"a","type":"dance"}])"), "/rules/0/obligations/0/type: "},
           {with_fields(R"(,"obligations":[{"id":"a","type":"custom"},{"id":"a","type":"custom"}])"),

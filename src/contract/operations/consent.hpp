@@ -68,8 +68,9 @@ struct VerifyRequest {
   std::vector<Scope> scopes;  ///< all of them must be covered
   Purpose purpose;
   std::optional<std::uint64_t> min_epoch;  ///< the answer must have seen this epoch of the user
+  std::optional<bool> strict;              ///< read the truth, not a copy in memory
 };
-BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch))
+BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict))
 
 /// Why consent is, or is not, there. Of several records the one nearest to a grant decides.
 enum class DecisionCode { granted, none, expired, revoked, scope_missing, purpose_mismatch };
@@ -79,9 +80,10 @@ struct VerifyReply {
   bool allowed = false;
   std::optional<ConsentId> consent_id;
   DecisionCode code = DecisionCode::none;
-  std::uint64_t epoch = 0;  ///< the user's consent epoch that this answer has seen
+  std::uint64_t epoch = 0;        ///< the user's consent epoch that this answer has seen, or a later one
+  std::int64_t cache_age_ms = 0;  ///< since the truth was asked about this Mate; 0: it was asked for this
 };
-BOOST_DESCRIBE_STRUCT(VerifyReply, (), (allowed, consent_id, code, epoch))
+BOOST_DESCRIBE_STRUCT(VerifyReply, (), (allowed, consent_id, code, epoch, cache_age_ms))
 
 struct QueryRequest {
   std::optional<UserId> user_id;

@@ -2,10 +2,8 @@
 
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
-#include "guard/consent_index.hpp"
-#include "guard/lease.hpp"
-#include "nats/key_value.hpp"
-#include "services/consent/store.hpp"
+#include "services/consent/cache.hpp"
+#include "services/consent/copies.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> consent();
@@ -17,7 +15,6 @@ namespace {
 namespace wire = intra365::consent;
 using platform::Caller;
 
-constexpr std::string_view kBucket = "consents";
 constexpr int kSyncPage = 500;
 constexpr int kExpiryBatch = 200;
 constexpr auto kExpiryPause = std::chrono::seconds(1);
@@ -33,19 +30,21 @@ Result<Page> read_page(std::optional<int> limit, const std::optional<std::string
 class Consents final : public platform::Service {
  public:
   explicit Consents(platform::Environment& environment)
-      : environment_(environment), store_(environment), cache_(environment.jetstream, std::string(kBucket)) {}
+      : environment_(environment), store_(environment), copies_(environment, store_), cache_(environment) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::grant, *this, &Consents::grant),   bind(wire::revoke, *this, &Consents::revoke),
-            bind(wire::verify, *this, &Consents::verify), bind(wire::query, *this, &Consents::query),
-            bind(wire::audit, *this, &Consents::audit),   bind(wire::sync, *this, &Consents::sync)};
+    return {bind(wire::grant, *this, &Consents::grant),
+            bind(wire::revoke, *this, &Consents::revoke),
+            bind(wire::verify, *this, &Consents::verify, &Consents::verify_now),
+            bind(wire::query, *this, &Consents::query),
+            bind(wire::audit, *this, &Consents::audit),
+            bind(wire::sync, *this, &Consents::sync)};
   }
 
   Task<> start() override {
-    nats::BucketConfig bucket;
-    bucket.name = kBucket;
-    CO_CHECK(co_await nats::KeyValue::ensure(environment_.jetstream, bucket));
+    CO_CHECK(co_await cache_.start());
+    CO_CHECK(copies_.start());
     co_return environment_.tasks.spawn(watch_expiry());
   }
 
@@ -70,19 +69,39 @@ class Consents final : public platform::Service {
     if (revoked.empty()) co_return fail(errors::unknown_consent);
     wire::RevokeReply reply;
     reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
+    std::uint64_t cached = 0;
     for (const auto& record : revoked) {
       const auto reached = co_await spread(caller.tenant, record, caller.trace);
-      reply.propagation.cached = reply.propagation.cached && reached.cached;
+      cached = reached.cached;
       reply.propagation.published = reply.propagation.published && reached.published;
       reply.epoch = std::max(reply.epoch, record.epoch);
     }
+    CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
+                                                                         std::chrono::milliseconds(500)));
     reply.consents = std::move(revoked);
     co_return reply;
   }
 
+  /// From memory, where a copy may be used and has seen what was asked for.
+  std::optional<Result<wire::VerifyReply>> verify_now(const Caller& caller,
+                                                      const wire::VerifyRequest& request) {
+    if (const auto checked = check_verify(caller, request); !checked) return fail(checked.error());
+    if (request.strict.value_or(false)) return std::nullopt;
+    const auto copy = copies_.fresh(caller.tenant, request.mate_id);
+    if (copy.index == nullptr) return std::nullopt;
+    wire::VerifyReply reply;
+    reply.epoch = copy.index->epoch(request.user_id, request.mate_id);
+    if (request.min_epoch.value_or(0) > reply.epoch) return std::nullopt;
+    const auto answer = copy.index->decide(request.user_id, request.mate_id, request.scopes, request.purpose,
+                                           environment_.clock.now());
+    reply.code = answer.code;
+    reply.cache_age_ms = copy.age.count();
+    if (answer.allowed()) reply.consent_id = copy.index->id(answer.record);
+    return verified(caller, request, std::move(reply));
+  }
+
+  /// From PostgreSQL.
   Task<wire::VerifyReply> verify(const Caller& caller, const wire::VerifyRequest& request) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
-    caller.note->purpose = request.purpose;
     CO_CHECK(check_verify(caller, request));
     CO_TRY(const auto pair,
            co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
@@ -92,15 +111,21 @@ class Consents final : public platform::Service {
     const auto decision =
         guard::decide_consent(records, request.scopes, request.purpose, environment_.clock.now());
     wire::VerifyReply reply;
-    reply.allowed = decision.allowed();
     reply.code = decision.code;
     reply.epoch = pair.epoch;
-    if (decision.allowed())
-      reply.consent_id = decision.consent->consent_id;
-    else
-      caller.note->refusal = guard::error_of(decision.code).code;
+    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
+    co_return verified(caller, request, std::move(reply));
+  }
+
+  /// Completes an answer, and notes it for the audit trail.
+  static wire::VerifyReply verified(const Caller& caller, const wire::VerifyRequest& request,
+                                    wire::VerifyReply reply) {
+    note(caller, request.user_id, request.scopes, request.mate_id);
+    caller.note->purpose = request.purpose;
     caller.note->consent_id = reply.consent_id;
-    co_return reply;
+    reply.allowed = reply.code == wire::DecisionCode::granted;
+    if (!reply.allowed) caller.note->refusal = guard::error_of(reply.code).code;
+    return reply;
   }
 
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
@@ -142,29 +167,26 @@ class Consents final : public platform::Service {
   }
 
   struct Reached {
-    bool cached = false, published = false;
+    bool published = false;
+    std::uint64_t cached = 0;  ///< its position in the cache's queue
   };
 
-  /// After the commit: cache and push. None of them is the truth, so none may fail the change; what is
-  /// lost here the leases and syncs make good within their bound.
+  /// After the commit: this process's own copy, the push, the cache. None of them is the truth, so none may
+  /// fail the change; what is lost here the leases and syncs make good within their bound.
   asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
     Reached reached;
+    copies_.changed(tenant, record);
+    reached.cached = cache_.put(tenant, record);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
     slim.metadata = nullptr;
-    const auto body = json::encode(slim);
     if (const auto account = co_await environment_.tenants.account_of(tenant, deadline)) {
-      reached.published =
-          environment_.nats
-              .publish(subjects::in_account(*account, subjects::guard_consent(record.mate_id)), body)
-              .has_value();
+      const auto subject = subjects::in_account(*account, subjects::guard_consent(record.mate_id));
+      reached.published = environment_.nats.publish(subject, json::encode(slim)).has_value();
     }
-    const auto key = tenant.str() + "." + record.consent_id.str();
-    reached.cached = (co_await cache_.put(key, body)).has_value();
-    if (!reached.published || !reached.cached) {
-      environment_.telemetry.log.write(
-          platform::LogLevel::warning, "consent change is spread by sync only",
-          {{"cached", reached.cached}, {"published", reached.published}, {"traceId", trace.trace_id()}});
+    if (!reached.published) {
+      environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
+                                       {{"traceId", trace.trace_id()}});
     }
     co_return reached;
   }
@@ -188,7 +210,8 @@ class Consents final : public platform::Service {
 
   platform::Environment& environment_;
   Store store_;
-  nats::KeyValue cache_;
+  Copies copies_;
+  Cache cache_;
 };
 
 }  // namespace

@@ -41,6 +41,15 @@ constexpr Query consent_changed{
     "select " CONSENT_COLUMNS
     " from intra365.consent_records where tenant_id = $1 and mate_id = $2 and mate_epoch > $3"
     " and ($3 > 0 or granted) order by mate_epoch limit $4"};
+constexpr Query consent_all_changed{
+    "consent_all_changed",
+    "select consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, "
+    "'null'::jsonb as metadata, epoch, mate_epoch from intra365.consent_records"
+    " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
+constexpr Query consent_mate_epochs{
+    "consent_mate_epochs",
+    "select id, epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'mate' and id = "
+    "any($2::text[])"};
 constexpr Query consent_tell_expired{"consent_tell_expired",
                                      "select * from intra365.tell_expired_consents($1)"};
 
@@ -48,6 +57,12 @@ struct EpochRow {
   std::uint64_t epoch = 0;
 };
 BOOST_DESCRIBE_STRUCT(EpochRow, (), (epoch))
+
+struct MateEpochRow {
+  std::string id;
+  std::uint64_t epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(MateEpochRow, (), (id, epoch))
 
 Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
   TRY(const auto row, rows.as_optional<EpochRow>());
@@ -122,6 +137,29 @@ Task<std::vector<wire::Consent>> Store::changed_since(TenantId tenant, MateId ma
   auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changed, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
+}
+
+Task<std::vector<wire::Consent>> Store::all_changed_since(TenantId tenant, MateId mate,
+                                                          std::uint64_t mate_epoch, int limit,
+                                                          SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_all_changed, std::move(parameters), deadline));
+  co_return rows.as<wire::Consent>();
+}
+
+Task<std::unordered_map<std::string, std::uint64_t>> Store::mate_epochs(TenantId tenant,
+                                                                        std::vector<std::string> mates,
+                                                                        SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, mates);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_mate_epochs, std::move(parameters), deadline));
+  CO_TRY(const auto listed, rows.as<MateEpochRow>());
+  std::unordered_map<std::string, std::uint64_t> epochs;
+  for (const auto& row : listed) epochs[row.id] = row.epoch;
+  co_return epochs;
 }
 
 Task<std::vector<Expired>> Store::tell_expired(int limit, SteadyTime deadline) {

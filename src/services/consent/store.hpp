@@ -1,5 +1,7 @@
 // The consent service's tables.
 #pragma once
+#include <unordered_map>
+
 #include "contract/operations/consent.hpp"
 #include "platform/environment.hpp"
 #include "services/consent/model.hpp"
@@ -52,6 +54,14 @@ class Store {
   Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
                                                               std::uint64_t mate_epoch, int limit,
                                                               SteadyTime deadline);
+  /// The same with those that no longer hold, and without evidence: for copies in memory.
+  Task<std::vector<intra365::consent::Consent>> all_changed_since(TenantId tenant, MateId mate,
+                                                                  std::uint64_t mate_epoch, int limit,
+                                                                  SteadyTime deadline);
+  /// Epochs of Mates; one that nobody has granted anything is not among them.
+  Task<std::unordered_map<std::string, std::uint64_t>> mate_epochs(TenantId tenant,
+                                                                   std::vector<std::string> mates,
+                                                                   SteadyTime deadline);
   Task<std::vector<Expired>> tell_expired(int limit, SteadyTime deadline);
 
  private:
