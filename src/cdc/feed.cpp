@@ -28,6 +28,12 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   }
 
   Task<> run() {
+    // Cancellation may leave this coroutine from any wait.
+    struct Stopped {
+      FeedState& state;
+      ~Stopped() { state = FeedState::stopped; }
+    };
+    const Stopped stopped{state};
     const auto cancelled = co_await asio::this_coro::cancellation_state;
     while (cancelled.cancelled() == asio::cancellation_type::none) {
       state = FeedState::connecting;
@@ -42,7 +48,6 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       if (!ended) say(busy ? "waiting" : "failed", ended.error().code + ": " + ended.error().detail);
       co_await sleep_for(options.retry_pause);
     }
-    state = FeedState::stopped;
     co_return Result<void>{};
   }
 

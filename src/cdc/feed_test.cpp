@@ -15,6 +15,7 @@
 #include <random>
 #include <set>
 
+#include "cdc/transactions.hpp"
 #include "nats/test_loop.hpp"
 #include "tests/support/servers.hpp"
 
@@ -180,6 +181,44 @@ TEST_F(FeedTest, every_committed_row_is_told_once_in_order) {
   const auto changes = read_stream(5005);
   EXPECT_EQ(changes.size(), 5005u);
   check(changes);
+  end_child(feed);
+}
+
+TEST_F(FeedTest, consumers_may_take_whole_transactions_only) {
+  auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  sql("BEGIN; INSERT INTO journal (note) VALUES ('a'), ('b'); INSERT INTO things VALUES (1, 1); COMMIT");
+  sql("INSERT INTO journal (note) SELECT 'many' FROM generate_series(1, 5000)");
+  ::usleep(20'000);
+  end_child(feed);  // perhaps between two pieces
+  feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  sql("INSERT INTO things VALUES (2, 2)");
+
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 5s);
+  const auto sizes = [&](std::size_t wanted) {
+    TransactionConsumer::Options options;
+    options.durable = "whole";
+    options.assembler.slot = "changes";
+    TransactionConsumer consumer(jetstream, options);
+    const auto started = loop.run(consumer.start());
+    EXPECT_TRUE(started) << started.error().detail;
+    std::vector<std::size_t> seen;
+    for (int empty = 0; seen.size() < wanted && empty < 20;) {
+      const auto next = loop.run(consumer.next(1s));
+      EXPECT_TRUE(next) << next.error().detail;
+      if (!next) break;
+      if (next->empty()) ++empty;
+      for (const auto& one : *next) seen.push_back(one.changes.size());
+      consumer.acknowledge();
+    }
+    EXPECT_TRUE(loop.run(connection->flush(in(5s))));
+    return seen;
+  };
+  EXPECT_EQ(sizes(3), (std::vector<std::size_t>{3, 5000, 1}));
+  sql("INSERT INTO things VALUES (3, 3), (4, 4)");
+  EXPECT_EQ(sizes(1), (std::vector<std::size_t>{2})) << "what was acknowledged does not come again";
   end_child(feed);
 }
 

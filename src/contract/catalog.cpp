@@ -71,6 +71,7 @@ std::span<const OperationInfo> catalog() {
       info(audit::append),
       info(audit::query),
       info(audit::verify),
+      info(audit::report),
       info(audit::hold_place),
       info(audit::hold_release),
       info(audit::hold_list),

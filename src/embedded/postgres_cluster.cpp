@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "base/ids.hpp"
@@ -58,6 +59,12 @@ Result<void> copy_tree(const fs::path& from, const fs::path& to) {
 
 unsigned major_version(const std::string& version) {
   return static_cast<unsigned>(std::strtoul(version.c_str(), nullptr, 10));
+}
+
+/// A thirty-second of the machine's memory, between 128 and 512 MB; the server touches only what it uses.
+long shared_megabytes() {
+  const auto megabytes = ::sysconf(_SC_PHYS_PAGES) / 1024 * ::sysconf(_SC_PAGESIZE) / 1024;
+  return std::clamp(megabytes / 32, 128L, 512L);
 }
 
 /// One statement per line for PostgreSQL's single-user mode.
@@ -270,7 +277,8 @@ Result<void> PostgresCluster::configure(std::uint16_t port) {
       "unix_socket_directories = '{}'\n"
       "unix_socket_permissions = 0700\n"
       "max_connections = 100\n"
-      "shared_buffers = 128MB\n"
+      "shared_buffers = {}MB\n"
+      "max_wal_size = 2GB\n"
       "wal_level = logical\n"
       "max_wal_senders = 16\n"
       "max_replication_slots = 16\n"
@@ -285,7 +293,7 @@ Result<void> PostgresCluster::configure(std::uint16_t port) {
       "log_checkpoints = off\n"
       "log_timezone = 'UTC'\n"
       "timezone = 'UTC'\n",
-      port, sockets_.string());
+      port, sockets_.string(), shared_megabytes());
   const auto own = data() / "intra365.conf", main = data() / "postgresql.conf",
              access = data() / "pg_hba.conf";
   CHECK(write_file(own, text));

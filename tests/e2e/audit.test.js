@@ -137,6 +137,16 @@ test("a block that is changed or removed is noticed; a chain written anew does n
   assert.equal((await verify({ head })).intact, true);
 }));
 
+test("the report says how often what was decided, to the tenant's operator", async () => {
+  psql("select intra365.refresh_reports()");
+  const { reply } = await request(admin, "intra365.audit.report", {});
+  const grants = reply.days.filter((day) => day.action === "consent.grant");
+  assert.deepEqual(grants.map(({ day, outcome, decisions }) => [day, outcome, decisions]), [[new Date().toISOString().slice(0, 10), "allowed", 2]]);
+  assert.ok(grants[0].slowestUs > 0 && grants[0].durationUs >= grants[0].slowestUs);
+  assert.deepEqual((await request(admin, "intra365.audit.report", { until: "2020-01-01" })).reply.days, []);
+  assert.equal((await request(admin, "intra365.audit.report", { since: "2020-1-1" })).error, "request.bad_value");
+});
+
 test("services may add to the trail by its function alone", () => {
   for (const sql of ["insert into intra365.audit_logs select * from intra365.audit_logs limit 1", "update intra365.audit_logs set actor = 'x'", "delete from intra365.audit_logs", "update intra365.audit_blocks set entries = 0", "select intra365.maintain_partitions_at(now() + interval '10 years')", "select intra365.retire_partition('x')"])
     assert.throws(() => psql(`set role intra365_service; set intra365.tenant = 'default'; ${sql}`), /permission denied/, sql);

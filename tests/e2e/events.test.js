@@ -1,6 +1,8 @@
 // Events and change data capture, from outside: what is committed is told, once, to whom it concerns.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Platform, eventually, logIn } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
@@ -111,4 +113,34 @@ test("every table of a tenant stands under row-level security, whatever a servic
     assert.equal(seen(table, ""), 0, table);
   }
   assert.ok(filled > 8, "the check looked at rows");
+});
+
+test("a slot that nobody reads raises an alarm before the disk is full, and when it lost what it stood for", async () => {
+  const slot = async (name = "forgotten") => (await request(admin, "intra365.cdc.status", {})).reply.slots.find((one) => one.slot === name);
+  const lines = () => readFileSync(join(platform.data, "logs/intra365.log"), "utf8").split("\n").filter((line) => line.includes('"forgotten"')).map((line) => JSON.parse(line));
+  psql("alter system set max_slot_wal_keep_size = '64MB'");
+  psql("select pg_reload_conf(); select pg_create_physical_replication_slot('forgotten', true)");
+  assert.equal((await slot()).alarm, undefined);
+  const write = async () => {
+    psql("select count(pg_logical_emit_message(false, 'fill', repeat('x', 1000000))) from generate_series(1, 20)");
+    psql("select pg_log_standby_snapshot()"); // else a reader's own slot moves along every 15 s only
+    await eventually("the platform's own slot to move along", async () => (await slot("intra365_changes")).retainedBytes < 16 << 20);
+  };
+  await write();
+  await write();
+  await eventually("the alarm", async () => (await slot()).alarm === "filling");
+  const { active, retainedBytes, limitBytes } = await slot();
+  assert.equal(active, false);
+  assert.equal(limitBytes, 64 << 20);
+  assert.ok(retainedBytes > 32 << 20);
+  await eventually("the log's line", () => lines().some((line) => line.state === "filling"));
+  await eventually("the metric", async () => /^intra365_postgres_slot_alarms 1$/m.test((await platform.http("GET", "/metrics")).text));
+  for (let i = 0; i < 4; ++i) await write();
+  psql("checkpoint");
+  await eventually("the loss", async () => (await slot()).alarm === "lost");
+  psql("select pg_drop_replication_slot('forgotten')");
+  psql("alter system reset max_slot_wal_keep_size");
+  psql("select pg_reload_conf()");
+  const own = await slot("intra365_changes");
+  assert.deepEqual([own.active, own.alarm], [true, undefined], "a slot that is read is well");
 });

@@ -89,6 +89,27 @@ struct VerifyReply {
 };
 BOOST_DESCRIBE_STRUCT(VerifyReply, (), (intact, blocks, entries, retired_blocks, head, problems, next_block))
 
+struct ReportRequest {
+  std::optional<std::string> since;  ///< first day, such as 2026-11-01; 30 days ago when absent
+  std::optional<std::string> until;  ///< last day; today when absent
+};
+BOOST_DESCRIBE_STRUCT(ReportRequest, (), (since, until))
+
+/// What was decided on a day (UTC).
+struct DayOfDecisions {
+  std::string day;
+  std::string action, outcome;
+  std::int64_t decisions = 0;
+  std::optional<std::int64_t> duration_us;  ///< of all of them together
+  std::optional<std::int64_t> slowest_us;
+};
+BOOST_DESCRIBE_STRUCT(DayOfDecisions, (), (day, action, outcome, decisions, duration_us, slowest_us))
+
+struct ReportReply {
+  std::vector<DayOfDecisions> days;  ///< newest first, at most 10,000
+};
+BOOST_DESCRIBE_STRUCT(ReportReply, (), (days))
+
 /// What retention must not remove.
 struct Hold {
   std::string hold_id;
@@ -149,6 +170,14 @@ inline constexpr auto verify = operation<VerifyRequest, VerifyReply>({
     .summary =
         "Computes the tenant's chain of audit entries anew: was anything changed, removed or slipped in?",
     .example = R"({"fromBlock":1})",
+});
+inline constexpr auto report = operation<ReportRequest, ReportReply>({
+    .subject = "intra365.audit.report",
+    .http = {Method::get, "/v1/audit/report"},
+    .access = Access::operator_,
+    .deadline = 5000ms,
+    .summary = "How often what was decided, day by day; at most some minutes behind.",
+    .example = R"({"since":"2026-11-01"})",
 });
 inline constexpr auto hold_place = operation<PlaceHoldRequest, HoldReply>({
     .subject = "intra365.audit.hold.place",

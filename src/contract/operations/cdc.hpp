@@ -1,6 +1,7 @@
 // How change data capture is doing.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "contract/operation.hpp"
 
@@ -8,15 +9,30 @@ namespace intra365::cdc {
 
 using namespace std::chrono_literals;
 
+/// A replication slot keeps the database's log until its reader has it: change data capture, backups,
+/// standbys.
+struct SlotHealth {
+  std::string slot;
+  bool active = false;                      ///< somebody reads it now
+  std::int64_t retained_bytes = 0;          ///< of the log, because of this slot
+  std::optional<std::int64_t> limit_bytes;  ///< beyond it the database gives the log up; absent: the disk is
+  /// `filling` (more than half of the limit), `losing` (the limit is passed, the next checkpoint takes it) or
+  /// `lost` (what it stood for is gone); absent: well.
+  std::optional<std::string> alarm;
+};
+BOOST_DESCRIBE_STRUCT(SlotHealth, (), (slot, active, retained_bytes, limit_bytes, alarm))
+
 struct StatusReply {
   std::string state;          ///< connecting, waiting (another process reads the slot), streaming, stopped
   std::string confirmed_lsn;  ///< PostgreSQL may forget what is before it
   std::string server_lsn;
   std::int64_t lag_bytes = 0;                                             ///< what PostgreSQL keeps for us
   std::int64_t changes = 0, batches = 0, transactions = 0, restarts = 0;  ///< since this process started
+  std::vector<SlotHealth> slots;  ///< every slot of the database, the one that keeps the most first
 };
 BOOST_DESCRIBE_STRUCT(StatusReply, (),
-                      (state, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions, restarts))
+                      (state, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions, restarts,
+                       slots))
 
 inline constexpr auto status = operation<Empty, StatusReply>({
     .subject = "intra365.cdc.status",

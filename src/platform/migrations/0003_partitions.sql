@@ -9,13 +9,13 @@ create table intra365.partition_policies (
   width        interval not null default '7 days' check (width between '1 day' and '366 days'),
   ahead        int not null default 4 check (ahead between 1 and 100),
   keep         interval check (keep >= '1 day'),
-  closed_index text,
+  closed_indexes text[] not null default '{}',
   retired_until timestamptz not null default '-infinity'
 );
 comment on table intra365.partition_policies is 'Which tables are partitioned by the column "at", how wide, and for how long rows are kept.';
 comment on column intra365.partition_policies.ahead is 'How many partitions stand ready for the time to come.';
 comment on column intra365.partition_policies.keep is 'Partitions whose last row is older are dropped; null: never.';
-comment on column intra365.partition_policies.closed_index is 'Index made once a partition takes no rows any more: what follows "on <partition>".';
+comment on column intra365.partition_policies.closed_indexes is 'Indexes made once a partition takes no rows any more, since they would cost each insert too much: what follows "on <partition>".';
 
 comment on column intra365.partition_policies.retired_until is 'Rows before this time may have been removed.';
 
@@ -52,6 +52,12 @@ revoke delete on intra365.legal_holds from intra365_service;
 comment on table intra365.legal_holds is 'Rows that retention must not remove: of a tenant, or of one person, in a time. Released, never deleted.';
 revoke insert, update, delete on intra365.partition_policies, intra365.partitions from intra365_service;
 
+create function intra365.has_column(name text, column_of text) returns boolean
+  language sql stable set search_path = pg_catalog as $$
+  select exists (select from information_schema.columns c
+                 where c.table_schema = 'intra365' and c.table_name = name and c.column_name = column_of) $$;
+revoke all on function intra365.has_column from public;
+
 create function intra365.make_partition(parent text, from_time timestamptz, to_time timestamptz) returns text
   language plpgsql set search_path = pg_catalog as $$
 declare name text := format('%s_%s', parent, to_char(from_time at time zone 'utc', 'YYYYMMDD'));
@@ -63,7 +69,9 @@ begin
   execute format('alter table intra365.%I attach partition intra365.%I for values from (%L) to (%L)', parent, name, from_time, to_time);
   -- Rows are reached through the parent only.
   execute format('revoke all on intra365.%I from intra365_service', name);
-  perform intra365.protect(name);
+  if intra365.has_column(name, 'tenant_id') then
+    perform intra365.protect(name);
+  end if;
   insert into intra365.partitions (partition_name, table_name, from_at, to_at) values (name, parent, from_time, to_time);
   return name;
 end $$;
@@ -72,13 +80,14 @@ revoke all on function intra365.make_partition from public;
 -- Removes rows from before `until` that no legal hold keeps; says how many.
 create function intra365.remove_rows(name text, until timestamptz) returns bigint
   language plpgsql set search_path = pg_catalog as $$
-declare has_user boolean; removed bigint;
+declare removed bigint;
 begin
-  select exists (select from information_schema.columns
-                 where table_schema = 'intra365' and table_name = name and column_name = 'user_id') into has_user;
-  execute format('delete from intra365.%I r where r.at < %L and not exists (select from intra365.legal_holds h where h.released_at is null'
-                 ' and h.tenant_id = r.tenant_id and r.at >= h.from_at and r.at < h.until_at %s)', name, until,
-                 case when has_user then 'and (h.user_id is null or h.user_id = r.user_id)' else '' end);
+  execute format('delete from intra365.%I r where r.at < %L', name, until) ||
+    case when intra365.has_column(name, 'tenant_id') then
+      ' and not exists (select from intra365.legal_holds h where h.released_at is null'
+      ' and h.tenant_id = r.tenant_id and r.at >= h.from_at and r.at < h.until_at' ||
+      case when intra365.has_column(name, 'user_id') then ' and (h.user_id is null or h.user_id = r.user_id)' else '' end || ')'
+    else '' end;
   get diagnostics removed = row_count;
   return removed;
 end $$;
@@ -116,6 +125,7 @@ declare
   part intra365.partitions;
   reached timestamptz;
   done text;
+  definition text;
 begin
   if not pg_try_advisory_xact_lock(hashtext('intra365.maintain_partitions')) then
     return;
@@ -147,8 +157,10 @@ begin
           action := done;
           return next;
         end if;
-      elsif policy.closed_index is not null and part.indexed_at is null and part.to_at < at_time - interval '1 day' then
-        execute format('create index on intra365.%I %s', part.partition_name, policy.closed_index);
+      elsif policy.closed_indexes <> '{}' and part.indexed_at is null and part.to_at < at_time - interval '1 day' then
+        foreach definition in array policy.closed_indexes loop
+          execute format('create index on intra365.%I %s', part.partition_name, definition);
+        end loop;
         update intra365.partitions p set indexed_at = now() where p.partition_name = part.partition_name;
         action := 'indexed';
         return next;

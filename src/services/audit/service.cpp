@@ -61,6 +61,7 @@ class Audit final : public platform::Service {
     return {bind(wire::append, *this, &Audit::append),
             bind(wire::query, *this, &Audit::query),
             bind(wire::verify, *this, &Audit::verify),
+            bind(wire::report, *this, &Audit::report),
             bind(wire::hold_place, *this, &Audit::place_hold),
             bind(wire::hold_release, *this, &Audit::release_hold),
             bind(wire::hold_list, *this, &Audit::list_holds)};
@@ -165,6 +166,16 @@ class Audit final : public platform::Service {
     return bytes;
   }
 
+  Task<wire::ReportReply> report(const Caller& caller, const wire::ReportRequest& request) {
+    for (const auto& day : {request.since, request.until}) {
+      if (day && (day->size() != 10 || !parse_rfc3339(*day + "T00:00:00Z")))
+        co_return fail(errors::bad_value, "since, until: a day such as 2026-11-01");
+    }
+    wire::ReportReply reply;
+    CO_TRY(reply.days, co_await store_.report(caller.tenant, request.since, request.until, caller.deadline));
+    co_return reply;
+  }
+
   Task<wire::HoldReply> place_hold(const Caller& caller, const wire::PlaceHoldRequest& request) {
     if (request.reason.empty() || request.reason.size() > 1000)
       co_return fail(errors::bad_value, "reason: 1 to 1000 bytes");
@@ -202,6 +213,11 @@ class Audit final : public platform::Service {
       else
         for (const auto& line : *done)
           log.write(platform::LogLevel::info, "partition maintained", {{"done", line}});
+      const auto refreshed =
+          co_await store_.refresh_reports(std::chrono::steady_clock::now() + kMaintenanceTime);
+      if (!refreshed)
+        log.write(platform::LogLevel::warning, "reports were not refreshed",
+                  {{"code", refreshed.error().code}, {"detail", refreshed.error().detail}});
       co_await sleep_for(kMaintenanceEvery);
     }
     co_return Result<void>{};

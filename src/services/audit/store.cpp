@@ -78,6 +78,12 @@ constexpr Query kHolds{"audit_hold_list", "select " HOLD_COLUMNS
                                           " from intra365.legal_holds where tenant_id = $1 order by "
                                           "placed_at desc limit 500"};
 #undef HOLD_COLUMNS
+constexpr Query kReport{"audit_report",
+                        "select day::text, action, outcome, decisions, duration_us, slowest_us from "
+                        "intra365.own_decisions_by_day where day >= coalesce($1::date, (now() at time zone "
+                        "'utc')::date - 30) and day <= coalesce($2::date, 'infinity') order by day desc, "
+                        "decisions desc limit 10000"};
+constexpr Query kRefresh{"refresh_reports", "select intra365.refresh_reports()"};
 constexpr Query kMaintain{
     "maintain_partitions",
     "select action || ' ' || partition_name as done from intra365.maintain_partitions()"};
@@ -202,6 +208,20 @@ Task<std::vector<wire::Hold>> Store::holds(TenantId tenant, SteadyTime deadline)
   Scope scope{tenant.str()};
   CO_TRY(const auto rows, co_await database_.query(scope, kHolds, std::move(parameters), deadline));
   co_return rows.as<wire::Hold>();
+}
+
+Task<std::vector<wire::DayOfDecisions>> Store::report(TenantId tenant, std::optional<std::string> since,
+                                                      std::optional<std::string> until, SteadyTime deadline) {
+  auto parameters = postgres::bind(since, until);
+  Scope scope{tenant.str()};
+  CO_TRY(const auto rows, co_await database_.query(scope, kReport, std::move(parameters), deadline));
+  co_return rows.as<wire::DayOfDecisions>();
+}
+
+Task<> Store::refresh_reports(SteadyTime deadline) {
+  Scope every_tenant;
+  CO_CHECK(co_await database_.query(every_tenant, kRefresh, {}, deadline));
+  co_return Result<void>{};
 }
 
 Task<std::vector<std::string>> Store::maintain(SteadyTime deadline) {

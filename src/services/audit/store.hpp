@@ -62,6 +62,12 @@ class Store {
                                                SteadyTime deadline);
   Task<std::vector<wire::Hold>> holds(TenantId tenant, SteadyTime deadline);
 
+  /// Decisions of the days from `since` to `until` (ISO dates), newest first.
+  Task<std::vector<wire::DayOfDecisions>> report(TenantId tenant, std::optional<std::string> since,
+                                                 std::optional<std::string> until, SteadyTime deadline);
+
+  /// Brings the aggregates and reports up to date.
+  Task<> refresh_reports(SteadyTime deadline);
   /// Partitions ahead, retention, indexes; what was done, as `action partition`.
   Task<std::vector<std::string>> maintain(SteadyTime deadline);
   /// Keeps a message that cannot be stored, for somebody to look at.

@@ -4,6 +4,7 @@
 #include "contract/operations/cdc.hpp"
 #include "contract/subjects.hpp"
 #include "services/events/events.hpp"
+#include "services/events/slots.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> events();
@@ -36,6 +37,7 @@ class Events final : public platform::Service {
  public:
   explicit Events(platform::Environment& environment)
       : environment_(environment),
+        slots_(environment),
         feed_(environment.jetstream, feed_options(environment.config),
               [this](std::string_view event, std::string_view detail) { tell(event, detail); }) {}
 
@@ -46,11 +48,12 @@ class Events final : public platform::Service {
   Task<> start() override {
     if (environment_.config.postgres.replication_dsn.empty())
       co_return fail(platform::errors::bad_config, "postgres.replicationDsn: needed by the role events");
+    CO_CHECK(environment_.tasks.spawn(slots_.watch()));
     co_return environment_.tasks.spawn(feed_.run());
   }
 
  private:
-  Task<wire::StatusReply> status(const Caller&, const Empty&) {
+  Task<wire::StatusReply> status(const Caller& caller, const Empty&) {
     const auto counted = feed_.statistics();
     wire::StatusReply reply;
     reply.state = name_of(feed_.state());
@@ -62,6 +65,8 @@ class Events final : public platform::Service {
     reply.batches = static_cast<std::int64_t>(counted.batches);
     reply.transactions = static_cast<std::int64_t>(counted.transactions);
     reply.restarts = static_cast<std::int64_t>(counted.restarts);
+    // Without the database there is nothing to tell of them; the rest is known without it.
+    if (auto slots = co_await slots_.look(caller.deadline)) reply.slots = *std::move(slots);
     co_return reply;
   }
 
@@ -74,6 +79,7 @@ class Events final : public platform::Service {
   }
 
   platform::Environment& environment_;
+  Slots slots_;
   cdc::Feed feed_;
 };
 
