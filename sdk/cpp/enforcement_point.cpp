@@ -173,33 +173,39 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
 }
 
 Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
-  for (bool more = true; more;) {
-    consent::SyncRequest request;
-    request.mate_id = self_;
-    request.mate_epoch = mate_epoch_;
-    CO_TRY(auto reply, co_await client_.call(consent::sync, request, within(deadline)));
-    more = reply.more;
-    // Within a page the epoch moves with the records; with the last one it is what the platform says.
-    for (auto& record : reply.consents) {
-      mate_epoch_ = std::max(mate_epoch_, record.mate_epoch);
-      consents_.apply(record);
-    }
-    if (!more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
-  }
+  mate_epochs_.sync_begins();
+  const auto reached = co_await contain(load_consents(deadline));
+  // What was pushed meanwhile is in the index; where something before it is missing, the copy is closed.
+  if (!mate_epochs_.sync_ended(reached ? *reached : mate_epochs_.at())) consent_replica_->fall_behind();
+  if (!reached) co_return fail(reached.error());
   consents_.prune(system_clock().now() - std::chrono::hours(24));
   co_return Result<void>{};
 }
 
+Task<std::uint64_t> EnforcementPoint::load_consents(SteadyTime deadline) {
+  auto reached = mate_epochs_.at();
+  for (bool more = true; more;) {
+    consent::SyncRequest request;
+    request.mate_id = self_;
+    request.mate_epoch = reached;
+    CO_TRY(const auto reply, co_await client_.call(consent::sync, request, within(deadline)));
+    more = reply.more;
+    // Within a page the epoch moves with the records; with the last one it is what the platform says.
+    for (const auto& record : reply.consents) {
+      reached = std::max(reached, record.mate_epoch);
+      consents_.apply(record);
+    }
+    if (!more) reached = std::max(reached, reply.mate_epoch);
+  }
+  co_return reached;
+}
+
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
-  auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
+  const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
   if (!record) return replica::Push::gap;
-  const auto epoch = record->mate_epoch;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
   if (record->mate_id == self_) consents_.apply(*record);
-  if (epoch <= mate_epoch_) return replica::Push::old;
-  if (epoch > mate_epoch_ + 1) return replica::Push::gap;
-  mate_epoch_ = epoch;
-  return replica::Push::applied;
+  return mate_epochs_.pushed(record->mate_epoch);
 }
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,

@@ -50,6 +50,8 @@ class EnforcementPoint {
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
+  /// Returns the epoch up to which the index has everything.
+  Task<std::uint64_t> load_consents(SteadyTime deadline);
   replica::Push on_consent(const nats::MessageView& message);
   Task<> keep_recording();
   Task<> send_entries(SteadyTime deadline);
@@ -62,7 +64,8 @@ class EnforcementPoint {
   MateId self_;
   guard::TokenVerifier verifier_;
   guard::ConsentIndex consents_;
-  std::uint64_t mate_epoch_ = 0, policy_epoch_ = 0;
+  guard::Epochs mate_epochs_;
+  std::uint64_t policy_epoch_ = 0;
   policy::Snapshot::Pointer policies_;
   policy::Scratch scratch_;
   std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "guard/consent_index.hpp"
+#include "guard/epochs.hpp"
 #include "guard/lease.hpp"
 #include "guard/token.hpp"
 
@@ -140,14 +141,33 @@ TEST(Lease, lives_a_second_from_the_question_and_not_over_a_gap) {
   Lease lease;
   const SteadyTime asked{1h};
   EXPECT_FALSE(lease.alive(asked));
-  lease.renew(asked);
+  EXPECT_TRUE(lease.renew(lease.ask(asked)));
   EXPECT_TRUE(lease.alive(asked + kLeaseDuration - 1ms));
   EXPECT_FALSE(lease.alive(asked + kLeaseDuration));
-  lease.renew(asked + 500ms);
+  const auto before_the_gap = lease.ask(asked + 500ms);
   lease.fall_behind();
   EXPECT_FALSE(lease.alive(asked + 501ms));
-  lease.renew(asked + 600ms);
+  EXPECT_FALSE(lease.renew(before_the_gap));
+  EXPECT_FALSE(lease.alive(asked + 501ms));
+  EXPECT_TRUE(lease.renew(lease.ask(asked + 600ms)));
   EXPECT_TRUE(lease.alive(asked + 700ms));
+}
+
+TEST(Epochs, know_the_next_the_old_and_the_gap) {
+  Epochs epochs;
+  EXPECT_EQ(epochs.pushed(1), Push::applied);
+  EXPECT_EQ(epochs.pushed(1), Push::old);
+  EXPECT_EQ(epochs.pushed(3), Push::gap);
+  EXPECT_EQ(epochs.at(), 1u);
+  epochs.sync_begins();
+  EXPECT_EQ(epochs.pushed(6), Push::applied) << "what lies between is being asked for";
+  EXPECT_EQ(epochs.pushed(5), Push::applied);
+  EXPECT_TRUE(epochs.sync_ended(4));
+  EXPECT_EQ(epochs.at(), 6u);
+  epochs.sync_begins();
+  EXPECT_EQ(epochs.pushed(9), Push::applied);
+  EXPECT_FALSE(epochs.sync_ended(7)) << "8 is missing";
+  EXPECT_EQ(epochs.pushed(9), Push::gap);
 }
 
 class Tokens : public testing::Test {

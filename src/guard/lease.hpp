@@ -12,22 +12,35 @@ namespace intra365::guard {
 inline constexpr std::chrono::milliseconds kLeaseDuration{1000};
 inline constexpr std::chrono::milliseconds kSyncPause{350};
 
-/// Owned by one shard; not thread-safe. Time comes in as an argument, so tests can move it.
+/// Owned by one shard; not thread-safe. Time comes in as an argument, so that tests can move it.
 class Lease {
  public:
-  /// The truth was asked at `asked_at` and has answered: the copy is as it was then. Counting from the
-  /// question, not the answer, keeps the bound whatever the answer's way took.
-  void renew(SteadyTime asked_at) {
-    alive_until_ = std::max(alive_until_, asked_at + kLeaseDuration);
+  /// The moment at which the truth is asked.
+  struct Question {
+    SteadyTime asked_at{};
+    std::uint64_t gaps = 0;
+  };
+  Question ask(SteadyTime now) const { return {now, gaps_}; }
+  /// The truth has answered: the copy is as it was when it was asked. Counting from the question, not the
+  /// answer, keeps the bound whatever the answer's way took. False, and nothing changes, where the copy fell
+  /// behind meanwhile: ask again.
+  bool renew(const Question& question) {
+    if (question.gaps != gaps_) return false;
+    alive_until_ = std::max(alive_until_, question.asked_at + kLeaseDuration);
     behind_ = false;
+    return true;
   }
   /// A change is known to be missing: the copy must not be used before it was synced.
-  void fall_behind() { behind_ = true; }
+  void fall_behind() {
+    ++gaps_;
+    behind_ = true;
+  }
   /// Deny, do not wait, when this is false.
   bool alive(SteadyTime now) const { return !behind_ && now < alive_until_; }
 
  private:
   SteadyTime alive_until_{};
+  std::uint64_t gaps_ = 0;
   bool behind_ = true;
 };
 

@@ -62,7 +62,7 @@ Result<void> PolicyCopies::start() {
             const auto* tenant = scoped ? environment_.tenants.find(scoped->account) : nullptr;
             if (tenant != nullptr) return changed(*tenant);
             // A tenant this process has not met by its account yet: nothing is certain any more.
-            for (auto& [id, copy] : copies_) ++copy->changes, copy->lease.fall_behind();
+            for (auto& [id, copy] : copies_) copy->lease.fall_behind();
           }));
   return {};
 }
@@ -100,7 +100,6 @@ Task<PolicySet> PolicyCopies::get(TenantId tenant, SteadyTime deadline) {
 void PolicyCopies::changed(const TenantId& tenant) {
   const auto found = copies_.find(tenant);
   if (found == copies_.end()) return;
-  ++found->second->changes;
   found->second->lease.fall_behind();
   // Somebody may be waiting to hear of it.
   if (on_change && !found->second->loading)
@@ -129,14 +128,13 @@ Task<> PolicyCopies::load(TenantId tenant, CopyPointer copy, SteadyTime deadline
     }
     Copy& copy_;
   } loading(*copy);
-  const auto asked_at = now();
-  copy->asked_at = asked_at;
-  const auto changes = copy->changes;
+  const auto question = copy->lease.ask(now());
+  copy->asked_at = question.asked_at;
   CO_TRY(auto set, co_await load_(tenant, copy->set.in_force ? copy->set.epoch : 0, deadline));
   const bool replaced = set.has_value();
   if (replaced) copy->set = *std::move(set);
   if (!copy->set.in_force) co_return fail(intra365::errors::internal, "no policy set was given");
-  if (changes == copy->changes) copy->lease.renew(asked_at);
+  copy->lease.renew(question);
   if (replaced && on_change) on_change(tenant);
   co_return Result<void>{};
 }

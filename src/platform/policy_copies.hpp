@@ -60,7 +60,6 @@ class PolicyCopies {
     PolicySet set;
     guard::Lease lease;
     SteadyTime asked_at{}, used_at{};
-    std::uint64_t changes = 0;  ///< pushes heard, so that a load that began before one does not hide it
     bool loading = false;
     asio::steady_timer loaded;  ///< cancelled when a load has ended
   };

@@ -16,10 +16,7 @@ Replica::Replica(nats::Connection& connection, TaskGroup& tasks, Source source)
 
 Task<> Replica::start(SteadyTime deadline) {
   auto subscription = connection_.subscribe(source_.push_subject, [this](const nats::MessageView& message) {
-    if (source_.on_push(message) != Push::gap) return;
-    ++gaps_;
-    lease_.fall_behind();
-    wake_.cancel();
+    if (source_.on_push(message) == Push::gap) fall_behind();
   });
   if (!subscription) co_return fail(std::move(subscription).error());
   subscription_ = *std::move(subscription);
@@ -28,14 +25,15 @@ Task<> Replica::start(SteadyTime deadline) {
 }
 
 Task<> Replica::refresh(SteadyTime deadline) {
-  const auto asked_at = now();
-  const auto gaps_before = gaps_;
+  const auto question = lease_.ask(now());
   CO_CHECK(co_await source_.sync(deadline));
-  if (gaps_before == gaps_)
-    lease_.renew(asked_at);
-  else
-    wake_.cancel();
+  if (!lease_.renew(question)) wake_.cancel();
   co_return Result<void>{};
+}
+
+void Replica::fall_behind() {
+  lease_.fall_behind();
+  wake_.cancel();
 }
 
 Task<> Replica::keep_syncing() {

@@ -5,17 +5,13 @@
 #include <string>
 
 #include "async/task_group.hpp"
+#include "guard/epochs.hpp"
 #include "guard/lease.hpp"
 #include "nats/connection.hpp"
 
 namespace intra365::replica {
 
-/// What to do with a push.
-enum class Push {
-  applied,  ///< it was the next change, and is in the copy
-  old,      ///< known already
-  gap,      ///< something before it is missing: sync at once
-};
+using guard::Push;
 
 /// Owned by one shard; not thread-safe. Outlives its task group's tasks.
 class Replica {
@@ -34,6 +30,8 @@ class Replica {
   bool alive(SteadyTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
+  /// A change is missing: the copy is closed, and synced at once.
+  void fall_behind();
 
  private:
   Task<> keep_syncing();
@@ -44,7 +42,6 @@ class Replica {
   guard::Lease lease_;
   nats::Subscription subscription_;
   asio::steady_timer wake_;
-  std::uint64_t gaps_ = 0;  ///< counts gaps, so that a sync that began before one does not hide it
 };
 
 }  // namespace intra365::replica

@@ -1,7 +1,5 @@
 #include "services/consent/copies.hpp"
 
-#include <algorithm>
-
 #include "contract/subjects.hpp"
 
 namespace intra365::services::consent {
@@ -30,7 +28,7 @@ Result<void> Copies::start() {
             if (tenant != nullptr && record) return on_push(*tenant, *record);
             // Nobody knows what has changed: everything is asked for again.
             for (auto& [id, held] : tenants_) {
-              for (auto& [mate, part] : held->parts) fall_behind(part);
+              for (auto& [mate, part] : held->parts) part.lease.fall_behind();
             }
           }));
   return environment_.tasks.spawn(keep_fresh());
@@ -59,47 +57,33 @@ void Copies::on_push(const TenantId& id, const intra365::consent::Consent& recor
   if (part == tenant->second->parts.end()) return;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
   tenant->second->index.apply(record);
-  auto& known = part->second;
-  if (record.mate_epoch == known.epoch + 1)
-    known.epoch = record.mate_epoch;
-  else if (record.mate_epoch > known.epoch && known.loading && known.ahead.size() < kMaxAhead)
-    known.ahead.push_back(record.mate_epoch);  // what lies between is perhaps being loaded
-  else if (record.mate_epoch > known.epoch)
-    fall_behind(known);
-}
-
-/// The index has everything up to `epoch`, and what was pushed meanwhile, as far as that has no gap.
-void Copies::catch_up(Part& part, std::uint64_t epoch) {
-  part.epoch = std::max(part.epoch, epoch);
-  std::ranges::sort(part.ahead);
-  for (const auto one : part.ahead) {
-    if (one == part.epoch + 1) part.epoch = one;
-    if (one > part.epoch) {
-      fall_behind(part);
-      break;
-    }
-  }
-  part.ahead.clear();
+  if (part->second.epochs.pushed(record.mate_epoch) == guard::Push::gap) part->second.lease.fall_behind();
 }
 
 Task<> Copies::load(TenantId id, TenantPointer tenant, MateId mate) {
   auto& part = tenant->parts[mate];
   if (part.loading) co_return Result<void>{};
   part.loading = true;
-  const auto loaded = co_await contain(load_pages(std::move(id), tenant, mate));
+  const auto question = part.lease.ask(now());
+  part.epochs.sync_begins();
+  const auto reached = co_await contain(load_pages(std::move(id), tenant, mate, question.asked_at));
   part.loading = false;
-  if (!loaded)
+  // What was pushed meanwhile is in the index; where something before it is missing, the copy is closed.
+  if (!part.epochs.sync_ended(reached ? *reached : part.epochs.at())) part.lease.fall_behind();
+  if (!reached) {
     environment_.telemetry.log.write(platform::LogLevel::warning, "consents are not loaded",
-                                     {{"mate", mate.str()}, {"code", loaded.error().code}});
-  co_return loaded;
+                                     {{"mate", mate.str()}, {"code", reached.error().code}});
+    co_return fail(reached.error());
+  }
+  part.loaded = true;
+  if (part.lease.renew(question)) part.asked_at = question.asked_at;
+  co_return Result<void>{};
 }
 
-Task<> Copies::load_pages(TenantId id, TenantPointer tenant, MateId mate) {
+Task<std::uint64_t> Copies::load_pages(TenantId id, TenantPointer tenant, MateId mate, SteadyTime asked_at) {
   auto& part = tenant->parts[mate];  // parts are never taken out, and a map's elements do not move
-  const auto asked_at = now();
-  const auto gaps = part.gaps;
   CO_TRY(const auto epoch, co_await store_.mate_epoch(id, mate, asked_at + kLoadTimeout));
-  for (auto after = part.loaded ? part.epoch : 0; !part.loaded || after < epoch;) {
+  for (auto after = part.loaded ? part.epochs.at() : 0; !part.loaded || after < epoch;) {
     CO_TRY(const auto page, co_await store_.all_changed_since(id, mate, after, kPage, now() + kLoadTimeout));
     for (const auto& record : page) {
       tenant->index.apply(record);
@@ -107,12 +91,8 @@ Task<> Copies::load_pages(TenantId id, TenantPointer tenant, MateId mate) {
     }
     if (page.size() < kPage) break;
   }
-  part.loaded = true;
-  catch_up(part, epoch);
-  part.asked_at = asked_at;
-  if (gaps == part.gaps) part.lease.renew(asked_at);
   if (tenant->index.size() > kMaxRecords) tenants_.erase(id);
-  co_return Result<void>{};
+  co_return epoch;
 }
 
 Task<> Copies::keep_fresh() {
@@ -128,24 +108,23 @@ Task<> Copies::keep_fresh() {
 
 Task<> Copies::renew(TenantId id, TenantPointer tenant) {
   const auto asked_at = now();
+  std::unordered_map<std::string, guard::Lease::Question> questions;
   std::vector<std::string> used;
   for (const auto& [mate, part] : tenant->parts) {
-    if (part.loaded && !part.loading && asked_at - part.used_at < kInUse) used.push_back(mate.str());
+    if (!part.loaded || part.loading || asked_at - part.used_at >= kInUse) continue;
+    used.push_back(mate.str());
+    questions[mate.str()] = part.lease.ask(asked_at);
   }
   if (used.empty()) co_return Result<void>{};
-  std::unordered_map<std::string, std::uint64_t> gaps;
-  for (const auto& mate : used) gaps[mate] = tenant->parts[MateId::trusted(mate)].gaps;
   CO_TRY(const auto epochs, co_await store_.mate_epochs(id, used, asked_at + kRenewTimeout));
   for (const auto& mate : used) {
     auto& part = tenant->parts[MateId::trusted(mate)];
     const auto found = epochs.find(mate);
-    const auto epoch = found == epochs.end() ? 0 : found->second;
-    if (epoch > part.epoch || gaps[mate] != part.gaps) {
+    const bool current = (found == epochs.end() ? 0 : found->second) <= part.epochs.at();
+    if (current && part.lease.renew(questions[mate]))
+      part.asked_at = asked_at;
+    else
       CO_CHECK(co_await load(id, tenant, MateId::trusted(mate)));
-      continue;
-    }
-    part.asked_at = asked_at;
-    part.lease.renew(asked_at);
   }
   co_return Result<void>{};
 }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "guard/consent_index.hpp"
+#include "guard/epochs.hpp"
 #include "guard/lease.hpp"
 #include "services/consent/store.hpp"
 
@@ -32,9 +33,7 @@ class Copies {
   /// How far the copy of one Mate's consents is.
   struct Part {
     guard::Lease lease;
-    std::uint64_t epoch = 0;           ///< of the Mate: everything up to here is in the index
-    std::uint64_t gaps = 0;            ///< counts gaps, so that a load that began before one does not hide it
-    std::vector<std::uint64_t> ahead;  ///< pushed while a load was under way
+    guard::Epochs epochs;  ///< of the Mate: everything up to here is in the index
     SteadyTime asked_at{}, used_at{};
     bool loading = false, loaded = false;
   };
@@ -44,17 +43,15 @@ class Copies {
   };
   using TenantPointer = std::shared_ptr<Tenant>;
 
-  static void fall_behind(Part& part) { ++part.gaps, part.lease.fall_behind(); }
-  static void catch_up(Part& part, std::uint64_t epoch);
   void on_push(const TenantId& tenant, const intra365::consent::Consent& record);
   /// Brings one Mate's part up to date.
   Task<> load(TenantId id, TenantPointer tenant, MateId mate);
-  Task<> load_pages(TenantId id, TenantPointer tenant, MateId mate);
+  /// Returns the epoch that the Mate had when it was asked for; the index has everything up to there.
+  Task<std::uint64_t> load_pages(TenantId id, TenantPointer tenant, MateId mate, SteadyTime asked_at);
   Task<> keep_fresh();
   /// Asks for the epochs of all Mates in use at once; those that have moved are loaded.
   Task<> renew(TenantId id, TenantPointer tenant);
 
-  static constexpr std::size_t kMaxAhead = 100'000;
   /// More records than this, and a tenant's copy begins anew.
   static constexpr std::size_t kMaxRecords = 20'000'000;
 
