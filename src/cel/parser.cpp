@@ -9,19 +9,6 @@
 namespace intra365::cel {
 namespace {
 
-constexpr std::string_view kTypes[] = {"bool",
-                                       "int",
-                                       "uint",
-                                       "double",
-                                       "string",
-                                       "bytes",
-                                       "list",
-                                       "map",
-                                       "null_type",
-                                       "type",
-                                       "optional_type",
-                                       "google.protobuf.Timestamp",
-                                       "google.protobuf.Duration"};
 constexpr std::string_view kReserved[] = {"as",        "break",  "const",  "continue", "else", "for",
                                           "function",  "if",     "import", "let",      "loop", "package",
                                           "namespace", "return", "var",    "void",     "while"};
@@ -62,14 +49,12 @@ struct Level {
 class Parser {
  public:
   Parser(std::string_view source, const Environment& environment, Arena& texts, std::vector<Token> tokens)
-      : source_(source), environment_(environment), texts_(texts), tokens_(std::move(tokens)) {
-    for (const auto& name : environment.variables) variable(name);
-  }
+      : source_(source), environment_(environment), texts_(texts), tokens_(std::move(tokens)) {}
 
   Result<Parsed> run() {
     TRY(parsed_.root, expression());
     if (peek().kind != TokenKind::end) return refuse_at(peek(), "expected an operator or the end");
-    CHECK(give_meaning());
+    CHECK(give_meaning(parsed_, source_, environment_, texts_));
     return std::move(parsed_);
   }
 
@@ -589,61 +574,6 @@ class Parser {
     return add(std::move(made));
   }
 
-  std::uint32_t variable(const std::string& name) {
-    const auto [found, is_new] =
-        variable_index_.try_emplace(name, static_cast<std::uint32_t>(parsed_.variables.size()));
-    if (is_new) parsed_.variables.push_back(name);
-    return found->second;
-  }
-
-  /// What each name may mean: from the innermost container out, the longest name first.
-  Result<void> give_meaning() {
-    std::set<std::string> references;
-    for (Index i = 0; i < parsed_.nodes.size(); ++i) {
-      auto& name = parsed_.nodes[i];
-      if (name.op != Op::name) continue;
-      std::string whole;
-      std::vector<std::string> prefixes;  // a, a.b, a.b.c
-      for (const auto& part : name.parts) {
-        whole += (whole.empty() ? "" : ".") + part;
-        prefixes.push_back(whole);
-      }
-      for (auto used = name.parts.size(); used > 0; --used) {
-        std::string container = name.absolute ? "" : environment_.container;
-        for (;;) {
-          const auto candidate =
-              container.empty() ? prefixes[used - 1] : container + "." + prefixes[used - 1];
-          const bool declared =
-              (environment_.variables.empty() && !environment_.checks) || variable_index_.contains(candidate);
-          if (declared) name.meanings.push_back({variable(candidate), static_cast<std::uint32_t>(used)});
-          if (container.empty()) break;
-          const auto dot = container.rfind('.');
-          container = dot == std::string::npos ? "" : container.substr(0, dot);
-        }
-      }
-      const auto* type = std::ranges::find(kTypes, std::string_view(whole));
-      name.is_type = type != std::end(kTypes);
-      if (name.is_type) name.constant = Value::type(*type);
-      if (name.meanings.empty() && !name.is_type)
-        return refuse(errors::undeclared, source_, name.position,
-                      "there is nothing named '" + name.parts.front() + "'");
-      if (!name.is_type) references.insert(whole);
-      name.text = texts_.copy(whole);
-    }
-    add_fields(references);
-    parsed_.references.assign(references.begin(), references.end());
-    return {};
-  }
-
-  /// `has(a.b)` and `a.?b` read a.b as well as a.
-  void add_fields(std::set<std::string>& references) {
-    for (const auto& one : parsed_.nodes) {
-      if (one.op != Op::has && one.op != Op::select) continue;
-      const auto& below = node(one.children.front());
-      if (below.op == Op::name && !below.is_type) references.insert(below.text + "." + one.text);
-    }
-  }
-
   std::string_view source_;
   const Environment& environment_;
   Arena& texts_;
@@ -653,7 +583,6 @@ class Parser {
   Parsed parsed_;
   std::set<Index> closed_;  ///< names in parentheses: complete
   std::vector<std::pair<std::string, std::uint32_t>> scopes_;
-  std::map<std::string, std::uint32_t> variable_index_;
 };
 
 }  // namespace

@@ -1,7 +1,5 @@
 // Texts to nodes: the grammar, the macros, and what names may mean.
 #pragma once
-#include <map>
-
 #include "cel/lexer.hpp"
 #include "cel/node.hpp"
 #include "cel/program.hpp"
@@ -15,6 +13,10 @@ struct Parsed {
   std::vector<std::string> variables;
   std::vector<std::string> references;
 };
+
+/// Finds what each name may mean, and which variables and attributes the expression reads. In names.cpp.
+Result<void> give_meaning(Parsed& parsed, std::string_view source, const Environment& environment,
+                          Arena& texts);
 
 /// `texts` keeps the constants' texts; they must outlive the nodes.
 Result<Parsed> parse(std::string_view source, const Environment& environment, Arena& texts);

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
 const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "postgres", "http",
-                        "contract", "guard", "replica", "platform", "cdc",  "policy", "consent"};
+                        "contract", "guard", "replica", "platform", "cdc",  "policy",   "consent"};
 const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
                    "contract", "guard", "replica", "sdk/cpp", "policy"};
 
