@@ -13,6 +13,7 @@ struct Arguments {
   std::string user, mate, consent, scopes, purposes, expires, method, notice, supersedes, at, known, name,
       description, effective;
   std::uint64_t revision = 0;
+  std::optional<int> depth;
   int default_days = 0, max_days = 0;
 };
 
@@ -82,6 +83,7 @@ Task<> grant(sdk::Client& client, const Target& target, const Arguments& argumen
   CO_TRY(request.supersedes, given_id<ConsentId>(arguments.supersedes));
   request.method = given(arguments.method);
   request.notice_version = given(arguments.notice);
+  request.delegation_depth = arguments.depth;
   CO_TRY(const auto reply, co_await client.call(consent::grant, std::move(request)));
   print(target, reply,
         "consent " + reply.consent_id.str() + " granted, epoch " + std::to_string(reply.epoch));
@@ -119,6 +121,20 @@ Task<> renew(sdk::Client& client, const Target& target, const Arguments& argumen
   CO_TRY(request.expires_at, given_time(arguments.expires));
   request.revision = given_revision(arguments);
   CO_TRY(const auto reply, co_await client.call(consent::renew, std::move(request)));
+  print(target, reply, describe(reply));
+  co_return Result<void>{};
+}
+
+Task<> delegate(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::DelegateRequest request;
+  CO_TRY(request.consent_id, ConsentId::parse(arguments.consent));
+  CO_TRY(request.mate_id, MateId::parse(arguments.mate));
+  CO_TRY(request.scopes, names<Scope>(arguments.scopes));
+  CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
+  CO_TRY(request.expires_at, given_time(arguments.expires));
+  request.delegation_depth = arguments.depth;
+  request.revision = given_revision(arguments);
+  CO_TRY(const auto reply, co_await client.call(consent::delegate, std::move(request)));
   print(target, reply, describe(reply));
   co_return Result<void>{};
 }
@@ -275,6 +291,13 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   how(one);
   one->add_option("--expires", given->expires, "RFC 3339");
   one->add_option("--supersedes", given->supersedes, "a consent that this one replaces");
+  one->add_option("--delegable", given->depth, "in how many steps the Mate may hand it on, 0 to 5");
+  one = verb("delegate", "As a Mate: hand a consent on to another, narrower and never longer", delegate);
+  which(one);
+  one->add_option("--mate", given->mate, "to whom")->required();
+  what(one, false);
+  one->add_option("--expires", given->expires, "RFC 3339");
+  one->add_option("--delegable", given->depth, "in how many more steps");
   one = verb("refuse", "Say no to a Mate that asks for your data", refuse);
   one->add_option("--mate", given->mate)->required();
   what(one, true);

@@ -82,6 +82,21 @@ Result<void> check_covered(const Names& wide, const Names& narrow, std::string_v
   return {};
 }
 
+/// What both lists cover: of each two names where one covers the other, the narrower.
+template <class Names>
+Names common(const Names& some, const Names& others) {
+  Names both;
+  for (const auto& one : some) {
+    for (const auto& other : others) {
+      const auto* narrow = covers(other.str(), one.str())   ? &one
+                           : covers(one.str(), other.str()) ? &other
+                                                            : nullptr;
+      if (narrow != nullptr && std::ranges::find(both, *narrow) == both.end()) both.push_back(*narrow);
+    }
+  }
+  return both;
+}
+
 bool is_final(Status status) {
   return status == Status::revoked || status == Status::superseded;
 }
@@ -90,6 +105,7 @@ Status status_after(Status before, EventKind event) {
   if (is_final(before)) return before;
   switch (event) {
     case EventKind::granted:
+    case EventKind::delegated:
       return Status::active;
     case EventKind::refused:
       return Status::refused;
@@ -121,6 +137,9 @@ Result<HistoryEntry> decide_grant(const ConsentId& id, const GrantRequest& reque
   TRY(auto change, first_change(id, request, EventKind::granted, catalogue, moment));
   if (!request.metadata.is_null() && !request.metadata.is_object())
     return fail(intra365::errors::bad_value, "metadata: expected an object");
+  change.delegation_depth = request.delegation_depth.value_or(0);
+  if (change.delegation_depth < 0 || change.delegation_depth > kMaxDelegationDepth)
+    return fail(intra365::errors::bad_value, "delegationDepth: 0 to 5");
   if (request.expires_at && *request.expires_at <= moment.now) return fail(errors::expiry_in_the_past);
   TRY(change.expires_at, catalogue.expiry(request.purposes, request.expires_at, moment.now));
   return change;
@@ -199,6 +218,53 @@ Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::ui
   return change;
 }
 
+Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
+                                     std::span<const Consent> above, const DelegateRequest& request,
+                                     const Moment& moment) {
+  TRY(auto change, next_change(current, request.revision, EventKind::delegated, moment));
+  CHECK(require(current, {Status::active}));
+  if (current.expires_at && *current.expires_at <= moment.now)
+    return fail(errors::wrong_state, "the consent has expired");
+  const auto depth = request.delegation_depth.value_or(0);
+  if (depth < 0 || depth >= current.delegation_depth) return fail(errors::not_delegable);
+  if (request.mate_id == current.mate_id ||
+      std::ranges::any_of(above, [&](const Consent& one) { return one.mate_id == request.mate_id; }))
+    return fail(errors::delegation_cycle);
+  if (!request.purposes.empty()) change.purposes = request.purposes;
+  if (!request.scopes.empty()) change.scopes = request.scopes;
+  CHECK(check_names(change.purposes, "purposes"));
+  CHECK(check_names(change.scopes, "scopes"));
+  CHECK(check_covered(current.purposes, change.purposes, "purposes"));
+  CHECK(check_covered(current.scopes, change.scopes, "scopes"));
+  if (request.expires_at) {
+    if (*request.expires_at <= moment.now) return fail(errors::expiry_in_the_past);
+    if (current.expires_at && *request.expires_at > *current.expires_at)
+      return fail(errors::not_narrower, "expiresAt: later than the consent that is handed on");
+    change.expires_at = request.expires_at;
+  }
+  change.consent_id = id;
+  change.mate_id = request.mate_id;
+  change.parent_id = current.consent_id;
+  change.delegation_depth = depth;
+  change.revision = 1;
+  return change;
+}
+
+Consent effective(Consent record, std::span<const Consent> above) {
+  for (const auto& one : above) {
+    record.purposes = common(record.purposes, one.purposes);
+    record.scopes = common(record.scopes, one.scopes);
+    if (one.expires_at)
+      record.expires_at = std::min(record.expires_at.value_or(*one.expires_at), *one.expires_at);
+    if (record.status == Status::active && one.status != Status::active) {
+      record.status = one.status;
+      record.revoked_at = one.revoked_at;
+    }
+  }
+  record.granted = record.status == Status::active;
+  return record;
+}
+
 void apply(Consent& record, const HistoryEntry& change) {
   const bool is_first = record.consent_id.empty();
   if (is_first) {
@@ -208,9 +274,12 @@ void apply(Consent& record, const HistoryEntry& change) {
     record.granted_at = change.valid_from;
     record.method = change.method;
     record.notice_version = change.notice_version;
+    record.parent_id = change.parent_id;
+    record.delegation_depth = change.delegation_depth;
   }
   const auto before = record.status;
-  const bool begins = change.event == EventKind::granted || change.event == EventKind::refused;
+  const bool begins = change.event == EventKind::granted || change.event == EventKind::delegated ||
+                      change.event == EventKind::refused;
   // A history without its beginning allows nothing.
   record.status = is_first && !begins ? Status::revoked : status_after(before, change.event);
   record.granted = record.status == Status::active;

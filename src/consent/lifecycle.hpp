@@ -19,7 +19,15 @@ inline constexpr ErrorCode not_narrower{ErrorKind::invalid, "consent.not_narrowe
                                         "Narrowing leaves nothing that was not allowed before."};
 inline constexpr ErrorCode not_longer{ErrorKind::invalid, "consent.not_longer",
                                       "Renewing lets a consent hold longer; narrow it to shorten it."};
+inline constexpr ErrorCode not_delegable{
+    ErrorKind::denied, "consent.not_delegable",
+    "The person has not allowed to hand this consent on, or not this far."};
+inline constexpr ErrorCode delegation_cycle{ErrorKind::invalid, "consent.delegation_cycle",
+                                            "The Mate stands in the chain already."};
 }  // namespace errors
+
+/// In how many steps a consent may be handed on at most.
+inline constexpr int kMaxDelegationDepth = 5;
 
 /// Who makes a change, and when.
 struct Moment {
@@ -50,6 +58,15 @@ Result<HistoryEntry> decide_resume(const Consent& current, const HoldRequest& re
 /// `effective_at`: since when, where the person said so earlier than we learned it; not in the future.
 Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::uint64_t> expected,
                                    std::optional<Timestamp> effective_at, const Moment& moment);
+
+/// A Mate hands `current` on. `current` is as it holds (`effective`), `above` the consents it hangs on.
+Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
+                                     std::span<const Consent> above, const DelegateRequest& request,
+                                     const Moment& moment);
+
+/// A delegated consent as it holds: what every consent above it leaves of it, and only while each of them is
+/// active. So a change above reaches everything below without a copy.
+Consent effective(Consent record, std::span<const Consent> above);
 
 /// Makes one change to a record; the first change makes the record. Of what was revoked or superseded nothing
 /// brings back any part, in whatever order the changes are applied.

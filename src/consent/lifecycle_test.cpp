@@ -216,6 +216,68 @@ TEST(Lifecycle, nothing_brings_back_what_was_superseded_and_a_history_without_it
   EXPECT_FALSE(fold(paused.changes, kStart, kStart)[0].granted);
 }
 
+DelegateRequest to(std::string mate, std::vector<std::string> scopes = {}, int depth = 0) {
+  DelegateRequest request;
+  request.mate_id = MateId::trusted(std::move(mate));
+  for (auto& scope : scopes) request.scopes.push_back(Scope::trusted(scope));
+  request.delegation_depth = depth;
+  return request;
+}
+
+TEST(Delegation, only_narrower_never_longer_not_too_far_and_not_in_a_circle) {
+  auto request = wish({"profile", "image"});
+  request.delegation_depth = 2;
+  request.expires_at = kStart + 24h;
+  const auto top = granted(request).record;
+  const auto next = ConsentId::trusted("c2"), last = ConsentId::trusted("c3");
+  const auto hand_on = [&](const DelegateRequest& wanted) {
+    return decide_delegate(next, top, {}, wanted, at(kStart));
+  };
+  EXPECT_EQ(refusal(hand_on(to("carol", {"health"}))), "consent.not_narrower");
+  auto longer = to("carol");
+  longer.expires_at = kStart + 25h;
+  EXPECT_EQ(refusal(hand_on(longer)), "consent.not_narrower");
+  EXPECT_EQ(refusal(hand_on(to("carol", {}, 2))), "consent.not_delegable");
+  EXPECT_EQ(refusal(hand_on(to("bob"))), "consent.delegation_cycle");
+  EXPECT_EQ(refusal(decide_delegate(next, top, {}, to("carol"), at(kStart + 24h))), "consent.wrong_state");
+  EXPECT_EQ(refusal(decide_delegate(next, granted().record, {}, to("carol"), at(kStart))),
+            "consent.not_delegable");
+
+  Life second;
+  ASSERT_TRUE(second.go(hand_on(to("carol", {"profile.read"}, 1))));
+  EXPECT_EQ(second.record.parent_id, kId);
+  EXPECT_EQ(second.record.expires_at, top.expires_at);
+  EXPECT_TRUE(second.record.granted);
+  const std::vector above{top};
+  EXPECT_EQ(refusal(decide_delegate(last, second.record, above, to("bob"), at(kStart))),
+            "consent.delegation_cycle");
+  EXPECT_EQ(refusal(decide_delegate(last, second.record, above, to("dave", {"profile"}), at(kStart))),
+            "consent.not_narrower");
+  EXPECT_TRUE(decide_delegate(last, second.record, above, to("dave"), at(kStart)));
+}
+
+TEST(Delegation, what_happens_above_holds_below) {
+  auto request = wish({"profile", "image"});
+  request.delegation_depth = 1;
+  auto top = granted(request);
+  Life child;
+  ASSERT_TRUE(child.go(decide_delegate(ConsentId::trusted("c2"), top.record, {}, to("carol"), at(kStart))));
+  const auto holds = [&] { return effective(child.record, std::span(&top.record, 1)); };
+  EXPECT_TRUE(holds().granted);
+  ASSERT_TRUE(top.go(decide_suspend(top.record, {}, at(kStart))));
+  EXPECT_EQ(holds().status, Status::suspended);
+  ASSERT_TRUE(top.go(decide_resume(top.record, {}, at(kStart))));
+  EXPECT_TRUE(holds().granted);
+  NarrowRequest less = to_scopes({"profile.read"});
+  less.expires_at = kStart + 1h;
+  ASSERT_TRUE(top.go(decide_narrow(top.record, less, at(kStart))));
+  EXPECT_EQ(holds().scopes, std::vector{Scope::trusted("profile.read")});
+  EXPECT_EQ(holds().expires_at, kStart + 1h);
+  ASSERT_TRUE(top.go(decide_revoke(top.record, {}, {}, at(kStart))));
+  EXPECT_EQ(holds().status, Status::revoked);
+  EXPECT_FALSE(holds().granted);
+}
+
 TEST(Catalogue, a_closed_one_refuses_what_it_does_not_list_but_knows_what_is_below) {
   CatalogueReply own;
   own.closed = true;

@@ -47,6 +47,7 @@ std::span<const OperationInfo> catalog() {
       info(consent::renew),
       info(consent::suspend),
       info(consent::resume),
+      info(consent::delegate),
       info(consent::as_of),
       info(consent::catalogue),
       info(consent::set_catalogue),

@@ -118,6 +118,47 @@ test("looking back tells what held from what was known", async () => {
   assert.equal(http.json.allowed, true, http.text);
 });
 
+test("a Mate hands a consent on, narrower and never longer; what happens above holds below at once", async () => {
+  const others = {};
+  for (const name of ["second", "third"]) others[name] = await logIn(platform, platform.cli("mate", "create", name).apiKey);
+  const top = await ask(alice, "grant", { ...wish(["profile", "image"]), delegationDepth: 2, expiresAt: new Date(Date.now() + 3600_000).toISOString() });
+  const to = (session, consentId, mateId, more) => ask(session, "delegate", { consentId, mateId, ...more });
+  assert.equal((await to(mate, top.consentId, "second", { scopes: ["health"] })).error, "consent.not_narrower");
+  assert.equal((await to(mate, top.consentId, "second", { expiresAt: new Date(Date.now() + 7200_000).toISOString() })).error, "consent.not_narrower");
+  assert.equal((await to(mate, top.consentId, "second", { delegationDepth: 2 })).error, "consent.not_delegable");
+  assert.equal((await to(mate, top.consentId, "reader")).error, "consent.delegation_cycle");
+  assert.equal((await to(others.second, top.consentId, "third")).error, "consent.unknown", "not its own");
+  const child = await to(mate, top.consentId, "second", { scopes: ["profile"], delegationDepth: 1 });
+  assert.deepEqual([child.status, child.parentId, child.userId], ["active", top.consentId, "alice"]);
+  const grandchild = await to(others.second, child.consentId, "third");
+  assert.equal((await to(others.second, child.consentId, "reader")).error, "consent.delegation_cycle");
+  assert.equal((await to(others.third, grandchild.consentId, "fourth")).error, "consent.not_delegable");
+
+  const code = async (mateId, scope) => (await ask(mate, "verify", { userId: "alice", mateId, scopes: [scope], purpose: "analytics" })).code;
+  // What the third Mate's enforcement point is told.
+  const known = async () => (await ask(others.third, "sync", { mateId: "third", mateEpoch: 1 }).then((reply) => reply.consents)).find((one) => one.consentId === grandchild.consentId);
+  assert.equal(await code("third", "profile.read"), "granted");
+  await ask(alice, "suspend", { consentId: top.consentId });
+  assert.equal(await code("third", "profile.read"), "suspended");
+  assert.equal((await known()).status, "suspended");
+  await ask(alice, "resume", { consentId: top.consentId });
+  await ask(alice, "narrow", { consentId: top.consentId, scopes: ["profile.read"] });
+  assert.equal(await code("third", "profile.read"), "granted");
+  assert.equal(await code("third", "profile.write"), "scope_missing");
+  assert.deepEqual((await known()).scopes, ["profile.read"]);
+  const before = new Date().toISOString();
+  const revoked = await ask(alice, "revoke", { consentId: top.consentId });
+  assert.deepEqual(revoked.consents.map((one) => [one.mateId, one.granted]).sort(), [["reader", false], ["second", false], ["third", false]]);
+  assert.equal(await code("third", "profile.read"), "revoked");
+  assert.equal((await known()).granted, false);
+  const asOf = (more) => ask(others.third, "as_of", { userId: "alice", mateId: "third", scopes: ["profile.read"], purpose: "analytics", ...more });
+  assert.equal((await asOf({ validAt: before, knownAt: before })).code, "granted");
+  assert.equal((await asOf({})).code, "revoked");
+  assert.equal((await ask(alice, "audit", { consentId: grandchild.consentId })).entries[0].actor, "mate:second");
+  for (const session of Object.values(others)) await session.connection.close();
+  await revokeAll();
+});
+
 test("over HTTP a consent lives the same life", async () => {
   const token = await platform.token(aliceKey);
   const post = (path, body) => platform.http("POST", `/v1/consents${path}`, { token, body });

@@ -38,11 +38,13 @@ struct Consent {
   std::optional<std::string> method;          ///< how it was given, such as `console` or `paper`
   std::optional<std::string> notice_version;  ///< which text the person was shown
   std::optional<ConsentId> superseded_by;
+  std::optional<ConsentId> parent_id;  ///< the consent that a Mate has handed on with this one
+  int delegation_depth = 0;            ///< in how many more steps it may be handed on
 };
 BOOST_DESCRIBE_STRUCT(Consent, (),
                       (consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at,
                        revoked_at, metadata, epoch, mate_epoch, status, revision, method, notice_version,
-                       superseded_by))
+                       superseded_by, parent_id, delegation_depth))
 
 struct GrantRequest {
   UserId user_id;
@@ -53,11 +55,12 @@ struct GrantRequest {
   boost::json::value metadata;
   std::optional<std::string> method, notice_version;
   std::optional<std::string> evidence;  ///< where the proof is kept; a reference, never the proof itself
+  std::optional<int> delegation_depth;  ///< 0 (when absent) to 5: in how many steps the Mate may hand it on
   std::optional<ConsentId> supersedes;  ///< a consent of the same person that this one replaces
 };
 BOOST_DESCRIBE_STRUCT(GrantRequest, (),
                       (user_id, mate_id, purposes, scopes, expires_at, metadata, method, notice_version,
-                       evidence, supersedes))
+                       evidence, delegation_depth, supersedes))
 
 /// A person was asked and said no; recorded, so that nobody need ask again.
 struct RefuseRequest {
@@ -86,6 +89,20 @@ struct RenewRequest {
   std::optional<std::uint64_t> revision;
 };
 BOOST_DESCRIBE_STRUCT(RenewRequest, (), (consent_id, expires_at, revision))
+
+/// A Mate hands on what it was granted: only less, never for longer. What is absent is as the Mate has it,
+/// but for the depth, which is 0.
+struct DelegateRequest {
+  ConsentId consent_id;  ///< the Mate's own
+  MateId mate_id;        ///< to whom
+  std::vector<Purpose> purposes;
+  std::vector<Scope> scopes;
+  std::optional<Timestamp> expires_at;
+  std::optional<int> delegation_depth;
+  std::optional<std::uint64_t> revision;
+};
+BOOST_DESCRIBE_STRUCT(DelegateRequest, (),
+                      (consent_id, mate_id, purposes, scopes, expires_at, delegation_depth, revision))
 
 /// To suspend or to resume.
 struct HoldRequest {
@@ -186,10 +203,11 @@ enum class EventKind {
   resumed,
   revoked,
   expired,
-  superseded
+  superseded,
+  delegated
 };
 BOOST_DESCRIBE_ENUM(EventKind, granted, refused, narrowed, renewed, suspended, resumed, revoked, expired,
-                    superseded)
+                    superseded, delegated)
 
 /// One change of one consent, kept for ever. Purposes, scopes and expiry are as the change left them.
 struct HistoryEntry {
@@ -208,12 +226,13 @@ struct HistoryEntry {
   Timestamp valid_from;        ///< since when it holds
   std::uint64_t revision = 1;  ///< of the record, after this change
   std::optional<std::string> method, notice_version, evidence;
-  std::optional<ConsentId> superseded_by;
+  std::optional<ConsentId> superseded_by, parent_id;
+  int delegation_depth = 0;
 };
 BOOST_DESCRIBE_STRUCT(HistoryEntry, (),
                       (sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at,
                        epoch, recorded_at, trace_id, valid_from, revision, method, notice_version, evidence,
-                       superseded_by))
+                       superseded_by, parent_id, delegation_depth))
 
 struct AuditReply {
   std::vector<HistoryEntry> entries;
@@ -331,6 +350,14 @@ inline constexpr auto resume = operation<HoldRequest, Consent>({
     .effect = Effect::changes,
     .summary = "A person ends the pause of a consent.",
     .example = R"({"consentId":"0198…"})",
+});
+inline constexpr auto delegate = operation<DelegateRequest, Consent>({
+    .subject = "intra365.consent.delegate",
+    .http = {Method::post, "/v1/consents/{consentId}/delegate"},
+    .access = Access::mate,
+    .effect = Effect::changes,
+    .summary = "A Mate hands a consent on to another, narrower and never longer; it ends with its own.",
+    .example = R"({"consentId":"0198…","mateId":"thumbnailer","scopes":["image.read"]})",
 });
 inline constexpr auto as_of = operation<AsOfRequest, AsOfReply>({
     .subject = "intra365.consent.as_of",

@@ -1,5 +1,6 @@
 #include "services/consent/service.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <unordered_map>
 
@@ -52,6 +53,7 @@ class Consents final : public platform::Service {
             bind(wire::renew, *this, &Consents::renew),
             bind(wire::suspend, *this, &Consents::suspend),
             bind(wire::resume, *this, &Consents::resume),
+            bind(wire::delegate, *this, &Consents::delegate),
             bind(wire::as_of, *this, &Consents::as_of),
             bind(wire::catalogue, *this, &Consents::catalogue),
             bind(wire::set_catalogue, *this, &Consents::set_catalogue),
@@ -129,6 +131,25 @@ class Consents final : public platform::Service {
                   });
   }
 
+  Task<wire::Consent> delegate(const Caller& caller, const wire::DelegateRequest& request) {
+    caller.note->consent_id = request.consent_id;
+    caller.note->resource = "mate:" + request.mate_id.str();
+    std::optional<UserId> of_anybody;
+    CO_TRY(auto current, co_await store_.get(caller.tenant, of_anybody, request.consent_id, caller.deadline));
+    if (!current || !caller.is_mate(current->mate_id)) co_return fail(errors::unknown_consent);
+    caller.note->user_id = current->user_id;
+    std::vector<ConsentId> ids{request.consent_id};
+    CO_TRY(auto chains, co_await store_.above(caller.tenant, std::move(ids), caller.deadline));
+    const auto& above = chains[request.consent_id];
+    const auto holds = wire::effective(*current, above);
+    CO_TRY(auto delegated,
+           wire::decide_delegate(ConsentId::trusted(new_uuid()), holds, above, request, moment(caller)));
+    std::vector<Change> changes;
+    add(changes, {}, std::move(delegated));
+    CO_TRY(auto stored, co_await save(caller, std::move(changes)));
+    co_return std::move(stored.front());
+  }
+
   /// A revocation that names no revision wins over whoever changes the consent at the same time: it decides
   /// again.
   Task<wire::RevokeReply> revoke(const Caller& caller, const wire::RevokeRequest& request) {
@@ -160,7 +181,9 @@ class Consents final : public platform::Service {
       }
       CO_TRY(auto stored, co_await store_.append(caller.tenant, std::move(changes),
                                                  std::string(caller.trace.trace_id()), caller.deadline));
-      for (auto& record : stored) {
+      auto holding = stored;
+      CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
+      for (auto& record : holding) {
         const auto reached = co_await spread(caller.tenant, record, caller.trace);
         cached = reached.cached;
         reply.propagation.published = reply.propagation.published && reached.published;
@@ -230,7 +253,10 @@ class Consents final : public platform::Service {
     reply.known_at = request.known_at.value_or(now);
     CO_TRY(const auto changes, co_await store_.changes(caller.tenant, request.user_id, request.mate_id,
                                                        reply.valid_at, reply.known_at, caller.deadline));
-    reply.consents = wire::fold(changes, reply.valid_at, reply.known_at);
+    const auto all = wire::fold(changes, reply.valid_at, reply.known_at);
+    for (const auto& one : all) {
+      if (one.mate_id == request.mate_id) reply.consents.push_back(wire::effective(one, above(one, all)));
+    }
     std::vector<const wire::Consent*> records;
     for (const auto& record : reply.consents) records.push_back(&record);
     const auto decision = guard::decide_consent(records, request.scopes, request.purpose, reply.valid_at);
@@ -271,6 +297,7 @@ class Consents final : public platform::Service {
     CO_TRY(const auto page, read_page(request.limit, request.cursor));
     CO_TRY(const auto view, view_of(caller, request.user_id, request.mate_id));
     CO_TRY(auto consents, co_await store_.query(caller.tenant, view, request.active, page, caller.deadline));
+    CO_CHECK(co_await store_.make_effective(caller.tenant, consents, caller.deadline));
     std::optional<std::string> cursor;
     if (consents.size() == static_cast<std::size_t>(page.limit)) cursor = consents.back().consent_id.str();
     co_return wire::QueryReply{std::move(consents), std::move(cursor)};
@@ -325,6 +352,23 @@ class Consents final : public platform::Service {
     co_return *std::move(found);
   }
 
+  /// What `record` hangs on, among `all`; a missing link is a consent that allows nothing.
+  static std::vector<wire::Consent> above(const wire::Consent& record,
+                                          const std::vector<wire::Consent>& all) {
+    std::vector<wire::Consent> chain;
+    for (auto parent = record.parent_id; parent && chain.size() <= wire::kMaxDelegationDepth;) {
+      const auto found = std::ranges::find(all, *parent, &wire::Consent::consent_id);
+      if (found == all.end()) {
+        chain.emplace_back();
+        chain.back().status = wire::Status::revoked;
+        break;
+      }
+      chain.push_back(*found);
+      parent = found->parent_id;
+    }
+    return chain;
+  }
+
   static void add(std::vector<Change>& changes, wire::Consent record, wire::HistoryEntry change) {
     wire::apply(record, change);
     changes.emplace_back();
@@ -345,7 +389,9 @@ class Consents final : public platform::Service {
       CO_TRY(const auto now, co_await load(caller, user, id));
       co_return fail(wire::errors::conflict, "the current revision is " + std::to_string(now.revision));
     }
-    for (const auto& record : stored) co_await spread(caller.tenant, record, caller.trace);
+    auto holding = stored;
+    CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
+    for (const auto& record : holding) co_await spread(caller.tenant, record, caller.trace);
     co_return stored;
   }
 

@@ -1,5 +1,7 @@
 #include "services/consent/store.hpp"
 
+#include "consent/lifecycle.hpp"
+
 namespace intra365::services::consent {
 namespace {
 
@@ -8,26 +10,41 @@ using postgres::Query;
 
 #define CONSENT_COLUMNS                                                                                     \
   "consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, metadata, " \
-  "epoch, mate_epoch, status, revision, method, notice_version, superseded_by"
+  "epoch, mate_epoch, status, revision, method, notice_version, superseded_by, parent_id, delegation_depth"
 #define HISTORY_COLUMNS                                                                                      \
   "sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at, epoch, recorded_at, " \
-  "trace_id, valid_from, revision, method, notice_version, evidence, superseded_by"
+  "trace_id, valid_from, revision, method, notice_version, evidence, superseded_by, parent_id, "             \
+  "delegation_depth"
 
 constexpr Query consent_append{
     "consent_append", "select " CONSENT_COLUMNS " from intra365.append_consent_changes($1, $2::jsonb, $3)"};
 constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            " from intra365.consent_records where tenant_id = $1 and "
-                                           "user_id = $2 and consent_id = $3"};
+                                           "($2::text is null or user_id = $2) and consent_id = $3"};
+constexpr Query consent_above{
+    "consent_above",
+    "with recursive up as (select consent_id as of_id, parent_id, 1 as depth from intra365.consent_records"
+    "  where tenant_id = $1 and consent_id = any($2::text[]) and parent_id is not null"
+    " union all select up.of_id, r.parent_id, up.depth + 1 from up join intra365.consent_records r"
+    "  on r.tenant_id = $1 and r.consent_id = up.parent_id where r.parent_id is not null and up.depth < 10)"
+    " select up.of_id, r.* from up join intra365.consent_records r on r.tenant_id = $1 and r.consent_id = "
+    "up.parent_id"
+    " order by up.of_id, up.depth"};
 constexpr Query consent_revocable{
     "consent_revocable", "select " CONSENT_COLUMNS
                          " from intra365.consent_records where tenant_id = $1 and user_id = $2"
                          " and ($3::text is null or mate_id = $3) and status in ('active', 'suspended')"
                          " order by consent_id limit $4"};
-constexpr Query consent_changes{"consent_changes",
-                                "select " HISTORY_COLUMNS
-                                " from intra365.consent_history where tenant_id = $1 and user_id = $2"
-                                " and mate_id = $3 and valid_from <= $4::timestamptz"
-                                " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
+constexpr Query consent_changes{
+    "consent_changes",
+    "select " HISTORY_COLUMNS
+    " from intra365.consent_history where tenant_id = $1 and user_id = $2"
+    " and consent_id in (with recursive up as (select consent_id, parent_id from intra365.consent_records"
+    "  where tenant_id = $1 and user_id = $2 and mate_id = $3"
+    " union select r.consent_id, r.parent_id from up join intra365.consent_records r"
+    "  on r.tenant_id = $1 and r.consent_id = up.parent_id) select consent_id from up)"
+    " and valid_from <= $4::timestamptz"
+    " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
 constexpr Query consent_purposes{"consent_purposes",
                                  "select purpose, description, default_days, max_days"
                                  " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
@@ -79,7 +96,8 @@ constexpr Query consent_changed{
 constexpr Query consent_all_changed{
     "consent_all_changed",
     "select consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, "
-    "'null'::jsonb as metadata, epoch, mate_epoch, status, revision, method, notice_version, superseded_by"
+    "'null'::jsonb as metadata, epoch, mate_epoch, status, revision, method, notice_version, superseded_by, "
+    "parent_id, delegation_depth"
     " from intra365.consent_records"
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{
@@ -88,6 +106,11 @@ constexpr Query consent_mate_epochs{
     "any($2::text[])"};
 constexpr Query consent_tell_expired{"consent_tell_expired",
                                      "select * from intra365.tell_expired_consents($1)"};
+
+struct OfRow {
+  ConsentId of_id;
+};
+BOOST_DESCRIBE_STRUCT(OfRow, (), (of_id))
 
 struct EpochRow {
   std::uint64_t epoch = 0;
@@ -117,12 +140,43 @@ Task<std::vector<wire::Consent>> Store::append(TenantId tenant, std::vector<Chan
   co_return rows.as<wire::Consent>();
 }
 
-Task<std::optional<wire::Consent>> Store::get(TenantId tenant, UserId user, ConsentId id,
+Task<std::optional<wire::Consent>> Store::get(TenantId tenant, std::optional<UserId> user, ConsentId id,
                                               SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, user, id);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_get, std::move(parameters), deadline));
   co_return rows.as_optional<wire::Consent>();
+}
+
+Task<std::map<ConsentId, std::vector<wire::Consent>>> Store::above(TenantId tenant,
+                                                                   std::vector<ConsentId> ids,
+                                                                   SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, ids);
+  CO_TRY(const auto rows, co_await database_.query(scope, consent_above, std::move(parameters), deadline));
+  CO_TRY(const auto of, rows.as<OfRow>());
+  CO_TRY(auto records, rows.as<wire::Consent>());
+  std::map<ConsentId, std::vector<wire::Consent>> chains;
+  for (std::size_t i = 0; i < of.size(); ++i) chains[of[i].of_id].push_back(std::move(records[i]));
+  co_return chains;
+}
+
+Task<> Store::make_effective(TenantId tenant, std::vector<wire::Consent>& records, SteadyTime deadline) {
+  std::vector<ConsentId> delegated;
+  for (const auto& one : records) {
+    if (one.parent_id) delegated.push_back(one.consent_id);
+  }
+  if (delegated.empty()) co_return Result<void>{};
+  CO_TRY(const auto chains, co_await above(std::move(tenant), std::move(delegated), deadline));
+  for (auto& one : records) {
+    if (!one.parent_id) continue;
+    const auto chain = chains.find(one.consent_id);
+    // A consent whose parent cannot be found hangs on nothing.
+    if (chain == chains.end())
+      co_return fail(postgres::errors::bad_row, "a delegated consent without its parent");
+    one = wire::effective(std::move(one), chain->second);
+  }
+  co_return Result<void>{};
 }
 
 Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, UserId user, std::optional<MateId> mate,
@@ -190,6 +244,7 @@ Task<Store::Pair> Store::find(TenantId tenant, UserId user, MateId mate, SteadyT
   Pair pair;
   CO_TRY(pair.epoch, epoch_of(results.at(0)));
   CO_TRY(pair.records, results.at(1).as<wire::Consent>());
+  CO_CHECK(co_await make_effective(tenant, pair.records, deadline));
   co_return pair;
 }
 
@@ -224,7 +279,9 @@ Task<std::vector<wire::Consent>> Store::changed_since(TenantId tenant, MateId ma
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changed, std::move(parameters), deadline));
-  co_return rows.as<wire::Consent>();
+  CO_TRY(auto records, rows.as<wire::Consent>());
+  CO_CHECK(co_await make_effective(tenant, records, deadline));
+  co_return records;
 }
 
 Task<std::vector<wire::Consent>> Store::all_changed_since(TenantId tenant, MateId mate,
@@ -234,7 +291,9 @@ Task<std::vector<wire::Consent>> Store::all_changed_since(TenantId tenant, MateI
   auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
   CO_TRY(const auto rows,
          co_await database_.query(scope, consent_all_changed, std::move(parameters), deadline));
-  co_return rows.as<wire::Consent>();
+  CO_TRY(auto records, rows.as<wire::Consent>());
+  CO_CHECK(co_await make_effective(tenant, records, deadline));
+  co_return records;
 }
 
 Task<std::unordered_map<std::string, std::uint64_t>> Store::mate_epochs(TenantId tenant,

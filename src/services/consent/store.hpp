@@ -1,5 +1,6 @@
 // The consent service's tables.
 #pragma once
+#include <map>
 #include <unordered_map>
 
 #include "contract/operations/consent.hpp"
@@ -33,13 +34,21 @@ class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
-  /// Records, history rows and epochs in one transaction; durable when it returns. Empty when a record was
-  /// not at the revision before its change any more: nothing is stored then.
+  /// Records, history rows and epochs in one transaction; durable when it returns. Returns what was changed,
+  /// and after it everything delegated below, with new epochs; all as stored, not as they hold. Empty when a
+  /// record was not at the revision before its change any more: nothing is stored then.
   Task<std::vector<intra365::consent::Consent>> append(TenantId tenant, std::vector<Change> changes,
                                                        std::string trace_id, SteadyTime deadline);
-  /// A user's own record.
-  Task<std::optional<intra365::consent::Consent>> get(TenantId tenant, UserId user, ConsentId id,
-                                                      SteadyTime deadline);
+  /// A record, of this user where one is named.
+  Task<std::optional<intra365::consent::Consent>> get(TenantId tenant, std::optional<UserId> user,
+                                                      ConsentId id, SteadyTime deadline);
+  /// What delegated consents hang on, the nearest first.
+  Task<std::map<ConsentId, std::vector<intra365::consent::Consent>>> above(TenantId tenant,
+                                                                           std::vector<ConsentId> ids,
+                                                                           SteadyTime deadline);
+  /// Makes every delegated one of `records`, which must outlive the call, as it holds.
+  Task<> make_effective(TenantId tenant, std::vector<intra365::consent::Consent>& records,
+                        SteadyTime deadline);
   /// Up to `limit` records of a user, for one Mate or all, that can still be revoked.
   Task<std::vector<intra365::consent::Consent>> revocable(TenantId tenant, UserId user,
                                                           std::optional<MateId> mate, int limit,
