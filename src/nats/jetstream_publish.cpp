@@ -23,10 +23,21 @@ Task<Message> request(Connection& connection, std::string_view subject, std::str
 /// Publishes; where the write buffer is full, waits once until there is room.
 Task<> publish_when_room(Connection& connection, const Outgoing& message, const HeaderBlock& headers,
                          SteadyTime deadline) {
-  auto sent = connection.publish(message.subject, message.payload, headers);
-  if (sent || !sent.error().is(errors::buffer_full)) co_return sent;
-  CO_CHECK(co_await connection.writable(deadline));
-  co_return connection.publish(message.subject, message.payload, headers);
+  for (;;) {
+    auto sent = connection.publish(message.subject, message.payload, headers);
+    if (sent || !sent.error().is(errors::buffer_full)) co_return sent;
+    CO_CHECK(co_await connection.writable(deadline));
+  }
+}
+
+/// A request that found no room was not sent.
+Task<Message> request_when_room(Connection& connection, const Outgoing& message, const HeaderBlock& headers,
+                                SteadyTime deadline) {
+  for (;;) {
+    auto reply = co_await connection.request(message.subject, message.payload, headers, deadline);
+    if (reply || !reply.error().is(errors::buffer_full)) co_return reply;
+    CO_CHECK(co_await connection.writable(deadline));
+  }
 }
 
 bool mark(HeaderBlock& headers, std::string_view batch, std::size_t sequence) {
@@ -87,8 +98,7 @@ Task<PublishAck> JetStream::publish_batch(std::span<const Outgoing> messages) {
   if (!mark(headers, id, messages.size()) || !headers.add("Nats-Batch-Commit", "1"))
     co_return fail(errors::bad_batch);
   // Never sent twice: when this request fails, the batch may have been stored.
-  CO_TRY(const auto reply,
-         co_await connection_.request(messages[last].subject, messages[last].payload, headers, until));
+  CO_TRY(const auto reply, co_await request_when_room(connection_, messages[last], headers, until));
   CO_TRY(auto ack, wire::decode_publish_ack(reply.payload()));
   if (ack.batch_count != messages.size())
     co_return fail(errors::jetstream,
