@@ -166,13 +166,20 @@ Task<> break_things(NatsCluster& cluster, JetStream& jetstream, Publisher& publi
 /// What the stream holds, in order. An ordered consumer lives on one replica, which may have just come back
 /// and not know the newest messages yet: it has read everything when it has read as much as the leader holds.
 Task<std::vector<std::uint64_t>> read_all(JetStream& jetstream) {
-  CO_TRY(const auto held, co_await jetstream.stream_info("f"));
+  const auto until = in(30s);
+  // For a moment after a change of leaders a server says that JetStream is not available.
+  auto held = co_await jetstream.stream_info("f");
+  while (!held && held.error().kind == ErrorKind::unavailable && std::chrono::steady_clock::now() < until) {
+    co_await sleep_for(100ms);
+    held = co_await jetstream.stream_info("f");
+  }
+  if (!held) co_return fail(held.error());
   OrderedConsumer ordered(jetstream, "f");
   std::vector<std::uint64_t> numbers;
-  const auto until = in(30s);
-  while (numbers.size() < held.state.messages && std::chrono::steady_clock::now() < until) {
+  while (numbers.size() < held->state.messages && std::chrono::steady_clock::now() < until) {
     const auto next = co_await ordered.next(in(1s));
-    if (!next && !next.error().is(errors::timeout)) co_return fail(next.error());
+    if (!next && next.error().kind != ErrorKind::unavailable && !next.error().is(errors::timeout))
+      co_return fail(next.error());
     if (next && *next) numbers.push_back(std::stoull(std::string((*next)->message.payload())));
   }
   co_return numbers;
