@@ -10,8 +10,7 @@ constexpr auto kClockSlack = std::chrono::minutes(1);
 Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
   if (record.mate_epoch <= mate_epoch_) return Push::old;
   // The first answer leaves out what is over, so nothing that it may be silent about must be there before it.
-  // The very first change of all may be taken while nothing is being asked.
-  if (mate_epoch_ == 0 && (asking_ || record.mate_epoch != 1)) return Push::gap;
+  if (mate_epoch_ == 0) return Push::gap;
   // A record replaces only an older one of itself, so it may be applied before those it overtook.
   if (record.mate_id == mate_) index_.apply(record, now);
   if (record.mate_epoch > mate_epoch_ + 1) return Push::gap;
@@ -28,8 +27,7 @@ void ConsentCopy::prune(Timestamp now) {
   index_.prune(now - std::chrono::hours(24));
 }
 
-consent::SyncRequest ConsentCopy::question() {
-  asking_ = true;
+consent::SyncRequest ConsentCopy::question() const {
   consent::SyncRequest request;
   request.mate_id = mate_;
   request.mate_epoch = mate_epoch_;
@@ -44,10 +42,7 @@ bool ConsentCopy::on_answer(const consent::SyncReply& reply, Timestamp now) {
     mate_epoch_ = record.mate_epoch;
     index_.apply(record, now);
   }
-  if (!reply.more) {
-    mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
-    asking_ = false;
-  }
+  if (!reply.more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
   return reply.more;
 }
 

@@ -16,7 +16,7 @@ class ConsentCopy {
   /// A change that the service has told everybody about.
   Push on_push(const consent::Consent& record, Timestamp now);
   /// What to ask the service next.
-  consent::SyncRequest question();
+  consent::SyncRequest question() const;
   /// Takes the answer to `question`; true when there is more to ask for.
   bool on_answer(const consent::SyncReply& reply, Timestamp now);
   /// Forgets what has been over for a day; everything, to be asked for again, when the clock was set back.
@@ -29,8 +29,7 @@ class ConsentCopy {
   MateId mate_;
   ConsentIndex index_;
   std::uint64_t mate_epoch_ = 0;
-  bool asking_ = false;  ///< since `question`, until its last answer
-  Timestamp newest_{};   ///< of the last `prune`
+  Timestamp newest_{};  ///< of the last `prune`
 };
 
 }  // namespace intra365::guard

@@ -228,22 +228,11 @@ TEST(ConsentCopy, a_push_that_overtook_another_counts_at_once_and_shows_the_gap)
 /// The simulation found it: the first answer is silent about what was revoked since.
 TEST(ConsentCopy, what_was_pushed_before_the_first_answer_is_not_taken) {
   ConsentCopy copy(MateId::trusted("bob"));
-  EXPECT_EQ(copy.question().mate_epoch, 0u);
   EXPECT_EQ(copy.on_push(record("1", {"a"}), kNow), Push::gap);
   consent::SyncReply nothing_holds;
   nothing_holds.mate_epoch = 2;
   EXPECT_FALSE(copy.on_answer(nothing_holds, kNow));
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
-}
-
-TEST(ConsentCopy, the_very_first_change_counts_at_once) {
-  ConsentCopy copy(MateId::trusted("bob"));
-  EXPECT_EQ(copy.question().mate_epoch, 0u);
-  EXPECT_FALSE(copy.on_answer({}, kNow));  // nothing was ever granted
-  EXPECT_EQ(copy.on_push(revoked_at(2), kNow), Push::gap);
-  EXPECT_EQ(copy.index().size(), 0u);
-  EXPECT_EQ(copy.on_push(record("1", {"a"}), kNow), Push::applied);
-  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::granted);
 }
 
 TEST(ConsentCopy, a_clock_that_was_ahead_and_is_set_back_costs_a_sync_and_no_consent) {
