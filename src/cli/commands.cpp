@@ -6,6 +6,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "cli/arguments.hpp"
 #include "cli/cel_commands.hpp"
 #include "cli/consent_commands.hpp"
 #include "cli/policy_commands.hpp"
@@ -35,28 +36,6 @@ void print(const Target& target, const boost::json::value& value, const std::str
 template <class T>
 void print(const Target& target, const T& reply, const std::string& text) {
   print(target, json::to_value(reply), text);
-}
-
-template <class T>
-Result<std::vector<T>> names(const std::string& comma_separated) {
-  std::vector<T> list;
-  std::istringstream stream(comma_separated);
-  for (std::string item; std::getline(stream, item, ',');) {
-    TRY(auto name, T::parse(item));
-    list.push_back(std::move(name));
-  }
-  return list;
-}
-
-std::optional<std::string> given(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
-
-template <class Id>
-Result<std::optional<Id>> given_id(const std::string& text) {
-  if (text.empty()) return std::optional<Id>();
-  TRY(auto id, Id::parse(text));
-  return std::optional<Id>(std::move(id));
 }
 
 Result<std::string> read_input(const std::string& file) {

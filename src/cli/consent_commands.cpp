@@ -4,6 +4,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "cli/arguments.hpp"
 #include "contract/operations/consent.hpp"
 
 namespace intra365::cli {
@@ -20,28 +21,6 @@ struct Arguments {
 template <class T>
 void print(const Target& target, const T& reply, const std::string& text) {
   std::cout << (target.json ? json::encode(reply) : text) << std::endl;
-}
-
-template <class T>
-Result<std::vector<T>> names(const std::string& comma_separated) {
-  std::vector<T> list;
-  std::istringstream stream(comma_separated);
-  for (std::string item; std::getline(stream, item, ',');) {
-    TRY(auto name, T::parse(item));
-    list.push_back(std::move(name));
-  }
-  return list;
-}
-
-std::optional<std::string> given(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
-
-template <class Id>
-Result<std::optional<Id>> given_id(const std::string& text) {
-  if (text.empty()) return std::optional<Id>();
-  TRY(auto id, Id::parse(text));
-  return std::optional<Id>(std::move(id));
 }
 
 Result<std::optional<Timestamp>> given_time(const std::string& text) {
