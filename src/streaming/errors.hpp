@@ -19,5 +19,7 @@ inline constexpr ErrorCode cancelled{ErrorKind::unavailable, "stream.cancelled",
                                      "The reader wants no more of this answer."};
 inline constexpr ErrorCode reader_gone{ErrorKind::unavailable, "stream.reader_gone",
                                        "The reader of the answer is not connected any more."};
+inline constexpr ErrorCode not_text{ErrorKind::invalid, "stream.not_text",
+                                    "A part of the answer is not UTF-8 text; read this action over NATS."};
 inline constexpr ErrorCode over{ErrorKind::conflict, "stream.over", "The answer has ended already."};
 }  // namespace intra365::streaming::errors
