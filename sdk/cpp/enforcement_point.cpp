@@ -13,6 +13,7 @@ namespace {
 constexpr auto kRecordPause = std::chrono::milliseconds(20);
 constexpr std::size_t kMaxPerAppend = 500;
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
+constexpr std::size_t kInstanceChars = 12;
 constexpr auto kMaxCallTime = std::chrono::minutes(5);
 
 SteadyTime now() {
@@ -54,6 +55,7 @@ EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
     : client_(client),
       tasks_(tasks),
       self_(MateId::trusted(client.id())),
+      instance_(random_token(kInstanceChars)),
       verifier_(system_clock()),
       consents_(self_),
       tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(),
@@ -175,12 +177,17 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
 }
 
 Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
+  bool taken_back = false;
   for (bool more = true; more;) {
-    CO_TRY(const auto reply, co_await client_.call(consent::sync, consents_.question(), within(deadline)));
+    auto question = consents_.question();
+    question.instance = instance_;
+    CO_TRY(const auto reply, co_await client_.call(consent::sync, std::move(question), within(deadline)));
     more = consents_.on_answer(reply, system_clock().now());
+    for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
   consents_.prune(system_clock().now());
   look();
+  if (taken_back) consent_replica_->hurry();
   co_return Result<void>{};
 }
 
@@ -189,6 +196,8 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   if (!record) return replica::Push::gap;
   const auto push = consents_.on_push(*record, system_clock().now());
   look();
+  // Who has taken something back wants to know that it is done.
+  if (push == replica::Push::applied && !record->granted) consent_replica_->hurry();
   return push;
 }
 

@@ -76,6 +76,7 @@ class EnforcementPoint {
   Client& client_;
   TaskGroup& tasks_;
   MateId self_;
+  std::string instance_;  ///< of this process, for the reports of how far a change has got
   guard::TokenVerifier verifier_;
   guard::ConsentCopy consents_;
   std::uint64_t policy_epoch_ = 0;

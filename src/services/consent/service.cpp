@@ -9,6 +9,7 @@
 #include "contract/subjects.hpp"
 #include "services/consent/cache.hpp"
 #include "services/consent/copies.hpp"
+#include "services/consent/propagation.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> consent();
@@ -38,7 +39,11 @@ Result<Page> read_page(std::optional<int> limit, const std::optional<std::string
 class Consents final : public platform::Service {
  public:
   explicit Consents(platform::Environment& environment)
-      : environment_(environment), store_(environment), copies_(environment, store_), cache_(environment) {}
+      : environment_(environment),
+        store_(environment),
+        copies_(environment, store_),
+        cache_(environment),
+        propagation_(environment) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -48,6 +53,7 @@ class Consents final : public platform::Service {
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
+            bind(wire::propagation, propagation_, &Propagation::state),
             bind(wire::refuse, *this, &Consents::refuse),
             bind(wire::narrow, *this, &Consents::narrow),
             bind(wire::renew, *this, &Consents::renew),
@@ -64,6 +70,7 @@ class Consents final : public platform::Service {
   Task<> start() override {
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
+    CO_CHECK(propagation_.start());
     co_return environment_.tasks.spawn(watch_expiry());
   }
 
@@ -319,6 +326,7 @@ class Consents final : public platform::Service {
 
   Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
     if (!caller.is_mate(request.mate_id) && !caller.is_service()) co_return fail(intra365::errors::not_yours);
+    propagation_.reached(caller.tenant, request);
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
     if (reply.mate_epoch != request.mate_epoch) {
@@ -434,6 +442,7 @@ class Consents final : public platform::Service {
       const auto subject = subjects::in_account(*account, subjects::guard_consent(record.mate_id));
       reached.published = environment_.nats.publish(subject, json::encode(slim)).has_value();
     }
+    if (reached.published) propagation_.told(tenant, record);
     if (!reached.published) {
       environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
                                        {{"traceId", trace.trace_id()}});
@@ -462,6 +471,7 @@ class Consents final : public platform::Service {
   Store store_;
   Copies copies_;
   Cache cache_;
+  Propagation propagation_;
   struct KnownCatalogue {
     SteadyTime read_at;
     std::shared_ptr<const wire::Catalogue> catalogue;
