@@ -138,31 +138,18 @@ struct Platform {
           co_return Result<void>{};
         }) != 0)
       stop("the policies are refused");
-    token = token_for(key);
+    token = bench::token_for(port, key);
   }
   ~Platform() {
     bench::end_child(pid, SIGTERM);
     fs::remove_all(directory);
   }
-  std::string token_for(const std::string& key) const;
 
   char directory[32] = "/tmp/intra365-bench-XXXXXX";
   pid_t pid = 0;
   unsigned short port = 0;
   std::string token;
 };
-
-std::string Platform::token_for(const std::string& key) const {
-  asio::ip::tcp::iostream stream("127.0.0.1", std::to_string(port));
-  const auto body = bj::serialize(bj::value{{"provider", "api-key"}, {"credentials", {{"apiKey", key}}}});
-  stream << bench::json_post("/v1/auth/token", "Connection: close\r\n", body, "").text << std::flush;
-  const std::string answer(std::istreambuf_iterator<char>(stream), {});
-  const auto at = answer.find("\r\n\r\n");
-  auto reply = json::decode<auth::TokenReply>(answer.substr(at == std::string::npos ? 0 : at + 4),
-                                              json::Unknown::ignore);
-  if (!reply) stop("no token: " + answer);
-  return reply->token;
-}
 
 /// The Cerbos server with the same policies in its own form; no port where it cannot be had.
 struct Cerbos {

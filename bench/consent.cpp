@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <random>
 
+#include "bench/c15t.hpp"
+#include "bench/http_load.hpp"
 #include "bench/process.hpp"
 #include "bench/report.hpp"
 #include "cli/target.hpp"
@@ -355,6 +357,66 @@ Task<Revoked> revocations(asio::io_context& io, sdk::ClientOptions person, sdk::
   co_return revoked;
 }
 
+/// What c15t has too, over HTTP on one server each: is there a consent, and a new one, durable.
+void over_http(bench::Report& report, const cli::Target& target, const Keys& keys, double seconds) {
+  const auto endpoints = cli::read_endpoints(target.data_dir);
+  const auto port =
+      static_cast<unsigned short>(std::stoi(endpoints->gateway.substr(endpoints->gateway.rfind(':') + 1)));
+  std::vector<bench::HttpRequest> checks, grants, first;
+  for (std::size_t person = 0; person < keys.people.size(); ++person) {
+    const auto bearer = "Authorization: Bearer " + bench::token_for(port, keys.people[person]) + "\r\n";
+    const auto name = "person-" + std::to_string(person);
+    first.push_back(bench::json_post("/v1/consents", bearer, json::encode(wish(person, "over-http")),
+                                     "\"granted\":true"));
+    grants.push_back(
+        bench::json_post("/v1/consents", bearer, json::encode(wish(person, "archive")), "\"granted\":true"));
+    checks.push_back(bench::json_post(
+        "/v1/consents/verify", bearer,
+        R"({"userId":")" + name + R"(","mateId":"over-http","scopes":["bench.echo"],"purpose":"benchmark"})",
+        "\"allowed\":true"));
+  }
+  constexpr int kConnections = 16;
+  bench::http_load(port, first, kConnections, 0.5);
+  const auto ours_grant = bench::http_load(port, grants, kConnections, seconds);
+  const auto ours_check = bench::http_load(port, checks, kConnections, seconds);
+
+  std::optional<bench::HttpLoad> their_grant, their_check;
+  if (const bench::C15t peer(endpoints->postgres.value_or("")); peer.port() != 0) {
+    grants.clear();
+    checks.clear();
+    for (std::size_t person = 0; person < 20'000; ++person) {
+      const auto name = std::to_string(100'000 + person);
+      auto id = name;  // theirs are in base 58: there is no 0
+      std::ranges::replace(id, '0', 'z');
+      grants.push_back(bench::json_post(
+          "/subjects", "",
+          R"({"type":"other","subjectId":"sub_bench)" + id + R"(","externalSubjectId":"person-)" + name +
+              R"(","identityProvider":"bench","domain":"example.com","preferences":{"benchmark":true},"givenAt":1763900000000})",
+          "consentId"));
+    }
+    // One at a time first: it makes the domain and the policy, and fails where two do that at once.
+    bench::http_load(peer.port(), {grants.back()}, 1, 0.02);
+    their_grant = bench::http_load(peer.port(), grants, kConnections, seconds);
+    for (std::size_t person = 0; person < keys.people.size(); ++person)
+      checks.push_back(
+          bench::json_get("/consents/check?type=other&externalId=person-" + std::to_string(100'000 + person),
+                          "", "\"hasConsent\":true"));
+    their_check = bench::http_load(peer.port(), checks, kConnections, seconds);
+  } else {
+    std::fprintf(stderr, "skipped: c15t cannot be had here\n");
+  }
+  const auto add = [&](const char* id, const char* unit, const char* better, double bench::HttpLoad::*field,
+                       const bench::HttpLoad& ours, const std::optional<bench::HttpLoad>& theirs) {
+    bench::Row row{id, unit, better, ours.*field, {}, {}, {}};
+    if (theirs) row.peers["c15t"] = *theirs.*field;
+    report.add(std::move(row));
+  };
+  add("http.verify", "1/s", "higher", &bench::HttpLoad::per_second, ours_check, their_check);
+  add("http.verify.p50", "us", "lower", &bench::HttpLoad::p50_us, ours_check, their_check);
+  add("http.grants", "1/s", "higher", &bench::HttpLoad::per_second, ours_grant, their_grant);
+  add("http.grants.p50", "us", "lower", &bench::HttpLoad::p50_us, ours_grant, their_grant);
+}
+
 void on_platform(bench::Report& report, double seconds) {
   char directory[] = "/tmp/intra365-bench-XXXXXX";
   if (::mkdtemp(directory) == nullptr) std::_Exit(1);
@@ -433,6 +495,8 @@ void on_platform(bench::Report& report, double seconds) {
               {{"catalogue", percentile(echo.one, 0.5)}},
               percentile(echo.one, 0.5) + 40,
               {}});
+  std::fprintf(stderr, "HTTP\n");
+  over_http(report, target, keys, seconds);
   end_child(receiver);
   end_child(platform, SIGTERM);
   std::filesystem::remove_all(directory);

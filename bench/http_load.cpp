@@ -1,9 +1,11 @@
 #include "bench/http_load.hpp"
 
 #include <boost/asio.hpp>
+#include <boost/json/serialize.hpp>
 #include <charconv>
 
 #include "bench/process.hpp"
+#include "contract/operations/auth.hpp"
 
 namespace intra365::bench {
 namespace {
@@ -56,7 +58,7 @@ class Caller {
           received_.append(buffer_.data(), size);
           const auto whole = size_of_answer(received_);
           if (whole == 0 || received_.size() < whole) return receive();
-          if (!received_.starts_with("HTTP/1.1 200") ||
+          if (!received_.starts_with("HTTP/1.1 20") ||
               received_.find(requests_[next_ % requests_.size()].must_be_in_body) == std::string::npos)
             stop("not the right answer: " + received_);
           latencies_.push_back(
@@ -84,6 +86,23 @@ HttpRequest json_post(const std::string& path, const std::string& headers, const
           std::move(must_be_in_body)};
 }
 
+HttpRequest json_get(const std::string& path, const std::string& headers, std::string must_be_in_body) {
+  return {"GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + "\r\n", std::move(must_be_in_body)};
+}
+
+std::string token_for(unsigned short port, const std::string& api_key) {
+  asio::ip::tcp::iostream stream("127.0.0.1", std::to_string(port));
+  const boost::json::value credentials{{"provider", "api-key"}, {"credentials", {{"apiKey", api_key}}}};
+  stream << json_post("/v1/auth/token", "Connection: close\r\n", boost::json::serialize(credentials), "").text
+         << std::flush;
+  const std::string answer(std::istreambuf_iterator<char>(stream), {});
+  const auto at = answer.find("\r\n\r\n");
+  auto reply = json::decode<auth::TokenReply>(answer.substr(at == std::string::npos ? 0 : at + 4),
+                                              json::Unknown::ignore);
+  if (!reply) stop("no token: " + answer);
+  return reply->token;
+}
+
 HttpLoad http_load(unsigned short port, const std::vector<HttpRequest>& requests, int connections,
                    double seconds) {
   asio::io_context io(1);
@@ -91,9 +110,11 @@ HttpLoad http_load(unsigned short port, const std::vector<HttpRequest>& requests
   latencies.reserve(1'000'000);
   std::vector<std::unique_ptr<Caller>> callers;
   const auto begun = std::chrono::steady_clock::now();
-  for (int i = 0; i < connections; ++i)
-    callers.push_back(std::make_unique<Caller>(io, port, requests, static_cast<std::size_t>(i) * 7,
-                                               in(seconds), latencies));
+  // Each begins in a part of its own, so that where there are enough requests none is made twice.
+  for (int i = 0; i < connections; ++i) {
+    const auto first = requests.size() * static_cast<std::size_t>(i) / static_cast<std::size_t>(connections);
+    callers.push_back(std::make_unique<Caller>(io, port, requests, first, in(seconds), latencies));
+  }
   io.run();
   const auto took = seconds_since(begun);
   HttpLoad load;

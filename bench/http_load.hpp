@@ -18,6 +18,11 @@ struct HttpLoad {
 HttpRequest json_post(const std::string& path, const std::string& headers, const std::string& body,
                       std::string must_be_in_body);
 
+HttpRequest json_get(const std::string& path, const std::string& headers, std::string must_be_in_body);
+
+/// An access token of a platform's gateway for an API key. Ends the benchmark where there is none.
+std::string token_for(unsigned short port, const std::string& api_key);
+
 /// Goes through the requests in turn on `connections` connections to a loopback port.
 HttpLoad http_load(unsigned short port, const std::vector<HttpRequest>& requests, int connections,
                    double seconds);

@@ -30,8 +30,9 @@ struct Target {
 /// What a running platform wrote down for its clients.
 struct Endpoints {
   std::string gateway, nats, ca;
+  std::optional<std::string> postgres;  ///< with its password; the file is for its owner only
 };
-BOOST_DESCRIBE_STRUCT(Endpoints, (), (gateway, nats, ca))
+BOOST_DESCRIBE_STRUCT(Endpoints, (), (gateway, nats, ca, postgres))
 
 Result<Endpoints> read_endpoints(const std::filesystem::path& data_dir);
 
