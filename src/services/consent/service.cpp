@@ -8,6 +8,7 @@
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
 #include "services/consent/cache.hpp"
+#include "services/consent/cache_repair.hpp"
 #include "services/consent/copies.hpp"
 #include "services/consent/propagation.hpp"
 #include "services/consent/renewals.hpp"
@@ -43,7 +44,8 @@ class Consents final : public platform::Service {
         copies_(environment, store_),
         cache_(environment),
         propagation_(environment),
-        renewals_(environment) {}
+        renewals_(environment),
+        repair_(environment, store_, cache_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -53,6 +55,7 @@ class Consents final : public platform::Service {
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
+            bind(wire::reconcile, repair_, &CacheRepair::reconcile),
             bind(wire::propagation, propagation_, &Propagation::state),
             bind(wire::renewals, renewals_, &Renewals::list),
             bind(wire::ask_renewal, renewals_, &Renewals::ask),
@@ -75,7 +78,8 @@ class Consents final : public platform::Service {
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
     CO_CHECK(propagation_.start());
-    co_return co_await renewals_.start();
+    CO_CHECK(co_await renewals_.start());
+    co_return repair_.start();
   }
 
  private:
@@ -468,6 +472,7 @@ class Consents final : public platform::Service {
   Cache cache_;
   Propagation propagation_;
   Renewals renewals_;
+  CacheRepair repair_;
   struct KnownCatalogue {
     SteadyTime read_at;
     std::shared_ptr<const wire::Catalogue> catalogue;

@@ -88,6 +88,10 @@ constexpr Query consent_history{"consent_history",
                                 " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = "
                                 "$3) and ($4::text is null or consent_id = $4)"
                                 " and sequence > $5 order by sequence limit $6"};
+constexpr Query consent_which_exist{
+    "consent_which_exist",
+    "select consent_id as of_id from intra365.consent_records where tenant_id = $1 and consent_id = "
+    "any($2::text[])"};
 constexpr Query consent_changed{
     "consent_changed",
     "select " CONSENT_COLUMNS
@@ -261,6 +265,19 @@ Task<std::vector<wire::HistoryEntry>> Store::history(TenantId tenant, View view,
                                    page.after.empty() ? std::string("0") : page.after, page.limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_history, std::move(parameters), deadline));
   co_return rows.as<wire::HistoryEntry>();
+}
+
+Task<std::vector<ConsentId>> Store::which_exist(TenantId tenant, std::vector<ConsentId> ids,
+                                                SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, ids);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_which_exist, std::move(parameters), deadline));
+  CO_TRY(const auto found, rows.as<OfRow>());
+  std::vector<ConsentId> known;
+  for (const auto& row : found) known.push_back(row.of_id);
+  std::ranges::sort(known);
+  co_return known;
 }
 
 Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline) {

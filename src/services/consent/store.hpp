@@ -64,6 +64,8 @@ class Store {
   Task<std::vector<intra365::consent::HistoryEntry>> history(TenantId tenant, View view,
                                                              std::optional<ConsentId> consent, Page page,
                                                              SteadyTime deadline);
+  /// Those of `ids` that are consents of the tenant, in their order.
+  Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
   Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
   Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
                                                               std::uint64_t mate_epoch, int limit,
