@@ -78,6 +78,20 @@ Task<> ask_renewal(sdk::Client& client, const Target& target, const Arguments& a
   co_return Result<void>{};
 }
 
+Task<> reconcile(sdk::Client& client, const Target& target, const Arguments&) {
+  sdk::CallOptions options;
+  options.timeout = std::chrono::seconds(30);
+  CO_TRY(const auto reply, co_await client.call(consent::reconcile, Empty(), std::move(options)));
+  if (target.json)
+    std::cout << json::encode(reply) << std::endl;
+  else
+    std::cout << reply.checked << " checked, put right: " << reply.missing << " missing, " << reply.altered
+              << " altered, " << reply.unknown << " unknown"
+              << (reply.complete ? "" : "; there was no time for all") << " (" << reply.took_ms << " ms)"
+              << std::endl;
+  co_return Result<void>{};
+}
+
 /// `7d`, `12h`, `30m`, `90s` or plain seconds.
 Result<int> read_span(std::string_view text) {
   int number = 0;
@@ -142,6 +156,7 @@ void add_consent_upkeep_commands(CLI::App& app, Target& target, int& exit_code) 
   one->add_flag("--open", given->open, "only those that wait for the person");
   one = verb("ask-renewal", "As a Mate: ask the person to let a consent hold for longer", ask_renewal);
   one->add_option("consent,--consent", given->consent)->required();
+  verb("reconcile", "As the operator: compare the consent cache with the truth and put it right", reconcile);
   one = verb("reminders", "Show how long before the end people are reminded; as the operator, change it",
              show_reminders);
   one->add_option("before", given->before, "such as 7d,1d; or never");

@@ -45,6 +45,7 @@ std::span<const OperationInfo> catalog() {
       info(consent::query),
       info(consent::audit),
       info(consent::sync),
+      info(consent::reconcile),
       info(consent::propagation),
       info(consent::renewals),
       info(consent::ask_renewal),

@@ -117,6 +117,27 @@ inline constexpr auto set_reminders = operation<Reminders, Reminders>({
     .summary = "Changes how long before the end of a consent people are reminded.",
     .example = R"({"secondsBefore":[604800,86400]})",
 });
+/// How the cache of consents (the KV bucket `consents`) compared with the truth. Every difference is put
+/// right.
+struct ReconcileReply {
+  std::uint64_t checked = 0;  ///< records of the truth and entries of the cache
+  std::uint64_t missing = 0;  ///< not in the cache
+  std::uint64_t altered = 0;  ///< otherwise in the cache
+  std::uint64_t unknown = 0;  ///< in the cache, and not in the truth
+  bool complete = true;       ///< false: there was no time for all of it
+  std::int64_t took_ms = 0;
+};
+BOOST_DESCRIBE_STRUCT(ReconcileReply, (), (checked, missing, altered, unknown, complete, took_ms))
+
+inline constexpr auto reconcile = operation<Empty, ReconcileReply>({
+    .subject = "intra365.consent.reconcile",
+    .http = {Method::post, "/v1/consents/reconcile"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .deadline = 30s,
+    .summary = "Compares the tenant's part of the consent cache with the truth, and puts it right.",
+    .example = "{}",
+});
 inline constexpr auto propagation = operation<PropagationRequest, PropagationReply>({
     .subject = "intra365.consent.propagation",
     .http = {Method::get, "/v1/consents/{consentId}/propagation"},

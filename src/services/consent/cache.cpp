@@ -19,7 +19,7 @@ asio::awaitable<void> wait(asio::steady_timer& timer) {
 
 Cache::Cache(platform::Environment& environment)
     : environment_(environment),
-      bucket_(environment.jetstream, "consents"),
+      bucket_(environment.jetstream, std::string(bucket)),
       changed_(environment.executor, SteadyTime::max()),
       wrote_(environment.executor, SteadyTime::max()) {}
 
@@ -29,20 +29,28 @@ Task<> Cache::start() {
 }
 
 Task<> Cache::make_bucket() {
-  nats::BucketConfig bucket;
-  bucket.name = "consents";
-  bucket.allow_atomic = true;
-  bucket.description = "Consents as they stand now: a cache, PostgreSQL is the truth";
-  co_return co_await nats::KeyValue::ensure(environment_.jetstream, bucket);
+  nats::BucketConfig config;
+  config.name = bucket;
+  config.allow_atomic = true;
+  config.description = "Consents as they stand now: a cache, PostgreSQL is the truth";
+  co_return co_await nats::KeyValue::ensure(environment_.jetstream, config);
+}
+
+std::string Cache::text_of(const intra365::consent::Consent& record) {
+  auto slim = record;
+  slim.metadata = nullptr;  // evidence is not for caches
+  return json::encode(slim);
+}
+
+std::string Cache::key_of(const TenantId& tenant, const ConsentId& consent) {
+  return tenant.str() + "." + consent.str();
 }
 
 std::uint64_t Cache::put(const TenantId& tenant, const intra365::consent::Consent& record) {
-  auto slim = record;
-  slim.metadata = nullptr;  // evidence is not for caches
-  const auto key = tenant.str() + "." + record.consent_id.str();
+  const auto key = key_of(tenant, record.consent_id);
   // Too far behind to catch up with: reconciling with the truth makes it good.
   if (waiting_.size() >= kMaxWaiting && !waiting_.contains(key)) return queued_ + 1;
-  waiting_[key] = json::encode(slim);
+  waiting_[key] = text_of(record);
   changed_.cancel();
   return ++queued_;
 }

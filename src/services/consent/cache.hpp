@@ -18,11 +18,17 @@ class Cache {
 
   /// Queues the record; a newer one of the same consent takes its place.
   std::uint64_t put(const TenantId& tenant, const intra365::consent::Consent& record);
+  /// What stands in the bucket, and where.
+  static std::string text_of(const intra365::consent::Consent& record);
+  static std::string key_of(const TenantId& tenant, const ConsentId& consent);
+  static constexpr std::string_view bucket = "consents";
+  /// Makes the bucket where it is missing.
+  Task<> make_bucket();
+
   /// Waits until what was queued up to a position is in the bucket; false when it is not by then.
   Task<bool> written(std::uint64_t position, SteadyTime deadline);
 
  private:
-  Task<> make_bucket();
   Task<> keep_writing();
   Task<> write(const std::vector<nats::KeyValue::Pair>& values);
 

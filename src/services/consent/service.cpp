@@ -7,7 +7,9 @@
 #include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
+#include "services/consent/appender.hpp"
 #include "services/consent/cache.hpp"
+#include "services/consent/cache_repair.hpp"
 #include "services/consent/copies.hpp"
 #include "services/consent/proof.hpp"
 #include "services/consent/propagation.hpp"
@@ -41,11 +43,13 @@ class Consents final : public platform::Service {
   explicit Consents(platform::Environment& environment)
       : environment_(environment),
         store_(environment),
+        appender_(environment, store_),
         copies_(environment, store_),
         cache_(environment),
         proof_(environment),
         propagation_(environment),
-        renewals_(environment) {}
+        renewals_(environment),
+        repair_(environment, store_, cache_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -55,6 +59,7 @@ class Consents final : public platform::Service {
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
+            bind(wire::reconcile, repair_, &CacheRepair::reconcile),
             bind(wire::propagation, propagation_, &Propagation::state),
             bind(wire::renewals, renewals_, &Renewals::list),
             bind(wire::ask_renewal, renewals_, &Renewals::ask),
@@ -80,7 +85,8 @@ class Consents final : public platform::Service {
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
     CO_CHECK(propagation_.start());
-    co_return co_await renewals_.start();
+    CO_CHECK(co_await renewals_.start());
+    co_return repair_.start();
   }
 
  private:
@@ -201,8 +207,8 @@ class Consents final : public platform::Service {
                wire::decide_revoke(record, request.revision, request.effective_at, moment(caller)));
         add(changes, std::move(record), std::move(revoked));
       }
-      CO_TRY(auto stored, co_await store_.append(caller.tenant, std::move(changes),
-                                                 std::string(caller.trace.trace_id()), caller.deadline));
+      CO_TRY(auto stored, co_await appender_.append(caller.tenant, std::move(changes),
+                                                    std::string(caller.trace.trace_id()), caller.deadline));
       auto holding = stored;
       CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
       for (auto& record : holding) {
@@ -411,8 +417,8 @@ class Consents final : public platform::Service {
     const auto user = last.user_id;
     const auto id = last.consent_id;
     caller.note->consent_id = changes.front().change.consent_id;
-    CO_TRY(auto stored, co_await store_.append(caller.tenant, std::move(changes),
-                                               std::string(caller.trace.trace_id()), caller.deadline));
+    CO_TRY(auto stored, co_await appender_.append(caller.tenant, std::move(changes),
+                                                  std::string(caller.trace.trace_id()), caller.deadline));
     if (stored.empty()) {
       CO_TRY(const auto now, co_await load(caller, user, id));
       co_return fail(wire::errors::conflict, "the current revision is " + std::to_string(now.revision));
@@ -480,11 +486,13 @@ class Consents final : public platform::Service {
 
   platform::Environment& environment_;
   Store store_;
+  Appender appender_;
   Copies copies_;
   Cache cache_;
   Proof proof_;
   Propagation propagation_;
   Renewals renewals_;
+  CacheRepair repair_;
   struct KnownCatalogue {
     SteadyTime read_at;
     std::shared_ptr<const wire::Catalogue> catalogue;

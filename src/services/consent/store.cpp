@@ -18,6 +18,15 @@ using postgres::Query;
 
 constexpr Query consent_append{
     "consent_append", "select " CONSENT_COLUMNS " from intra365.append_consent_changes($1, $2::jsonb, $3)"};
+constexpr Query consent_lock_records{"consent_lock_records",
+                                     "select count(*) from (select from intra365.consent_records where "
+                                     "tenant_id = $1 and consent_id = any($2::text[])"
+                                     " order by consent_id for update) locked"};
+constexpr Query consent_lock_epochs{
+    "consent_lock_epochs",
+    "select count(*) from (select from intra365.consent_epochs where tenant_id = $1"
+    " and ((kind = 'user' and id = any($2::text[])) or (kind = 'mate' and id = any($3::text[])))"
+    " order by kind, id for update) locked"};
 constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            " from intra365.consent_records where tenant_id = $1 and "
                                            "($2::text is null or user_id = $2) and consent_id = $3"};
@@ -88,6 +97,10 @@ constexpr Query consent_history{"consent_history",
                                 " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = "
                                 "$3) and ($4::text is null or consent_id = $4)"
                                 " and sequence > $5 order by sequence limit $6"};
+constexpr Query consent_which_exist{
+    "consent_which_exist",
+    "select consent_id as of_id from intra365.consent_records where tenant_id = $1 and consent_id = "
+    "any($2::text[])"};
 constexpr Query consent_changed{
     "consent_changed",
     "select " CONSENT_COLUMNS
@@ -127,14 +140,40 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
 
 }  // namespace
 
-Task<std::vector<wire::Consent>> Store::append(TenantId tenant, std::vector<Change> changes,
-                                               std::string trace_id, SteadyTime deadline) {
-  boost::json::array list;
-  for (const auto& one : changes) list.push_back(json::to_value(one));
+Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
+                                                            std::vector<const Append*> appends,
+                                                            SteadyTime deadline) {
+  // A batch takes its locks first and in one order, records before epochs, as every single append does: so
+  // none waits for another in a circle.
+  std::vector<std::string> records, users, mates;
+  std::vector<postgres::Statement> statements;
+  for (const auto* one : appends) {
+    for (const auto& change : one->changes) {
+      if (change.change.revision > 1) records.push_back(change.change.consent_id.str());
+      if (change.change.parent_id) records.push_back(change.change.parent_id->str());
+      users.push_back(change.change.user_id.str());
+      mates.push_back(change.change.mate_id.str());
+    }
+  }
+  if (appends.size() > 1) {
+    if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
+    statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
+  }
+  for (const auto* one : appends) {
+    boost::json::array list;
+    for (const auto& change : one->changes) list.push_back(json::to_value(change));
+    statements.push_back(
+        {consent_append, postgres::bind(tenant, boost::json::value(std::move(list)), one->trace_id)});
+  }
+  const auto before = statements.size() - appends.size();
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, boost::json::value(std::move(list)), trace_id);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_append, std::move(parameters), deadline));
-  co_return rows.as<wire::Consent>();
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  std::vector<std::vector<wire::Consent>> stored;
+  for (std::size_t i = 0; i < appends.size(); ++i) {
+    CO_TRY(auto changed, results.at(before + i).as<wire::Consent>());
+    stored.push_back(std::move(changed));
+  }
+  co_return stored;
 }
 
 Task<std::optional<wire::Consent>> Store::get(TenantId tenant, std::optional<UserId> user, ConsentId id,
@@ -261,6 +300,19 @@ Task<std::vector<wire::HistoryEntry>> Store::history(TenantId tenant, View view,
                                    page.after.empty() ? std::string("0") : page.after, page.limit);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_history, std::move(parameters), deadline));
   co_return rows.as<wire::HistoryEntry>();
+}
+
+Task<std::vector<ConsentId>> Store::which_exist(TenantId tenant, std::vector<ConsentId> ids,
+                                                SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, ids);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_which_exist, std::move(parameters), deadline));
+  CO_TRY(const auto found, rows.as<OfRow>());
+  std::vector<ConsentId> known;
+  for (const auto& row : found) known.push_back(row.of_id);
+  std::ranges::sort(known);
+  co_return known;
 }
 
 Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline) {

@@ -16,6 +16,12 @@ struct Change {
 };
 BOOST_DESCRIBE_STRUCT(Change, (), (change, record))
 
+/// Changes that are stored all or none.
+struct Append {
+  std::vector<Change> changes;
+  std::string trace_id;
+};
+
 struct Page {
   int limit = 50;
   std::string after;
@@ -25,11 +31,13 @@ class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
 
-  /// Records, history rows and epochs in one transaction; durable when it returns. Returns what was changed,
-  /// and after it everything delegated below, with new epochs; all as stored, not as they hold. Empty when a
-  /// record was not at the revision before its change any more: nothing is stored then.
-  Task<std::vector<intra365::consent::Consent>> append(TenantId tenant, std::vector<Change> changes,
-                                                       std::string trace_id, SteadyTime deadline);
+  /// Records, history rows and epochs, everything in one transaction; durable when it returns. Returns for
+  /// each append what was changed, and after it everything delegated below, with new epochs; all as stored,
+  /// not as they hold. Empty where a record was not at the revision before its change any more: nothing of
+  /// that append is stored then.
+  Task<std::vector<std::vector<intra365::consent::Consent>>> append(TenantId tenant,
+                                                                    std::vector<const Append*> appends,
+                                                                    SteadyTime deadline);
   /// A record, of this user where one is named.
   Task<std::optional<intra365::consent::Consent>> get(TenantId tenant, std::optional<UserId> user,
                                                       ConsentId id, SteadyTime deadline);
@@ -64,6 +72,8 @@ class Store {
   Task<std::vector<intra365::consent::HistoryEntry>> history(TenantId tenant, View view,
                                                              std::optional<ConsentId> consent, Page page,
                                                              SteadyTime deadline);
+  /// Those of `ids` that are consents of the tenant, in their order.
+  Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
   Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
   Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
                                                               std::uint64_t mate_epoch, int limit,
