@@ -116,6 +116,17 @@ Task<> revoke(sdk::Client& client, const Target& target, const Arguments& argume
   co_return Result<void>{};
 }
 
+Task<> object(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::ObjectRequest request;
+  CO_TRY(request.user_id, UserId::parse(client.id()));
+  CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
+  CO_TRY(const auto reply, co_await client.call(consent::object, std::move(request)));
+  std::string text = reply.consents.empty() ? "no consent allowed that" : "";
+  for (const auto& one : reply.consents) text += (text.empty() ? "" : "\n") + describe(one);
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
 Task<> list(sdk::Client& client, const Target& target, const Arguments& arguments) {
   consent::QueryRequest request;
   CO_TRY(request.user_id, given_id<UserId>(arguments.user));
@@ -271,6 +282,8 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--mate", given->mate, "everything granted to a Mate");
   one->add_option("--revision", given->revision, "fail when it has changed since this one");
   one->add_option("--effective", given->effective, "since when, where that was earlier; RFC 3339");
+  one = verb("object", "Object to purposes, whoever has them", object);
+  one->add_option("--purposes", given->purposes, "comma-separated, with all below them")->required();
   one = verb("list", "Consents you may see", list);
   one->add_option("--user", given->user);
   one->add_option("--mate", given->mate);

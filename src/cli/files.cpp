@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/json/parse.hpp>
 #include <fstream>
 #include <iostream>
 
 #include "contract/errors.hpp"
+#include "json/json.hpp"
 
 namespace intra365::cli {
 namespace {
@@ -34,10 +34,7 @@ Result<std::string> read_input(const std::string& path) {
 
 Result<boost::json::value> read_json(const std::string& path) {
   TRY(const auto text, read_input(path));
-  boost::system::error_code broken;
-  auto value = boost::json::parse(text, broken);
-  if (broken) return fail(errors::bad_value, path + ": not JSON");
-  return value;
+  return json::parse(text);
 }
 
 Result<void> write_private(const std::string& path, const std::string& text) {

@@ -221,6 +221,24 @@ Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::ui
   return change;
 }
 
+Result<std::optional<HistoryEntry>> decide_object(const Consent& current, std::span<const Purpose> purposes,
+                                                  const Moment& moment) {
+  NarrowRequest left;
+  for (const auto& held : current.purposes) {
+    const bool touched = std::ranges::any_of(purposes, [&](const Purpose& one) {
+      return covers(one.str(), held.str()) || covers(held.str(), one.str());
+    });
+    if (!touched) left.purposes.push_back(held);
+  }
+  if (left.purposes.size() == current.purposes.size()) return std::optional<HistoryEntry>();
+  if (left.purposes.empty()) {
+    TRY(auto revoked, decide_revoke(current, std::nullopt, std::nullopt, moment));
+    return std::optional(std::move(revoked));
+  }
+  TRY(auto narrowed, decide_narrow(current, left, moment));
+  return std::optional(std::move(narrowed));
+}
+
 Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
                                      std::span<const Consent> above, const DelegateRequest& request,
                                      const Moment& moment) {

@@ -59,6 +59,12 @@ Result<HistoryEntry> decide_resume(const Consent& current, const HoldRequest& re
 Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::uint64_t> expected,
                                    std::optional<Timestamp> effective_at, const Moment& moment);
 
+/// What is left of a consent for somebody who objects to these purposes and all below them: narrowed, or
+/// revoked where nothing is left. A wider purpose cannot be kept in part, so it goes as a whole. None where
+/// nothing is touched.
+Result<std::optional<HistoryEntry>> decide_object(const Consent& current, std::span<const Purpose> purposes,
+                                                  const Moment& moment);
+
 /// A Mate hands `current` on. `current` is as it holds (`effective`), `above` the consents it hangs on.
 Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
                                      std::span<const Consent> above, const DelegateRequest& request,

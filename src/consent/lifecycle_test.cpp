@@ -278,6 +278,26 @@ TEST(Delegation, what_happens_above_holds_below) {
   EXPECT_FALSE(holds().granted);
 }
 
+TEST(Objection, takes_the_purpose_with_all_below_it_and_whatever_is_wider) {
+  const auto left = [](std::vector<std::string> held, std::string objected) -> std::string {
+    Consent record;
+    apply(record, *decide_grant(kId, wish({"profile"}, std::move(held)), Catalogue(), at(kStart)));
+    const std::vector<Purpose> purposes{Purpose::trusted(std::move(objected))};
+    const auto decided = decide_object(record, purposes, at(kStart));
+    EXPECT_TRUE(decided);
+    if (!*decided) return "untouched";
+    if ((*decided)->event == EventKind::revoked) return "revoked";
+    std::string text;
+    for (const auto& one : (*decided)->purposes) text += one.str() + " ";
+    return text;
+  };
+  EXPECT_EQ(left({"marketing"}, "marketing"), "revoked");
+  EXPECT_EQ(left({"marketing.email", "billing"}, "marketing"), "billing ");
+  EXPECT_EQ(left({"marketing", "billing"}, "marketing.email"), "billing ");
+  EXPECT_EQ(left({"marketing"}, "marketin"), "untouched");
+  EXPECT_EQ(left({"billing", "research"}, "marketing"), "untouched");
+}
+
 TEST(Catalogue, a_closed_one_refuses_what_it_does_not_list_but_knows_what_is_below) {
   CatalogueReply own;
   own.closed = true;

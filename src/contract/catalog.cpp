@@ -62,6 +62,7 @@ std::span<const OperationInfo> catalog() {
       info(consent::set_catalogue),
       info(consent::define_purpose),
       info(consent::define_scope),
+      info(consent::object),
       info(consent::receipt),
       info(consent::evidence),
       info(policy::create),

@@ -2,6 +2,8 @@
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <cctype>
+#include <charconv>
+#include <cmath>
 
 namespace intra365::json {
 namespace detail {
@@ -43,10 +45,25 @@ class Builder {
     text_.clear();
     return true;
   }
-  bool on_number_part(bj::string_view, bj::error_code&) { return true; }
-  bool on_int64(std::int64_t value, bj::string_view, bj::error_code&) { return put(value); }
-  bool on_uint64(std::uint64_t value, bj::string_view, bj::error_code&) { return put(value); }
-  bool on_double(double value, bj::string_view, bj::error_code&) { return put(value); }
+  bool on_number_part(bj::string_view part, bj::error_code&) {
+    number_.append(part.data(), part.size());
+    return true;
+  }
+  bool on_int64(std::int64_t value, bj::string_view, bj::error_code&) { return number_.clear(), put(value); }
+  bool on_uint64(std::uint64_t value, bj::string_view, bj::error_code&) {
+    return number_.clear(), put(value);
+  }
+  /// The parser's own value may be a neighbour of the nearest double; what is signed must read back the same.
+  bool on_double(double value, bj::string_view rest, bj::error_code& ec) {
+    number_.append(rest.data(), rest.size());
+    double nearest = 0;
+    const auto read = std::from_chars(number_.data(), number_.data() + number_.size(), nearest);
+    number_.clear();
+    if (read.ec == std::errc()) value = nearest;
+    if (std::isfinite(value)) return put(value);
+    ec = bj::error::not_number;
+    return false;
+  }
   bool on_bool(bool value, bj::error_code&) { return put(value); }
   bool on_null(bj::error_code&) { return put(nullptr); }
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
@@ -82,7 +99,7 @@ class Builder {
   bj::value root_ = bj::value(storage_);
   std::vector<bj::value*> open_;
   std::vector<std::string> keys_;
-  std::string text_, duplicate_;
+  std::string text_, number_, duplicate_;
 };
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <charconv>
+
 namespace intra365::json {
 namespace {
 
@@ -32,6 +35,20 @@ BOOST_DESCRIBE_STRUCT(Outer, (),
 
 constexpr std::string_view kWhole =
     R"({"mateId":"m1","isOn":true,"ratio":0.5,"colour":"operator","at":"2026-01-02T03:04:05Z","note":"a\"b\n\u0001","inners":[{"someName":"x","bigNumber":9007199254740993}],"counts":{"a":1},"freeForm":{"any":[1,null]},"retries":7})";
+
+TEST(Numbers, are_read_as_the_nearest_double) {
+  for (const double number :
+       {333333333.33333329, 1e30, 4.35, 5e-324, 1.7976931348623157e308, 18446744073736854775808.0, 0.1}) {
+    std::array<char, 40> text;
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+    const auto parsed =
+        json::parse(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->to_number<double>(), number);
+  }
+  EXPECT_FALSE(json::parse("1e375808"));
+  EXPECT_EQ(json::parse("1e-375808")->to_number<double>(), 0);
+}
 
 TEST(Json, a_struct_survives_the_way_out_and_in) {
   const auto outer = decode<Outer>(kWhole);

@@ -87,6 +87,21 @@ test("of many writers who saw the same revision one wins, the others learn the c
   assert.equal((await ask(alice, "query", { mateId: "reader" })).consents.find((one) => one.consentId === consentId).status, "revoked");
 });
 
+test("an objection takes a purpose from every consent, whoever has it", async () => {
+  const mixed = await ask(alice, "grant", wish(["profile"], ["analytics", "marketing.email"]));
+  const only = await ask(alice, "grant", { ...wish(["profile"], ["marketing"]), mateId: "other" });
+  const apart = await ask(alice, "grant", wish(["calendar"], ["billing"]));
+  const reply = platform.cliAs(aliceKey, "consent", "object", "--purposes", "marketing");
+  const after = Object.fromEntries(reply.consents.map((one) => [one.consentId, `${one.status} ${one.purposes}`]));
+  assert.deepEqual(after, { [mixed.consentId]: "active analytics", [only.consentId]: "revoked marketing" });
+  assert.equal(await verify("profile", "marketing.email"), "purpose_mismatch");
+  assert.equal(await verify("calendar", "billing"), "granted");
+  assert.deepEqual((await ask(alice, "object", { userId: "alice", purposes: ["marketing"] })).consents, []);
+  assert.equal((await ask(admin, "object", { userId: "alice", purposes: ["billing"] })).error, "consent.not_the_person");
+  assert.equal((await ask(alice, "query", {})).consents.find((one) => one.consentId === apart.consentId).status, "active");
+  await revokeAll();
+});
+
 test("a grant may replace another in one step", async () => {
   const old = await ask(alice, "grant", wish());
   const next = await ask(alice, "grant", { ...wish(["profile.read"]), supersedes: old.consentId });

@@ -148,6 +148,14 @@ struct RevokeReply {
 };
 BOOST_DESCRIBE_STRUCT(RevokeReply, (), (consents, epoch, propagation))
 
+/// A person objects to purposes, whoever has them: every consent is narrowed by them or, where nothing is
+/// left, revoked.
+struct ObjectRequest {
+  UserId user_id;
+  std::vector<Purpose> purposes;  ///< with all below them
+};
+BOOST_DESCRIBE_STRUCT(ObjectRequest, (), (user_id, purposes))
+
 struct VerifyRequest {
   UserId user_id;             ///< whose data
   MateId mate_id;             ///< who wants to use it
@@ -470,6 +478,15 @@ inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .example = R"({"mateId":"image-analyzer","mateEpoch":0})",
 });
 
+inline constexpr auto object = operation<ObjectRequest, RevokeReply>({
+    .subject = "intra365.consent.object",
+    .http = {Method::post, "/v1/consents/object"},
+    .access = Access::anyone,
+    .effect = Effect::changes,
+    .deadline = 5000ms,
+    .summary = "A person objects to purposes: no consent allows them any more, whoever it was given to.",
+    .example = R"({"userId":"alice","purposes":["marketing"]})",
+});
 inline constexpr auto receipt = operation<ProofRequest, AttestedDocument>({
     .subject = "intra365.consent.receipt",
     .http = {Method::get, "/v1/consents/{consentId}/receipt"},

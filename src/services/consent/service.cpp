@@ -27,6 +27,7 @@ using platform::Caller;
 
 constexpr int kSyncPage = 500;
 constexpr int kRevokeBatch = 500;
+constexpr int kObjectBatch = 10'000;
 constexpr std::size_t kMaxCatalogues = 1000;
 constexpr auto kCatalogueAge = std::chrono::seconds(1);
 
@@ -76,6 +77,7 @@ class Consents final : public platform::Service {
             bind(wire::set_catalogue, *this, &Consents::set_catalogue),
             bind(wire::define_purpose, *this, &Consents::define_purpose),
             bind(wire::define_scope, *this, &Consents::define_scope),
+            bind(wire::object, *this, &Consents::object),
             bind(wire::receipt, *this, &Consents::receipt),
             bind(wire::evidence, proof_, &Proof::evidence)};
   }
@@ -184,29 +186,59 @@ class Consents final : public platform::Service {
     caller.note->consent_id = request.consent_id;
     CO_TRY(const auto user, check_revoke(caller, request));
     caller.note->user_id = user;
+    Find find = [this, &caller, &request, user]() -> Task<std::vector<wire::Consent>> {
+      if (!request.consent_id)
+        co_return co_await store_.revocable(caller.tenant, user, request.mate_id, kRevokeBatch,
+                                            caller.deadline);
+      std::vector<wire::Consent> held;
+      CO_TRY(auto found, co_await store_.get(caller.tenant, user, *request.consent_id, caller.deadline));
+      if (found && (!request.mate_id || found->mate_id == *request.mate_id))
+        held.push_back(*std::move(found));
+      co_return held;
+    };
+    End end = [this, &caller,
+               &request](const wire::Consent& record) -> Result<std::optional<wire::HistoryEntry>> {
+      TRY(auto revoked, wire::decide_revoke(record, request.revision, request.effective_at, moment(caller)));
+      return std::optional(std::move(revoked));
+    };
+    CO_TRY(auto reply, co_await take_back(caller, find, end));
+    if (reply.consents.empty() && !caller.is_service()) co_return fail(errors::unknown_consent);
+    co_return reply;
+  }
+
+  Task<wire::RevokeReply> object(const Caller& caller, const wire::ObjectRequest& request) {
+    caller.note->user_id = request.user_id;
+    CO_CHECK(check_person(caller, request.user_id));
+    if (request.purposes.empty() || request.purposes.size() > 50)
+      co_return fail(intra365::errors::bad_value, "purposes: 1 to 50 are needed");
+    Find find = [this, &caller, &request] {
+      return store_.revocable(caller.tenant, request.user_id, std::nullopt, kObjectBatch, caller.deadline);
+    };
+    End end = [this, &caller, &request](const wire::Consent& record) {
+      return wire::decide_object(record, request.purposes, moment(caller));
+    };
+    co_return co_await take_back(caller, find, end);
+  }
+
+  using Find = std::function<Task<std::vector<wire::Consent>>()>;
+  using End = std::function<Result<std::optional<wire::HistoryEntry>>(const wire::Consent&)>;
+
+  /// Ends what `find` gives as `end` decides, again and again until `end` finds nothing more to do: whoever
+  /// changes a consent at the same time does not save it.
+  Task<wire::RevokeReply> take_back(const Caller& caller, const Find& find, const End& end) {
     wire::RevokeReply reply;
     reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
     std::uint64_t cached = 0;
     while (true) {
-      std::vector<wire::Consent> held;
-      if (request.consent_id) {
-        CO_TRY(auto found, co_await store_.get(caller.tenant, user, *request.consent_id, caller.deadline));
-        if (found && (!request.mate_id || found->mate_id == *request.mate_id))
-          held.push_back(*std::move(found));
-      } else {
-        CO_TRY(held, co_await store_.revocable(caller.tenant, user, request.mate_id, kRevokeBatch,
-                                               caller.deadline));
-      }
-      std::erase_if(held, [](const wire::Consent& one) {
-        return one.status != wire::Status::active && one.status != wire::Status::suspended;
-      });
-      if (held.empty()) break;
+      CO_TRY(auto held, co_await find());
       std::vector<Change> changes;
       for (auto& record : held) {
-        CO_TRY(auto revoked,
-               wire::decide_revoke(record, request.revision, request.effective_at, moment(caller)));
-        add(changes, std::move(record), std::move(revoked));
+        if (record.status != wire::Status::active && record.status != wire::Status::suspended) continue;
+        CO_TRY(auto ended, end(record));
+        if (ended) add(changes, std::move(record), *std::move(ended));
+        if (changes.size() == kRevokeBatch) break;
       }
+      if (changes.empty()) break;
       CO_TRY(auto stored, co_await appender_.append(caller.tenant, std::move(changes),
                                                     std::string(caller.trace.trace_id()), caller.deadline));
       auto holding = stored;
@@ -219,7 +251,6 @@ class Consents final : public platform::Service {
         reply.consents.push_back(std::move(record));
       }
     }
-    if (reply.consents.empty() && !caller.is_service()) co_return fail(errors::unknown_consent);
     CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
                                                                          std::chrono::milliseconds(500)));
     co_return reply;
