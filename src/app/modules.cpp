@@ -7,6 +7,7 @@
 #include "services/events/service.hpp"
 #include "services/gateway/service.hpp"
 #include "services/policy/service.hpp"
+#include "services/privacy/service.hpp"
 #include "services/registry/service.hpp"
 #include "services/sts/service.hpp"
 
@@ -20,6 +21,7 @@ std::vector<platform::ServiceModule> all() {
   list.push_back(services::registry::module());
   list.push_back(services::consent::module());
   list.push_back(services::policy::module());
+  list.push_back(services::privacy::module());
   list.push_back(services::events::module());
   list.push_back(services::gateway::module());
   return list;

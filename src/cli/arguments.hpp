@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/time.hpp"
 
 namespace intra365::cli {
 
@@ -32,6 +33,13 @@ Result<std::optional<Id>> given_id(const std::string& text) {
   if (text.empty()) return std::optional<Id>();
   TRY(auto id, Id::parse(text));
   return std::optional<Id>(std::move(id));
+}
+
+/// The same for a time, RFC 3339.
+inline Result<std::optional<Timestamp>> given_time(const std::string& text) {
+  if (text.empty()) return std::optional<Timestamp>();
+  TRY(const auto time, parse_rfc3339(text));
+  return std::optional<Timestamp>(time);
 }
 
 }  // namespace intra365::cli

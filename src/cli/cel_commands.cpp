@@ -1,12 +1,11 @@
 #include "cli/cel_commands.hpp"
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <iostream>
 #include <map>
-#include <sstream>
 
 #include "cel/program.hpp"
+#include "cli/files.hpp"
 #include "contract/errors.hpp"
 #include "json/json.hpp"
 
@@ -20,18 +19,6 @@ struct Arguments {
   std::vector<std::string> declared;
   bool typed = false, batch = false, references = false, check = false;
 };
-
-Result<std::string> read_text(const std::string& path) {
-  std::ostringstream text;
-  if (path == "-") {
-    text << std::cin.rdbuf();
-    return text.str();
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(errors::bad_value, "cannot read " + path);
-  text << file.rdbuf();
-  return text.str();
-}
 
 /// Plain JSON values, and values with their types beside them.
 class Variables final : public cel::Activation {
@@ -97,7 +84,7 @@ Result<int> evaluate(const Arguments& arguments) {
   for (const bool typed : {false, true}) {
     const auto& path = typed ? arguments.typed_variables : arguments.variables;
     if (path.empty()) continue;
-    TRY(const auto text, read_text(path));
+    TRY(const auto text, read_input(path));
     TRY(const auto document, json::parse(text));
     CHECK(typed ? variables.add_typed(document) : variables.add_plain(document));
   }

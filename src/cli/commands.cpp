@@ -1,16 +1,16 @@
 #include "cli/commands.hpp"
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <sstream>
 
 #include "cli/arguments.hpp"
 #include "cli/cel_commands.hpp"
 #include "cli/consent_commands.hpp"
 #include "cli/consent_upkeep_commands.hpp"
+#include "cli/files.hpp"
+#include "cli/output.hpp"
 #include "cli/policy_commands.hpp"
+#include "cli/privacy_commands.hpp"
 #include "contract/catalog.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/audit.hpp"
@@ -26,30 +26,6 @@ struct Arguments {
   std::string name, role, country, capability, query, user, mate, consent, scopes, purposes, expires, trace,
       operation, body, action, file, text, head, reason;
 };
-
-void print(const Target& target, const boost::json::value& value, const std::string& text) {
-  if (target.json)
-    std::cout << boost::json::serialize(value) << std::endl;
-  else
-    std::cout << text << std::endl;
-}
-
-template <class T>
-void print(const Target& target, const T& reply, const std::string& text) {
-  print(target, json::to_value(reply), text);
-}
-
-Result<std::string> read_input(const std::string& file) {
-  std::ostringstream text;
-  if (file == "-") {
-    text << std::cin.rdbuf();
-  } else {
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream) return fail(errors::bad_value, "cannot read " + file);
-    text << stream.rdbuf();
-  }
-  return text.str();
-}
 
 Task<> create_user(sdk::Client& client, const Target& target, const Arguments& arguments) {
   auth::UserCreateRequest request;
@@ -238,7 +214,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* user = noun("user", "People");
   auto* user_create = verb(user, "create", "Create a person who logs in with an API key", create_user);
   user_create->add_option("name", arguments->name, "name, which becomes the id")->required();
-  user_create->add_option("--role", arguments->role, "user (default) or operator");
+  user_create->add_option("--role", arguments->role, "user (default), operator or privacy-officer");
   user_create->add_option("--country", arguments->country, "two letters, for policies");
 
   auto* mate = noun("mate", "Mates: agents, apps, services, devices");
@@ -265,6 +241,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
       ->required();
 
   add_consent_commands(app, target, exit_code);
+  add_privacy_commands(app, target, exit_code);
   add_consent_upkeep_commands(app, target, exit_code);
   add_policy_commands(app, target, exit_code);
   add_cel_commands(app, target, exit_code);

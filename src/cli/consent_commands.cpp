@@ -1,10 +1,9 @@
 #include "cli/consent_commands.hpp"
 
 #include <CLI/CLI.hpp>
-#include <iostream>
-#include <sstream>
 
 #include "cli/arguments.hpp"
+#include "cli/output.hpp"
 #include "contract/operations/consent.hpp"
 
 namespace intra365::cli {
@@ -18,31 +17,8 @@ struct Arguments {
   int default_days = 0, max_days = 0;
 };
 
-template <class T>
-void print(const Target& target, const T& reply, const std::string& text) {
-  std::cout << (target.json ? json::encode(reply) : text) << std::endl;
-}
-
-Result<std::optional<Timestamp>> given_time(const std::string& text) {
-  if (text.empty()) return std::optional<Timestamp>();
-  TRY(const auto time, parse_rfc3339(text));
-  return std::optional<Timestamp>(time);
-}
-
 std::optional<std::uint64_t> given_revision(const Arguments& arguments) {
   return arguments.revision == 0 ? std::nullopt : std::optional(arguments.revision);
-}
-
-template <class Enum>
-std::string word(Enum value) {
-  return boost::describe::enum_to_string(value, "unknown");
-}
-
-template <class Names>
-std::string joined(const Names& list) {
-  std::string text;
-  for (const auto& one : list) text += (text.empty() ? "" : ",") + one.str();
-  return text;
 }
 
 std::string describe(const consent::Consent& one) {

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/arguments.hpp"
+#include "cli/output.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/consent_upkeep.hpp"
 
@@ -15,11 +16,6 @@ struct Arguments {
   std::string consent, user, mate, before;
   bool open = false;
 };
-
-template <class Enum>
-std::string word(Enum value) {
-  return boost::describe::enum_to_string(value, "unknown");
-}
 
 Task<> propagation(sdk::Client& client, const Target& target, const Arguments& arguments) {
   consent::PropagationRequest request;

@@ -33,6 +33,9 @@ Result<HistoryEntry> first_change(const ConsentId& id, const Request& request, E
   CHECK(check_text(request.method, "method"));
   CHECK(check_text(request.notice_version, "noticeVersion"));
   CHECK(check_text(request.evidence, "evidence"));
+  if (request.evidence && (request.proof || request.evidence->starts_with("evidence:")))
+    return fail(intra365::errors::bad_value,
+                "evidence: a reference to what is kept elsewhere, and no proof beside it");
   CHECK(catalogue.check(request.purposes, request.scopes));
   HistoryEntry change;
   change.consent_id = id;

@@ -10,6 +10,7 @@
 #include "contract/operations/consent_upkeep.hpp"
 #include "contract/operations/decisions.hpp"
 #include "contract/operations/policy.hpp"
+#include "contract/operations/privacy.hpp"
 #include "contract/operations/registry.hpp"
 
 namespace intra365 {
@@ -32,6 +33,7 @@ std::span<const OperationInfo> catalog() {
       info(auth::tenant_create),
       info(auth::tenant_list),
       info(auth::delegate_token),
+      info(auth::lock_out),
       info(registry::register_),
       info(registry::deregister),
       info(registry::discover),
@@ -60,6 +62,8 @@ std::span<const OperationInfo> catalog() {
       info(consent::set_catalogue),
       info(consent::define_purpose),
       info(consent::define_scope),
+      info(consent::receipt),
+      info(consent::evidence),
       info(policy::create),
       info(policy::update),
       info(policy::delete_),
@@ -76,6 +80,15 @@ std::span<const OperationInfo> catalog() {
       info(policy::watch),
       info(policy::record),
       info(policy::sync),
+      info(privacy::keys),
+      info(privacy::export_),
+      info(privacy::erase),
+      info(privacy::status),
+      info(privacy::submit),
+      info(privacy::list),
+      info(privacy::resolve),
+      info(privacy::correct),
+      info(privacy::access),
       info(audit::append),
       info(audit::query),
       info(audit::verify),

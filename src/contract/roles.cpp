@@ -21,7 +21,7 @@ std::string_view to_string(PrincipalKind kind) {
 }
 
 bool roles::is_assignable(std::string_view role) {
-  return role == mate || role == user || role == operator_;
+  return role == mate || role == user || role == operator_ || role == privacy_officer;
 }
 
 bool roles::is_reserved_name(std::string_view name) {

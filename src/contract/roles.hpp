@@ -16,6 +16,9 @@ namespace roles {
 inline constexpr std::string_view mate = "mate";           ///< a Mate: offers and uses capabilities
 inline constexpr std::string_view user = "user";           ///< a person
 inline constexpr std::string_view operator_ = "operator";  ///< runs a tenant
+/// Answers for people's rights: sees evidence, exports and erases on a person's behalf. No operator, and no
+/// operator is one.
+inline constexpr std::string_view privacy_officer = "privacy-officer";
 inline constexpr std::string_view platform_operator =
     "platform-operator";                                ///< runs the platform; only in `default`
 inline constexpr std::string_view gateway = "gateway";  ///< a platform service inside a tenant

@@ -13,7 +13,8 @@ std::string base64(std::string_view bytes);  ///< RFC 4648 section 4, with paddi
 std::optional<std::string> decode_base64(std::string_view text);
 std::string base32(std::string_view bytes);  ///< upper case, without padding
 std::optional<std::string> decode_base32(std::string_view text);
-std::string hex(std::string_view bytes);         ///< lower case
+std::string hex(std::string_view bytes);  ///< lower case
+std::optional<std::string> decode_hex(std::string_view text);
 std::string sha256(std::string_view bytes);      ///< 32 raw bytes
 std::string sha512_256(std::string_view bytes);  ///< 32 raw bytes
 std::string hmac_sha256(std::string_view key, std::string_view bytes);

@@ -24,6 +24,7 @@ TEST(Encoding, every_length_survives_the_way_there_and_back) {
     EXPECT_EQ(decode_base64url(base64url(bytes)), bytes);
     EXPECT_EQ(decode_base64(base64(bytes)), bytes);
     EXPECT_EQ(decode_base32(base32(bytes)), bytes);
+    EXPECT_EQ(decode_hex(hex(bytes)), bytes);
   }
 }
 
@@ -36,6 +37,8 @@ TEST(Encoding, decoders_accept_one_spelling_only) {
     EXPECT_EQ(decode_base64(text), std::nullopt) << text;
   for (const std::string_view text : {"my", "MZ", "M", "MZX", "MZXW6Y", "M1", "MY======", "MY "})
     EXPECT_EQ(decode_base32(text), std::nullopt) << text;
+  for (const std::string_view text : {"A0", "0", "0g", "0x00", " 00"})
+    EXPECT_EQ(decode_hex(text), std::nullopt) << text;
 }
 
 TEST(Encoding, digests_give_the_published_values_for_abc) {

@@ -1,5 +1,6 @@
 // Who asks, on whose behalf, under which trace and until when: what every handler is given.
 #pragma once
+#include <algorithm>
 #include <optional>
 
 #include "async/task.hpp"
@@ -32,6 +33,9 @@ struct Caller {
   AuditNote* note = nullptr;  ///< never null inside a handler
 
   bool is_operator() const { return allows(roles, Access::operator_); }
+  bool is_privacy_officer() const {
+    return std::ranges::find(roles, intra365::roles::privacy_officer) != roles.end();
+  }
   bool is_service() const { return kind == PrincipalKind::service; }
   bool is_mate(const MateId& mate) const { return kind == PrincipalKind::mate && id == mate.str(); }
   bool is_user(const UserId& user) const { return kind == PrincipalKind::user && id == user.str(); }

@@ -8,6 +8,8 @@
 #include <map>
 #include <sstream>
 
+#include "crypto/encoding.hpp"
+
 namespace intra365::platform {
 namespace {
 
@@ -93,6 +95,13 @@ Result<std::string> read_secret(const std::string& file) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   if (text.empty()) return fail(errors::bad_secret_file, file);
   return text;
+}
+
+Result<std::string> read_key(const std::string& file) {
+  TRY(const auto text, read_secret(file));
+  auto key = crypto::decode_base64url(text);
+  if (!key || key->size() != 32) return fail(errors::bad_secret_file, file);
+  return *std::move(key);
 }
 
 }  // namespace intra365::platform

@@ -34,7 +34,7 @@ struct Config {
     std::string auth_account_seed_file;      ///< its signing key: signs those answers (STS only)
     std::string callout_xkey_seed_file;      ///< opens sealed callout requests (STS only)
     std::string platform_account;            ///< public key
-    std::string key_encryption_key_file;     ///< 32 bytes; wraps secrets in the database (STS only)
+    std::string key_encryption_key_file;     ///< 32 bytes; wraps secrets in the database
   } keys;
 
   struct Gateway {
@@ -60,6 +60,8 @@ Result<Config> read_config(const std::string& file);
 
 /// The content of a secret's file, without the line end. Fails when it cannot be read, or others can read it.
 Result<std::string> read_secret(const std::string& file);
+/// The same for a key of 32 bytes in base64url; returns the bytes.
+Result<std::string> read_key(const std::string& file);
 
 namespace errors {
 inline constexpr ErrorCode bad_config{ErrorKind::invalid, "config.invalid",

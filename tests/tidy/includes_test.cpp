@@ -23,7 +23,7 @@ Folders with(Folders folders, const char* more) {
   folders.insert(more);
   return folders;
 }
-const Folders kCli = with(kSdk, "cel");
+const Folders kCli = with(with(kSdk, "cel"), "consent");
 
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{
@@ -38,7 +38,7 @@ const std::map<std::string, Folders> kRules{
     {"cdc", {"base", "async", "json", "nats", "postgres"}},
     {"contract", {"base", "json"}},
     {"policy", {"base", "json", "cel", "contract"}},
-    {"consent", {"base", "json", "contract"}},
+    {"consent", {"base", "crypto", "json", "contract"}},
     {"guard", {"base", "crypto", "json", "contract", "consent"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
     {"streaming", {"base", "async", "json", "nats", "contract"}},

@@ -74,7 +74,7 @@ BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (from_block, head))
 struct VerifyProblem {
   std::int64_t block = 0;  ///< 0: of no block
   std::string code;        ///< `block_missing`, `block_altered`, `entries_altered`, `head_altered`,
-                           ///< `head_unknown`, `entries_slipped_in`
+                           ///< `head_unknown`, `entries_slipped_in`, `redaction_unknown`
   std::string detail;
 };
 BOOST_DESCRIBE_STRUCT(VerifyProblem, (), (block, code, detail))

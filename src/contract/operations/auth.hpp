@@ -200,6 +200,11 @@ struct KeyRevokeRequest {
 };
 BOOST_DESCRIBE_STRUCT(KeyRevokeRequest, (), (key_id))
 
+struct LockOutRequest {
+  UserId user_id;
+};
+BOOST_DESCRIBE_STRUCT(LockOutRequest, (), (user_id))
+
 struct TenantCreateRequest {
   TenantId name;  ///< becomes the tenant's id
 };
@@ -341,6 +346,16 @@ inline constexpr auto delegate_token = operation<DelegateTokenRequest, TokenRepl
     .deadline = 2000ms,
     .summary = "A short-lived token with which a platform service enters a tenant's account.",
     .example = R"({"tenant":"default"})",
+});
+
+/// A person is erased: their keys and tokens end by their own ids, so that no list of revocations names them.
+inline constexpr auto lock_out = operation<LockOutRequest, RevokeReply>({
+    .subject = "intra365.auth.lock_out",
+    .access = Access::service,
+    .effect = Effect::changes,
+    .deadline = 10'000ms,
+    .summary = "Ends every key and token of a person and closes their connections.",
+    .example = R"({"userId":"alice"})",
 });
 
 }  // namespace intra365::auth

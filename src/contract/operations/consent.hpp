@@ -2,6 +2,7 @@
 #pragma once
 #include "base/ids.hpp"
 #include "base/time.hpp"
+#include "contract/attested.hpp"
 #include "contract/operation.hpp"
 
 namespace intra365::consent {
@@ -46,6 +47,14 @@ BOOST_DESCRIBE_STRUCT(Consent, (),
                        revoked_at, metadata, epoch, mate_epoch, status, revision, method, notice_version,
                        superseded_by, parent_id, delegation_depth))
 
+/// What the person was shown and from where they answered. Kept apart, sealed with a key of the person's own
+/// that an erasure destroys; read by the person and by privacy officers only.
+struct Evidence {
+  std::optional<std::string> address, user_agent, language;  ///< at most 500 bytes each
+  std::optional<std::string> text;                           ///< as it was shown, at most 16 KiB
+};
+BOOST_DESCRIBE_STRUCT(Evidence, (), (address, user_agent, language, text))
+
 struct GrantRequest {
   UserId user_id;
   MateId mate_id;
@@ -54,13 +63,14 @@ struct GrantRequest {
   std::optional<Timestamp> expires_at;  ///< absent: after the shortest default lifetime of its purposes
   boost::json::value metadata;
   std::optional<std::string> method, notice_version;
-  std::optional<std::string> evidence;  ///< where the proof is kept; a reference, never the proof itself
+  std::optional<std::string> evidence;  ///< where proof is kept elsewhere: a reference
+  std::optional<Evidence> proof;        ///< or the proof, to be kept here
   std::optional<int> delegation_depth;  ///< 0 (when absent) to 5: in how many steps the Mate may hand it on
   std::optional<ConsentId> supersedes;  ///< a consent of the same person that this one replaces
 };
 BOOST_DESCRIBE_STRUCT(GrantRequest, (),
                       (user_id, mate_id, purposes, scopes, expires_at, metadata, method, notice_version,
-                       evidence, delegation_depth, supersedes))
+                       evidence, proof, delegation_depth, supersedes))
 
 /// A person was asked and said no; recorded, so that nobody need ask again.
 struct RefuseRequest {
@@ -69,9 +79,10 @@ struct RefuseRequest {
   std::vector<Purpose> purposes;
   std::vector<Scope> scopes;
   std::optional<std::string> method, notice_version, evidence;
+  std::optional<Evidence> proof;
 };
 BOOST_DESCRIBE_STRUCT(RefuseRequest, (),
-                      (user_id, mate_id, purposes, scopes, method, notice_version, evidence))
+                      (user_id, mate_id, purposes, scopes, method, notice_version, evidence, proof))
 
 /// Less of everything named; what is absent stays as it is.
 struct NarrowRequest {
@@ -302,6 +313,25 @@ struct CatalogueRequest {
 };
 BOOST_DESCRIBE_STRUCT(CatalogueRequest, (), (closed))
 
+/// A consent, to be proven.
+struct ProofRequest {
+  ConsentId consent_id;
+};
+BOOST_DESCRIBE_STRUCT(ProofRequest, (), (consent_id))
+
+struct EvidenceEntry {
+  std::string evidence_id;
+  EventKind event = EventKind::granted;  ///< what it is the evidence of
+  Timestamp recorded_at;
+  Evidence evidence;
+};
+BOOST_DESCRIBE_STRUCT(EvidenceEntry, (), (evidence_id, event, recorded_at, evidence))
+
+struct EvidenceReply {
+  std::vector<EvidenceEntry> entries;  ///< oldest first, at most 100
+};
+BOOST_DESCRIBE_STRUCT(EvidenceReply, (), (entries))
+
 inline constexpr auto grant = operation<GrantRequest, Consent>({
     .subject = "intra365.consent.grant",
     .http = {Method::post, "/v1/consents"},
@@ -438,6 +468,21 @@ inline constexpr auto sync = operation<SyncRequest, SyncReply>({
     .audited = false,
     .summary = "A Mate's consents since an epoch, for its own enforcement point; renews its lease.",
     .example = R"({"mateId":"image-analyzer","mateEpoch":0})",
+});
+
+inline constexpr auto receipt = operation<ProofRequest, AttestedDocument>({
+    .subject = "intra365.consent.receipt",
+    .http = {Method::get, "/v1/consents/{consentId}/receipt"},
+    .access = Access::anyone,
+    .summary = "A signed receipt: what was agreed and every change since, chained; it verifies offline.",
+    .example = R"({"consentId":"0198…"})",
+});
+inline constexpr auto evidence = operation<ProofRequest, EvidenceReply>({
+    .subject = "intra365.consent.evidence",
+    .http = {Method::get, "/v1/consents/{consentId}/evidence"},
+    .access = Access::anyone,
+    .summary = "What the person was shown and from where they answered; for them and for privacy officers.",
+    .example = R"({"consentId":"0198…"})",
 });
 
 }  // namespace intra365::consent

@@ -143,6 +143,11 @@ class Audit final : public platform::Service {
       CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, caller.deadline));
       if (outside > 0)
         problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
+      CO_TRY(const auto redactions, co_await store_.unknown_redactions(caller.tenant, caller.deadline));
+      if (redactions > 0)
+        problem(0, "redaction_unknown",
+                "Entries were redacted by " + std::to_string(redactions) +
+                    " erasures that the chain does not tell of.");
     }
     reply.intact = reply.problems.empty();
     co_return reply;

@@ -39,7 +39,7 @@ with page as (
     from page where block >= $2 and (upto - entries <= $3 or block = $2)
 ), found as (
   select a.batch, count(*) as entries,
-         sha256(string_agg(intra365.audit_digest(a), ''::bytea order by a.at, a.entry_id)) as digest
+         sha256(string_agg(intra365.audit_recorded_digest(a), ''::bytea order by a.at, a.entry_id)) as digest
     from intra365.audit_logs a
    where a.tenant_id = $1 and a.batch between (select min(batch) from chosen) and (select max(batch) from chosen)
    group by a.batch
@@ -61,6 +61,9 @@ constexpr Query kOutside{
     "audit_outside_chain",
     "select count(*) as entries from intra365.audit_logs a where a.tenant_id = $1 and not exists "
     "(select from intra365.audit_blocks b where b.tenant_id = a.tenant_id and b.batch = a.batch)"};
+
+constexpr Query kUnknownRedactions{"audit_unknown_redactions",
+                                   "select intra365.unknown_redactions($1) as entries"};
 
 #define HOLD_COLUMNS                                                                                 \
   "hold_id, user_id, nullif(from_at, '-infinity') as since, nullif(until_at, 'infinity') as until, " \
@@ -181,6 +184,15 @@ Task<std::int64_t> Store::outside_chain(TenantId tenant, SteadyTime deadline) {
   auto parameters = postgres::bind(tenant);
   Scope scope{tenant.str()};
   CO_TRY(const auto rows, co_await database_.query(scope, kOutside, std::move(parameters), deadline));
+  CO_TRY(const auto counts, rows.as<Count>());
+  co_return counts.empty() ? 0 : counts.front().entries;
+}
+
+Task<std::int64_t> Store::unknown_redactions(TenantId tenant, SteadyTime deadline) {
+  auto parameters = postgres::bind(tenant);
+  Scope scope{tenant.str()};
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, kUnknownRedactions, std::move(parameters), deadline));
   CO_TRY(const auto counts, rows.as<Count>());
   co_return counts.empty() ? 0 : counts.front().entries;
 }

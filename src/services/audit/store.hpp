@@ -54,6 +54,8 @@ class Store {
   Task<bool> knows_hash(TenantId tenant, std::string hash, SteadyTime deadline);
   /// Entries that belong to no block.
   Task<std::int64_t> outside_chain(TenantId tenant, SteadyTime deadline);
+  /// Sweeps of erasures that changed entries and that the chain does not tell of.
+  Task<std::int64_t> unknown_redactions(TenantId tenant, SteadyTime deadline);
 
   Task<wire::Hold> place_hold(TenantId tenant, wire::PlaceHoldRequest request, std::string by,
                               SteadyTime deadline);

@@ -27,6 +27,8 @@ Result<UserId> person(const platform::Caller& caller) {
 }
 
 Result<UserId> check_revoke(const platform::Caller& caller, const intra365::consent::RevokeRequest& request) {
+  // Nobody takes back for a person, but for the erasure that they asked for.
+  if (caller.is_service() && request.user_id) return *request.user_id;
   if (!request.consent_id && !request.mate_id)
     return fail(intra365::errors::bad_value, "name a consentId, or a userId and a mateId");
   if (request.revision && !request.consent_id)

@@ -10,6 +10,7 @@
 #include "services/consent/cache.hpp"
 #include "services/consent/cache_repair.hpp"
 #include "services/consent/copies.hpp"
+#include "services/consent/proof.hpp"
 #include "services/consent/propagation.hpp"
 #include "services/consent/renewals.hpp"
 
@@ -43,6 +44,7 @@ class Consents final : public platform::Service {
         store_(environment),
         copies_(environment, store_),
         cache_(environment),
+        proof_(environment),
         propagation_(environment),
         renewals_(environment),
         repair_(environment, store_, cache_) {}
@@ -71,10 +73,13 @@ class Consents final : public platform::Service {
             bind(wire::catalogue, *this, &Consents::catalogue),
             bind(wire::set_catalogue, *this, &Consents::set_catalogue),
             bind(wire::define_purpose, *this, &Consents::define_purpose),
-            bind(wire::define_scope, *this, &Consents::define_scope)};
+            bind(wire::define_scope, *this, &Consents::define_scope),
+            bind(wire::receipt, *this, &Consents::receipt),
+            bind(wire::evidence, proof_, &Proof::evidence)};
   }
 
   Task<> start() override {
+    CO_CHECK(co_await proof_.start());
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
     CO_CHECK(propagation_.start());
@@ -91,6 +96,9 @@ class Consents final : public platform::Service {
     const auto id = ConsentId::trusted(new_uuid());
     std::vector<Change> changes;
     CO_TRY(auto granted, wire::decide_grant(id, request, *catalogue, at));
+    if (request.proof) {
+      CO_TRY(granted.evidence, co_await proof_.keep(caller, request.user_id, *request.proof));
+    }
     add(changes, {}, std::move(granted));
     changes.back().record.metadata = request.metadata;
     if (request.supersedes) {
@@ -111,6 +119,9 @@ class Consents final : public platform::Service {
     CO_TRY(const auto catalogue, co_await catalogue_of(caller));
     CO_TRY(auto refused,
            wire::decide_refuse(ConsentId::trusted(new_uuid()), request, *catalogue, moment(caller)));
+    if (request.proof) {
+      CO_TRY(refused.evidence, co_await proof_.keep(caller, request.user_id, *request.proof));
+    }
     std::vector<Change> changes;
     add(changes, {}, std::move(refused));
     CO_TRY(auto stored, co_await save(caller, std::move(changes)));
@@ -206,7 +217,7 @@ class Consents final : public platform::Service {
         reply.consents.push_back(std::move(record));
       }
     }
-    if (reply.consents.empty()) co_return fail(errors::unknown_consent);
+    if (reply.consents.empty() && !caller.is_service()) co_return fail(errors::unknown_consent);
     CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
                                                                          std::chrono::milliseconds(500)));
     co_return reply;
@@ -279,6 +290,11 @@ class Consents final : public platform::Service {
     reply.code = decision.code;
     if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
     co_return reply;
+  }
+
+  Task<AttestedDocument> receipt(const Caller& caller, const wire::ProofRequest& request) {
+    CO_TRY(auto catalogue, co_await catalogue_of(caller));
+    co_return co_await proof_.receipt(caller, request, std::move(catalogue));
   }
 
   Task<wire::CatalogueReply> catalogue(const Caller& caller, const Empty&) {
@@ -470,6 +486,7 @@ class Consents final : public platform::Service {
   Store store_;
   Copies copies_;
   Cache cache_;
+  Proof proof_;
   Propagation propagation_;
   Renewals renewals_;
   CacheRepair repair_;

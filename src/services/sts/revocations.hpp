@@ -18,10 +18,11 @@ class Revocations {
   /// `subject` is `mate:<id>`, `user:<id>` or `key:<id>`; connections of `principal` are closed.
   Task<auth::RevokeReply> revoke_subject(TenantId tenant, std::string subject, std::string principal,
                                          std::string actor, SteadyTime deadline);
+  /// Returns how many.
+  Task<std::uint64_t> close_connections(TenantId tenant, std::string principal, SteadyTime deadline);
 
  private:
   Task<WrittenRevocation> spread(auth::Revocation revocation, std::string actor, SteadyTime deadline);
-  Task<std::uint64_t> close_connections(TenantId tenant, std::string principal, SteadyTime deadline);
 
   platform::Environment& environment_;
   Store& store_;

@@ -31,6 +31,7 @@ std::vector<platform::BoundOperation> Sts::operations() {
       bind(auth::token_revoke, *this, &Sts::token_revoke),
       bind(auth::sync, *this, &Sts::sync),
       bind(auth::delegate_token, *this, &Sts::delegate_token),
+      bind(auth::lock_out, *this, &Sts::lock_out),
       bind(auth::user_create, *this, &Sts::user_create),
       bind(auth::user_list, *this, &Sts::user_list),
       bind(auth::mate_create, *this, &Sts::mate_create),
@@ -50,13 +51,10 @@ Result<void> Sts::open_secrets() {
   TRY(auto auth_account, crypto::Nkey::from_seed(auth_seed));
   TRY(const auto xkey_seed, platform::read_secret(keys.callout_xkey_seed_file));
   TRY(auto xkey, crypto::Xkey::from_seed(xkey_seed));
-  TRY(const auto wrapped, platform::read_secret(keys.key_encryption_key_file));
-  const auto key_encryption_key = crypto::decode_base64url(wrapped);
-  if (!key_encryption_key || key_encryption_key->size() != 32)
-    return fail(platform::errors::bad_secret_file, keys.key_encryption_key_file);
+  TRY(const auto key_encryption_key, platform::read_key(keys.key_encryption_key_file));
   secrets_.reset(new Secrets{std::move(operator_key), std::move(auth_account), std::move(xkey),
-                             crypto::Envelope(*key_encryption_key),
-                             crypto::hmac_sha256(*key_encryption_key, "guest rooms")});
+                             crypto::Envelope(key_encryption_key),
+                             crypto::hmac_sha256(key_encryption_key, "guest rooms")});
   return {};
 }
 
@@ -74,7 +72,7 @@ Task<> Sts::start() {
   auth_.emplace(environment_.executor, std::move(callout));
   CO_CHECK(co_await auth_->connect(deadline));
 
-  keyring_.emplace(environment_, secrets_->envelope);
+  keyring_.emplace(environment_.database, secrets_->envelope, platform::KeyUse::token);
   CO_CHECK(co_await keyring_->start(deadline));
   accounts_.emplace(environment_, secrets_->envelope, secrets_->operator_key, secrets_->guest_secret,
                     *system_);

@@ -56,6 +56,12 @@ constexpr Query family_revoke{"auth_family_revoke",
 constexpr Query principal_refresh_revoke{"auth_principal_refresh_revoke",
                                          "update intra365.refresh_tokens set revoked_at = now() where "
                                          "tenant_id = $1 and principal_id = $2 and revoked_at is null"};
+constexpr Query principal_keys_revoke{"auth_principal_keys_revoke",
+                                      "update intra365.api_keys set revoked_at = now() where tenant_id = $1 "
+                                      "and principal_id = $2 and revoked_at is null"};
+constexpr Query principal_tokens{"auth_principal_tokens",
+                                 "select jti from intra365.tokens where tenant_id = $1 and principal_id = $2 "
+                                 "and expires_at > now() limit 10000"};
 constexpr Query revocation_add{"auth_revocation_add",
                                "select * from intra365.add_revocation($1, $2, $3, $4::timestamptz, $5)"};
 constexpr Query revocations_of_tenant{
@@ -69,6 +75,11 @@ constexpr Query epoch_of_tenant{
     "auth_epoch_of_tenant",
     "select coalesce(max(epoch), 0) as count from intra365.token_revocations where tenant_id = $1"};
 constexpr Query epoch_of_all{"auth_epoch_of_all", "select intra365.revocation_epoch() as count"};
+
+struct TokenIdRow {
+  std::string jti;
+};
+BOOST_DESCRIBE_STRUCT(TokenIdRow, (), (jti))
 
 struct CountRow {
   std::int64_t count = 0;
@@ -326,6 +337,20 @@ Task<> Store::revoke_family(TenantId tenant, std::string family_id, SteadyTime d
   postgres::Scope scope{tenant.str()};
   CO_CHECK(co_await database_.query(scope, family_revoke, postgres::bind(tenant, family_id), deadline));
   co_return Result<void>{};
+}
+
+Task<std::vector<std::string>> Store::end_credentials(TenantId tenant, std::string principal,
+                                                      SteadyTime deadline) {
+  std::vector<postgres::Statement> statements;
+  statements.push_back({principal_keys_revoke, postgres::bind(tenant, principal)});
+  statements.push_back({principal_refresh_revoke, postgres::bind(tenant, principal)});
+  statements.push_back({principal_tokens, postgres::bind(tenant, principal)});
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  CO_TRY(auto rows, results.at(2).as<TokenIdRow>());
+  std::vector<std::string> ids;
+  for (auto& row : rows) ids.push_back(std::move(row.jti));
+  co_return ids;
 }
 
 Task<> Store::revoke_refresh_tokens_of(TenantId tenant, std::string principal, SteadyTime deadline) {

@@ -71,6 +71,8 @@ class Store {
                     std::string successor_sealed, std::string family_id, Timestamp successor_expires_at,
                     SteadyTime deadline);
   Task<> revoke_family(TenantId tenant, std::string family_id, SteadyTime deadline);
+  /// Ends a principal's keys and refresh tokens; returns the ids of their access tokens that still live.
+  Task<std::vector<std::string>> end_credentials(TenantId tenant, std::string principal, SteadyTime deadline);
   Task<> revoke_refresh_tokens_of(TenantId tenant, std::string principal, SteadyTime deadline);
 
   Task<WrittenRevocation> add_revocation(auth::Revocation revocation, std::string actor, SteadyTime deadline);

@@ -3,10 +3,10 @@
 #include <optional>
 #include <unordered_map>
 
+#include "platform/keyring.hpp"
 #include "platform/service.hpp"
 #include "services/sts/accounts.hpp"
 #include "services/sts/callout.hpp"
-#include "services/sts/keyring.hpp"
 #include "services/sts/revocations.hpp"
 #include "services/sts/store.hpp"
 
@@ -30,6 +30,7 @@ class Sts final : public platform::Service {
   Task<auth::ValidateReply> token_validate(const Caller& caller, const auth::ValidateRequest& request);
   Task<auth::TokenReply> token_refresh(const Caller& caller, const auth::RefreshRequest& request);
   Task<auth::RevokeReply> token_revoke(const Caller& caller, const auth::RevokeRequest& request);
+  Task<auth::RevokeReply> lock_out(const Caller& caller, const auth::LockOutRequest& request);
   Task<auth::SyncReply> sync(const Caller& caller, const auth::SyncRequest& request);
   Task<auth::TokenReply> delegate_token(const Caller& caller, const auth::DelegateTokenRequest& request);
   Task<auth::TokenReply> issue(Principal principal, std::optional<std::string> refresh_token,
@@ -56,7 +57,7 @@ class Sts final : public platform::Service {
   Store store_;
   std::unique_ptr<Secrets> secrets_;
   std::optional<nats::Connection> system_, auth_;
-  std::optional<Keyring> keyring_;
+  std::optional<platform::Keyring> keyring_;
   std::optional<Accounts> accounts_;
   std::optional<Revocations> revocations_;
   std::optional<Callout> callout_;

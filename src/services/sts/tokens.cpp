@@ -18,7 +18,7 @@ std::string refresh_context(std::string_view family) {
 
 auth::TokenReply Sts::reply_for(const Principal& principal, const guard::AccessTokenClaims& claims) const {
   auth::TokenReply reply;
-  reply.token = keyring_->sign(claims);
+  reply.token = keyring_->active().sign(guard::access_token_type, json::encode(claims));
   reply.token_type = "Bearer";
   reply.expires_in = claims.exp - claims.iat;
   reply.tenant = principal.tenant;
@@ -149,6 +149,22 @@ Task<auth::RevokeReply> Sts::token_revoke(const Caller& caller, const auth::Revo
   caller.note->resource = subject;
   CO_CHECK(co_await store_.revoke_refresh_tokens_of(caller.tenant, id, caller.deadline));
   co_return co_await revocations_->revoke_subject(caller.tenant, subject, subject, actor, caller.deadline);
+}
+
+Task<auth::RevokeReply> Sts::lock_out(const Caller& caller, const auth::LockOutRequest& request) {
+  // First the keys, so that no new token comes while the old ones end.
+  CO_TRY(const auto tokens,
+         co_await store_.end_credentials(caller.tenant, request.user_id.str(), caller.deadline));
+  auth::RevokeReply reply;
+  for (const auto& id : tokens) {
+    CO_TRY(const auto revoked,
+           co_await revocations_->revoke_token(caller.tenant, id, caller.subject(), caller.deadline));
+    reply.epoch = revoked.epoch;
+  }
+  CO_TRY(reply.connections_closed, co_await revocations_->close_connections(
+                                       caller.tenant, "user:" + request.user_id.str(), caller.deadline));
+  reply.revoked = true;
+  co_return reply;
 }
 
 Task<auth::SyncReply> Sts::sync(const Caller& caller, const auth::SyncRequest& request) {

@@ -12,7 +12,7 @@ export async function serve(platform, roles) {
   const config = join(platform.data, `serve-${roles.join("-")}.yaml`);
   writeFileSync(
     config,
-    `nats:\n  urls: ["${platform.endpoints.nats}"]\n  platformCredsFile: ${join(keys, "platform.creds")}\npostgres:\n  serviceDsn: "postgresql://intra365_service:${password}@/intra365?host=${encodeURIComponent(sockets)}&port=${new URL(platform.endpoints.postgres).port}"\n`,
+    `nats:\n  urls: ["${platform.endpoints.nats}"]\n  platformCredsFile: ${join(keys, "platform.creds")}\npostgres:\n  serviceDsn: "postgresql://intra365_service:${password}@/intra365?host=${encodeURIComponent(sockets)}&port=${new URL(platform.endpoints.postgres).port}"\nkeys:\n  keyEncryptionKeyFile: ${join(keys, "key-encryption.key")}\n`,
     { mode: 0o600 },
   );
   const process = spawn(join(binaries, "intra365"), ["serve", "--config", config, "--roles", roles.join(",")], { stdio: ["ignore", "pipe", "pipe"] });

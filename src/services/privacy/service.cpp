@@ -1,0 +1,289 @@
+#include "services/privacy/service.hpp"
+
+#include "contract/errors.hpp"
+#include "contract/operations/consent.hpp"
+#include "crypto/attestation.hpp"
+#include "services/privacy/erasure.hpp"
+
+namespace intra365::migrations {
+std::vector<postgres::Migration> privacy();
+}
+
+namespace intra365::services::privacy {
+namespace {
+
+using platform::Caller;
+
+constexpr std::size_t kMaxText = 4000;
+/// Of the rows of one page: a reply has to fit into a NATS message of 1 MiB.
+constexpr std::size_t kPageBytes = 500'000;
+constexpr int kPageRows = 1000;
+
+Result<void> check_text(const std::string& text, std::string_view field) {
+  if (text.empty() || text.size() > kMaxText)
+    return fail(intra365::errors::bad_value, std::string(field).append(": 1 to 4,000 bytes"));
+  return {};
+}
+
+/// Where a page of an export begins. On the wire: `<table>.<rows to skip>.<page>~<signature of the page
+/// before>`.
+struct Position {
+  std::size_t table = 0;
+  std::int64_t skip = 0;
+  int page = 1;
+  std::string previous;
+
+  std::string text() const {
+    return std::to_string(table) + "." + std::to_string(skip) + "." + std::to_string(page) + "~" + previous;
+  }
+  static Result<Position> parse(const std::string& text) {
+    Position position;
+    const auto end = text.find('~');
+    int read = 0;
+    unsigned table = 0;
+    long long skip = 0;
+    if (end == std::string::npos || text.size() > 2000 ||
+        std::sscanf(text.substr(0, end).c_str(), "%5u.%15lld.%7d%n", &table, &skip, &position.page, &read) !=
+            3 ||
+        static_cast<std::size_t>(read) != end || skip < 0 || position.page < 2)
+      return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    position.table = table;
+    position.skip = skip;
+    position.previous = text.substr(end + 1);
+    return position;
+  }
+};
+
+/// Owned by one shard; not thread-safe.
+class Privacy final : public platform::Service {
+ public:
+  explicit Privacy(platform::Environment& environment)
+      : environment_(environment),
+        store_(environment),
+        attestor_(environment),
+        erasure_(environment, store_, attestor_),
+        services_(environment.nats, "privacy") {}
+
+  std::vector<platform::BoundOperation> operations() override {
+    using platform::bind;
+    return {bind(wire::keys, *this, &Privacy::keys),       bind(wire::export_, *this, &Privacy::export_),
+            bind(wire::erase, *this, &Privacy::erase),     bind(wire::status, *this, &Privacy::status),
+            bind(wire::submit, *this, &Privacy::submit),   bind(wire::list, *this, &Privacy::list),
+            bind(wire::resolve, *this, &Privacy::resolve), bind(wire::correct, *this, &Privacy::correct),
+            bind(wire::access, *this, &Privacy::access)};
+  }
+
+  Task<> start() override {
+    CO_CHECK(co_await attestor_.start());
+    co_return environment_.tasks.spawn(erasure_.run());
+  }
+
+ private:
+  Task<wire::KeysReply> keys(const Caller&, const Empty&) { co_return wire::KeysReply{attestor_.jwks()}; }
+
+  Task<wire::ExportReply> export_(const Caller& caller, const wire::ExportRequest& request) {
+    caller.note->user_id = request.user_id;
+    CO_CHECK(check_rights(caller, request.user_id));
+    Position position;
+    if (request.cursor) {
+      CO_TRY(position, Position::parse(*request.cursor));
+    } else {
+      CO_CHECK(co_await note_access(caller, request.user_id));
+    }
+    boost::json::array rows;
+    auto next = position;
+    CO_CHECK(co_await gather(caller, request.user_id, next, rows));
+
+    wire::ExportReply reply;
+    reply.document = boost::json::object{
+        {"format", "intra365-export/1"},   {"tenant", caller.tenant.str()},
+        {"userId", request.user_id.str()}, {"exportedAt", format_rfc3339(environment_.clock.now())},
+        {"page", position.page},           {"previous", position.previous},
+        {"last", next.table == kEnd},      {"rows", std::move(rows)}};
+    auto attested = attestor_.attest(crypto::attested::personal_data, std::move(reply.document));
+    reply.document = std::move(attested.document);
+    reply.signature = std::move(attested.signature);
+    if (next.table != kEnd) {
+      ++next.page;
+      next.previous = reply.signature;
+      reply.next_cursor = next.text();
+    }
+    co_return reply;
+  }
+
+  /// Fills a page with a person's rows, table by table, and moves `position` behind it.
+  Task<> gather(const Caller& caller, UserId user, Position& position, boost::json::array& rows) {
+    CO_TRY(const auto tables, co_await store_.personal_tables(caller.tenant, caller.deadline));
+    std::size_t bytes = 0;
+    for (; position.table < tables.size(); ++position.table, position.skip = 0) {
+      const auto& table = tables[position.table];
+      CO_TRY(auto found,
+             co_await store_.rows_of(caller.tenant, user, table, position.skip, kPageRows, caller.deadline));
+      for (auto& row : found) {
+        bytes += table.size() + json::encode(row).size() + 30;
+        if (bytes > kPageBytes && !rows.empty()) co_return Result<void>{};
+        rows.push_back(boost::json::object{{"table", table}, {"row", std::move(row)}});
+        ++position.skip;
+      }
+      if (found.size() == kPageRows) co_return Result<void>{};
+    }
+    // Last what lies sealed: the consent service opens it.
+    CO_TRY(const auto consents, co_await store_.with_evidence(caller.tenant, user, caller.deadline));
+    for (; position.skip < static_cast<std::int64_t>(consents.size()); ++position.skip) {
+      consent::ProofRequest question;
+      question.consent_id = consents[static_cast<std::size_t>(position.skip)];
+      CO_TRY(const auto evidence,
+             co_await services_.call(consent::evidence, caller.tenant, std::move(question), caller.trace,
+                                     caller.deadline));
+      for (const auto& entry : evidence.entries) {
+        auto row = json::to_value(entry);
+        bytes += json::encode(row).size() + 50;
+        rows.push_back(boost::json::object{{"table", "consent_evidence"}, {"row", std::move(row)}});
+      }
+      if (bytes > kPageBytes) {
+        ++position.skip;
+        co_return Result<void>{};
+      }
+    }
+    position.table = kEnd;
+    co_return Result<void>{};
+  }
+
+  /// A request for access that is answered at once is a request all the same.
+  Task<> note_access(const Caller& caller, UserId user) {
+    wire::PersonRequest request;
+    request.request_id = new_uuid();
+    request.kind = wire::RequestKind::access;
+    request.state = wire::RequestState::done;
+    request.user_id = std::move(user);
+    request.received_at = environment_.clock.now();
+    request.due_at = due_at(request.kind, request.received_at);
+    request.resolved_at = request.received_at;
+    request.resolution = "Exported.";
+    CO_CHECK(co_await store_.add(caller.tenant, std::move(request), caller.deadline));
+    co_return Result<void>{};
+  }
+
+  /// The answer and the trail's entry name the pseudonym only.
+  Task<wire::EraseReply> erase(const Caller& caller, const wire::EraseRequest& request) {
+    CO_CHECK(check_rights(caller, request.user_id));
+    if (request.confirm != request.user_id) co_return fail(errors::unconfirmed);
+    CO_TRY(const auto known, co_await store_.exists(caller.tenant, request.user_id, caller.deadline));
+    if (!known) co_return fail(errors::unknown_person);
+    CO_TRY(const auto held, co_await store_.is_held(caller.tenant, request.user_id, caller.deadline));
+    if (held) co_return fail(errors::held);
+    const auto due = due_at(wire::RequestKind::erasure, environment_.clock.now());
+    CO_TRY(auto begun, co_await erasure_.begin(caller.tenant, request.user_id, due, caller.deadline));
+    caller.note->resource = "erasure:" + begun.request_id;
+    co_return reply_of(std::move(begun));
+  }
+
+  Task<wire::EraseReply> status(const Caller& caller, const wire::StatusRequest& request) {
+    CO_TRY(auto progress, co_await store_.progress(caller.tenant, request.request_id, caller.deadline));
+    if (!progress) co_return fail(errors::unknown_request);
+    caller.note->resource = "erasure:" + request.request_id;
+    co_return reply_of(*std::move(progress));
+  }
+
+  static wire::EraseReply reply_of(Progress progress) {
+    wire::EraseReply reply;
+    reply.request_id = std::move(progress.request_id);
+    reply.state = progress.state;
+    reply.pseudonym = std::move(progress.pseudonym);
+    reply.rows = progress.rows;
+    reply.messages = progress.messages;
+    return reply;
+  }
+
+  Task<wire::PersonRequest> submit(const Caller& caller, const wire::SubmitRequest& request) {
+    caller.note->user_id = request.user_id;
+    CO_CHECK(check_rights(caller, request.user_id));
+    CO_CHECK(check_text(request.text, "text"));
+    if (request.kind == wire::RequestKind::erasure || request.kind == wire::RequestKind::access)
+      co_return fail(intra365::errors::bad_value,
+                     "kind: an erasure begins with privacy.erase, a copy with privacy.export");
+    wire::PersonRequest added;
+    added.request_id = new_uuid();
+    added.kind = request.kind;
+    added.user_id = request.user_id;
+    added.text = request.text;
+    added.received_at = environment_.clock.now();
+    added.due_at = due_at(added.kind, added.received_at);
+    co_return co_await store_.add(caller.tenant, std::move(added), caller.deadline);
+  }
+
+  Task<wire::ListReply> list(const Caller& caller, const wire::ListRequest& request) {
+    auto user = request.user_id;
+    if (!caller.is_privacy_officer()) {
+      if (caller.kind != PrincipalKind::user || (user && !caller.is_user(*user)))
+        co_return fail(intra365::errors::not_yours);
+      CO_TRY(user, UserId::parse(caller.id));
+    }
+    caller.note->user_id = user;
+    wire::ListReply reply;
+    CO_TRY(reply.requests,
+           co_await store_.requests(caller.tenant, std::move(user), request.open, caller.deadline));
+    co_return reply;
+  }
+
+  Task<wire::PersonRequest> resolve(const Caller& caller, const wire::ResolveRequest& request) {
+    caller.note->resource = "request:" + request.request_id;
+    if (!caller.is_privacy_officer()) co_return fail(intra365::errors::not_yours);
+    CO_CHECK(check_text(request.resolution, "resolution"));
+    if (request.state != wire::RequestState::done && request.state != wire::RequestState::refused)
+      co_return fail(intra365::errors::bad_value, "state: done or refused");
+    CO_TRY(auto resolved, co_await store_.resolve(caller.tenant, request, caller.deadline));
+    if (!resolved) co_return fail(errors::unknown_request);
+    caller.note->user_id = resolved->user_id;
+    co_return *std::move(resolved);
+  }
+
+  Task<wire::CorrectReply> correct(const Caller& caller, const wire::CorrectRequest& request) {
+    caller.note->user_id = request.user_id;
+    CO_CHECK(check_rights(caller, request.user_id));
+    if (request.display_name && request.display_name->size() > 200)
+      co_return fail(intra365::errors::bad_value, "displayName: at most 200 bytes");
+    const auto is_letter = [](char c) { return c >= 'A' && c <= 'Z'; };
+    if (request.country && !request.country->empty() &&
+        (request.country->size() != 2 || !std::ranges::all_of(*request.country, is_letter)))
+      co_return fail(intra365::errors::bad_value, "country: two letters, ISO 3166-1");
+    CO_TRY(auto corrected, co_await store_.correct(caller.tenant, request, caller.deadline));
+    if (!corrected) co_return fail(errors::unknown_person);
+    co_return *std::move(corrected);
+  }
+
+  Task<wire::AccessReply> access(const Caller& caller, const wire::AccessRequest& request) {
+    auto wanted = request;
+    if (!caller.is_privacy_officer()) {
+      if (caller.kind != PrincipalKind::user || (wanted.user_id && !caller.is_user(*wanted.user_id)))
+        co_return fail(intra365::errors::not_yours);
+      CO_TRY(wanted.user_id, UserId::parse(caller.id));
+    }
+    caller.note->user_id = wanted.user_id;
+    wire::AccessReply reply;
+    CO_TRY(reply.entries, co_await store_.accesses(caller.tenant, std::move(wanted), caller.deadline));
+    co_return reply;
+  }
+
+  static constexpr std::size_t kEnd = std::numeric_limits<std::size_t>::max();
+
+  platform::Environment& environment_;
+  Store store_;
+  platform::Attestor attestor_;
+  Erasure erasure_;
+  platform::ServiceClient services_;
+};
+
+}  // namespace
+
+platform::ServiceModule module() {
+  return {
+      .name = "privacy",
+      .description =
+          "People's rights: export, erasure, correction, requests with deadlines, who used whose data",
+      .migrations = migrations::privacy(),
+      .make = [](platform::Environment& environment) { return std::make_unique<Privacy>(environment); },
+  };
+}
+
+}  // namespace intra365::services::privacy
