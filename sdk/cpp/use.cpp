@@ -81,12 +81,11 @@ void Use::on_end(std::function<void(const Error&)> tell) {
   state.guard.looking_.cancel();
 }
 
-std::shared_ptr<Use> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
-                                             const nats::MessageView& message) {
-  // It has just been verified, so this only finds it again.
-  const auto identity = verifier_.verify_header(message.headers.get(headers::authorization));
-  if (!identity) return nullptr;
-  return std::make_shared<Use>(std::make_shared<Use::State>(*this, action, call, **identity));
+Result<std::shared_ptr<Use>> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
+                                                     const nats::MessageView& message) {
+  // It has just been verified, so this only finds it again; it may have grown old in between.
+  TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
+  return std::make_shared<Use>(std::make_shared<Use::State>(*this, action, call, *identity));
 }
 
 void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<void>& how) {

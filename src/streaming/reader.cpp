@@ -1,11 +1,11 @@
 #include "streaming/reader.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 
 #include "contract/headers.hpp"
 #include "contract/reply.hpp"
+#include "streaming/word.hpp"
 
 namespace intra365::streaming {
 namespace {
@@ -101,24 +101,22 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
   }
   void hear(const nats::Message& message) {
     heard_at = now();
-    const auto received = message.headers();
-    if (received.status() == 503) return finish(fail(nats::errors::no_responders));
-    const auto numbered = received.get(headers::stream_part);
-    if (numbered.empty()) {  // an answer that is not in parts
+    const auto word = read_word(message.headers());
+    if (word.kind == Word::Kind::nobody) return finish(fail(nats::errors::no_responders));
+    if (word.kind == Word::Kind::plain) {  // an answer that is not in parts
       auto outcome = outcome_of(message);
       if (outcome) ready.emplace_back(message.payload());
       return finish(std::move(outcome));
     }
-    std::uint64_t number = 0;
-    std::from_chars(numbered.data(), numbered.data() + numbered.size(), number);
     if (control.empty()) control = message.reply();
-    if (received.contains(headers::stream_end)) {
+    if (word.kind == Word::Kind::end) {
       auto outcome = outcome_of(message);
-      if (outcome && number != heard) outcome = fail(errors::gap);  // one that ended well must be whole
+      if (outcome && word.number != heard) outcome = fail(errors::gap);  // one that ended well must be whole
       return finish(std::move(outcome));
     }
-    if (number <= heard) return;  // a heartbeat, or one that came twice
-    if (number != heard + 1) return give_up(Error(errors::gap));
+    if (word.kind == Word::Kind::heartbeat) return;
+    if (word.kind == Word::Kind::part && word.number <= heard) return;  // it came twice
+    if (word.kind != Word::Kind::part || word.number != heard + 1) return give_up(Error(errors::gap));
     ++heard;
     ready.emplace_back(message.payload());
   }
