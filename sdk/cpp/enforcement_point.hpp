@@ -94,7 +94,9 @@ class EnforcementPoint {
       alike_;                        ///< entries of this round that differ in time and trace only
   std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
-  std::unordered_set<Use::State*> watched_;
+  /// Shared, because a use may end after its Mate has gone: with the loop's last frames.
+  std::shared_ptr<std::unordered_set<Use::State*>> watched_ =
+      std::make_shared<std::unordered_set<Use::State*>>();
   asio::steady_timer looking_;  ///< until the next look; cancelled when something new is watched
   Enforcement counters_;
 };
