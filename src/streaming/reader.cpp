@@ -60,7 +60,7 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
     heartbeat.async_wait([weak = weak_from_this()](boost::system::error_code error) {
       const auto state = weak.lock();
       if (error || !state || state->over) return;
-      state->gather();
+      if (!state->waiting) state->gather();  // whoever waits takes for itself
       if (state->over) return;
       state->tell_taken();
       state->beat();
@@ -137,7 +137,7 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
   std::uint64_t heard = 0, parts = 0, told = 0;
   SteadyTime heard_at, asked_at;
   asio::steady_timer heartbeat;
-  bool over = false;
+  bool over = false, waiting = false;
 };
 
 Result<Reader> Reader::open(nats::Connection& connection, const MateId& mate, std::string_view subject,
@@ -182,7 +182,10 @@ Task<std::optional<std::string>> Reader::take(std::shared_ptr<State> state) {
     if (!state->ready.empty()) co_return state->pop();
     if (state->last && !*state->last) co_return fail(state->last->error());
     if (state->over) co_return std::nullopt;
-    const auto message = co_await state->queue.next(state->patience());
+    state->waiting = true;
+    const auto message = co_await contain(state->queue.next(state->patience()));
+    state->waiting = false;
+    if (state->over) continue;  // cancelled meanwhile
     if (message) {
       state->hear(*message);
     } else if (!message.error().is(nats::errors::timeout)) {
