@@ -10,7 +10,7 @@ import { request } from "./lib/mate.js";
 import { events, openParts, readBody } from "./lib/parts.js";
 
 const kBoundMs = 1000;
-const kPauseMs = 40;
+const kPauseMs = 80;
 const platform = new Platform();
 let analyzer, alice, assistant, admin, assistantKey, aliceKey;
 
@@ -28,6 +28,8 @@ async function begun(options = {}) {
   await eventually("some parts", () => (assert.equal(answer.end, undefined, JSON.stringify(answer.end)), answer.parts.length >= 3));
   return answer;
 }
+/** One that waits for its reader after three parts, and so lasts until something ends it. */
+const held = (options = {}) => begun({ window: 3, takes: false, ...options });
 /** A new grant that the analyzer knows of. */
 async function granted(more = {}) {
   const record = await grant(more);
@@ -117,7 +119,7 @@ test("a long job without parts is stopped by a revocation and by an expiry, and 
 });
 
 test("an expiry in the middle ends the answer at that moment", async (t) => {
-  const expiry = Date.now() + 600;
+  const expiry = Date.now() + 900;
   await granted({ expiresAt: new Date(expiry).toISOString() });
   const answer = await begun();
   const offset = Date.now() - performance.now();
@@ -130,7 +132,7 @@ test("an expiry in the middle ends the answer at that moment", async (t) => {
 test("a suspension and a narrowing end it, a renewal and another grant do not", async () => {
   for (const [operation, body, code] of [["suspend", {}, "consent.suspended"], ["narrow", { scopes: ["image.analyze.colour"] }, "consent.scope_missing"]]) {
     const { consentId } = await granted();
-    const answer = await begun();
+    const answer = await held();
     await ask(alice, `intra365.consent.${operation}`, { consentId, ...body });
     assert.equal((await answer.ended).code, code, operation);
     await revokeAll();
@@ -145,7 +147,7 @@ test("a suspension and a narrowing end it, a renewal and another grant do not", 
 test("another consent does not prolong what ran under a revoked one", async () => {
   await revokeAll();
   const first = await granted();
-  const answer = await begun({ extra: { "X-Consent-Id": first.consentId } });
+  const answer = await held({ extra: { "X-Consent-Id": first.consentId } });
   await granted();
   await ask(alice, "intra365.consent.revoke", { consentId: first.consentId });
   assert.equal((await answer.ended).code, "consent.revoked");
@@ -158,7 +160,7 @@ test("a policy in the middle ends it; one about others does not", async () => {
   const untouched = await begun();
   await ask(admin, "intra365.policy.create", policy("hold-nobody", "mate:nobody"));
   assert.equal((await untouched.ended).code, "ok");
-  const answer = await begun();
+  const answer = await held();
   await ask(admin, "intra365.policy.create", policy("hold-assistant", "mate:assistant"));
   assert.equal((await answer.ended).code, "policy.denied");
   for (const policyId of ["hold-nobody", "hold-assistant"]) await ask(admin, "intra365.policy.delete", { policyId });
@@ -167,7 +169,7 @@ test("a policy in the middle ends it; one about others does not", async () => {
 test("a caller whose token is revoked gets no further part", async () => {
   const key = platform.cli("mate", "create", "visitor").apiKey;
   const visitor = await logIn(platform, key);
-  const answer = openParts(visitor, "image-analyzer", "image-analysis.describe-image", picture, { user: "alice" });
+  const answer = openParts(visitor, "image-analyzer", "image-analysis.describe-image", picture, { user: "alice", window: 3, takes: false });
   await eventually("some parts", () => answer.parts.length >= 3);
   await ask(admin, "intra365.auth.token.revoke", { mateId: "visitor" });
   // The server closes its connection as well: what is left is the record.
