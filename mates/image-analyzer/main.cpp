@@ -36,6 +36,22 @@ Task<> describe_image(const sdk::Call& call, streaming::Writer& answer) {
   co_return co_await answer.send(json::encode(mates::analyze(picture)));
 }
 
+Task<std::string> study(const sdk::Call& call) {
+  CO_TRY(const auto picture, mates::decode_picture(call.payload));
+  std::vector<mates::Band> bands;
+  for (std::uint32_t band = 1; band <= kBands; ++band) {
+    CO_CHECK(co_await call.still_permitted());
+    bands.push_back(mates::analyze_band(picture, band, kBands));
+    if (const auto pause = pause_between_bands(); pause.count() > 0) co_await sleep_for(pause);
+  }
+  co_return json::encode(bands);
+}
+
+/// A long job with one answer: it is stopped, wherever it waits, when it is not permitted any more.
+Task<std::string> study_image(const sdk::Call& call) {
+  co_return co_await sdk::while_permitted(call.use, study(call));
+}
+
 registry::Mate description() {
   registry::Mate mate;
   mate.name = "Image analyzer";
@@ -55,6 +71,7 @@ Task<> run(asio::io_context& io, sdk::ClientOptions options) {
   const sdk::DataUse use{{Scope::trusted("image.analyze")}, Purpose::trusted("ai-assistance")};
   mate.on(capability, "analyze-image", use, analyze_image);
   mate.on(capability, "describe-image", use, describe_image);
+  mate.on(capability, "study-image", use, study_image);
   CO_CHECK(co_await mate.start(std::chrono::steady_clock::now() + std::chrono::seconds(15)));
   std::cout << "image-analyzer is " << mate.client().id() << " and answers" << std::endl;
 

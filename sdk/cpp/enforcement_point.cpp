@@ -14,7 +14,6 @@ constexpr auto kRecordPause = std::chrono::milliseconds(20);
 constexpr std::size_t kMaxPerAppend = 500;
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
 constexpr std::size_t kInstanceChars = 12;
-constexpr auto kMaxCallTime = std::chrono::minutes(5);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -24,7 +23,8 @@ SteadyTime deadline_of(std::string_view left_ms, SteadyTime now) {
   std::int64_t left = 0;
   const auto [end, error] = std::from_chars(left_ms.data(), left_ms.data() + left_ms.size(), left);
   if (error != std::errc{} || left_ms.empty() || left < 0) return now + kDefaultCallTime;
-  return now + std::min<std::chrono::milliseconds>(std::chrono::milliseconds(left), kMaxCallTime);
+  return now +
+         std::min<std::chrono::milliseconds>(std::chrono::milliseconds(left), EnforcementPoint::kMaxCallTime);
 }
 
 CallOptions within(SteadyTime deadline) {

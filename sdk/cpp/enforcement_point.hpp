@@ -21,6 +21,9 @@ struct GuardedAction {
 /// Owned by one thread's executor; not thread-safe.
 class EnforcementPoint {
  public:
+  /// However long a caller would wait.
+  static constexpr std::chrono::minutes kMaxCallTime{5};
+
   EnforcementPoint(Client& client, TaskGroup& tasks);
   /// Fills the copies of keys, policies and this Mate's consents; they are kept fresh from then on.
   Task<> start(SteadyTime deadline);
@@ -29,7 +32,8 @@ class EnforcementPoint {
   Result<Call> check(const GuardedAction& action, const nats::MessageView& message);
 
   /// The use that a call just let through begins, to be watched until it is over.
-  std::shared_ptr<Use> begin(const GuardedAction& action, const Call& call, const nats::MessageView& message);
+  Result<std::shared_ptr<Use>> begin(const GuardedAction& action, const Call& call,
+                                     const nats::MessageView& message);
   /// Records how a use went: so many parts of data left, and what ended it.
   void end(const Use& use, std::uint64_t parts, const Result<void>& how);
   /// What has ended the use before its work was done.
@@ -90,7 +94,9 @@ class EnforcementPoint {
       alike_;                        ///< entries of this round that differ in time and trace only
   std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
-  std::unordered_set<Use::State*> watched_;
+  /// Shared, because a use may end after its Mate has gone: with the loop's last frames.
+  std::shared_ptr<std::unordered_set<Use::State*>> watched_ =
+      std::make_shared<std::unordered_set<Use::State*>>();
   asio::steady_timer looking_;  ///< until the next look; cancelled when something new is watched
   Enforcement counters_;
 };

@@ -1,6 +1,7 @@
 #include "sdk/cpp/mate.hpp"
 
 #include "async/task_group.hpp"
+#include "contract/headers.hpp"
 #include "contract/reply.hpp"
 #include "contract/subjects.hpp"
 #include "nats/service.hpp"
@@ -40,12 +41,18 @@ struct Mate::Impl {
     const auto& action = actions[endpoint / 2];  // each action has a long and a short subject
     auto call = guard->check(action.guarded, request);
     if (!call) return reply_of(fail(std::move(call).error()), {});
-    if (!std::holds_alternative<QuickHandler>(action.handler))
-      call->use = guard->begin(action.guarded, *call, request);
+    if (!std::holds_alternative<QuickHandler>(action.handler)) {
+      auto use = guard->begin(action.guarded, *call, request);
+      if (!use) return reply_of(fail(std::move(use).error()), {});
+      call->use = *std::move(use);
+    }
     call->payload = request.payload;
     if (const auto* quick = std::get_if<QuickHandler>(&action.handler))
       return reply_of((*quick)(*call), call->trace.trace_id());
     if (const auto* streamed = std::get_if<StreamHandler>(&action.handler)) {
+      // Who names no deadline waits for a plain answer for some seconds, and for one in parts to its end.
+      if (!request.headers.contains(headers::deadline_ms))
+        call->deadline = now() + EnforcementPoint::kMaxCallTime;
       auto answer = writers->open(request, call->deadline, std::string(call->trace.trace_id()));
       if (!answer) return reply_of(fail(std::move(answer).error()), call->trace.trace_id());
       return answer_in_parts(*streamed, *std::move(call), *std::move(answer));

@@ -27,8 +27,8 @@ SteadyTime now() {
 
 struct Use::State : std::enable_shared_from_this<Use::State> {
   State(EnforcementPoint& guard, const GuardedAction& action, const Call& call, const guard::Identity& caller)
-      : guard(guard), action(action), call(call), caller(caller), began_at(now()) {}
-  ~State() { guard.watched_.erase(this); }
+      : guard(guard), watched(guard.watched_), action(action), call(call), caller(caller), began_at(now()) {}
+  ~State() { watched->erase(this); }
 
   /// Asks again. True: permitted; false: nobody knows just now.
   Result<bool> look() {
@@ -43,14 +43,16 @@ struct Use::State : std::enable_shared_from_this<Use::State> {
       if (now() - *unsure_since < kUnsure) return false;
       sure = fail(errors::lease_expired);
     }
+    const auto self = shared_from_this();  // whoever is told may let go of this
     ended = std::move(sure).error();
     ++guard.counters_.cut;
-    guard.watched_.erase(this);
+    watched->erase(this);
     if (const auto told = std::exchange(tell, nullptr)) told(*ended);
     return fail(*ended);
   }
 
   EnforcementPoint& guard;
+  std::shared_ptr<std::unordered_set<State*>> watched;
   GuardedAction action;
   Call call;
   guard::Identity caller;
@@ -73,20 +75,19 @@ Task<> Use::permitted() {
 void Use::on_end(std::function<void(const Error&)> tell) {
   auto& state = *state_;
   state.tell = nullptr;
-  state.guard.watched_.erase(&state);
+  state.watched->erase(&state);
   if (!tell) return;
   if (const auto sure = state.look(); !sure) return tell(sure.error());
   state.tell = std::move(tell);
-  state.guard.watched_.insert(&state);
+  state.watched->insert(&state);
   state.guard.looking_.cancel();
 }
 
-std::shared_ptr<Use> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
-                                             const nats::MessageView& message) {
-  // It has just been verified, so this only finds it again.
-  const auto identity = verifier_.verify_header(message.headers.get(headers::authorization));
-  if (!identity) return nullptr;
-  return std::make_shared<Use>(std::make_shared<Use::State>(*this, action, call, **identity));
+Result<std::shared_ptr<Use>> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
+                                                     const nats::MessageView& message) {
+  // It has just been verified, so this only finds it again; it may have grown old in between.
+  TRY(const auto* identity, verifier_.verify_header(message.headers.get(headers::authorization)));
+  return std::make_shared<Use>(std::make_shared<Use::State>(*this, action, call, *identity));
 }
 
 void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<void>& how) {
@@ -122,17 +123,17 @@ Result<bool> EnforcementPoint::recheck(Use::State& use) {
 }
 
 void EnforcementPoint::look() {
-  const std::vector<Use::State*> all(watched_.begin(), watched_.end());
+  const std::vector<Use::State*> all(watched_->begin(), watched_->end());
   for (auto* const one : all) {
     // Whoever was told of an end may have ended others.
-    if (watched_.contains(one)) static_cast<void>(one->look());
+    if (watched_->contains(one)) static_cast<void>(one->look());
   }
 }
 
 SteadyTime EnforcementPoint::next_look() const {
-  if (watched_.empty()) return SteadyTime::max();
+  if (watched_->empty()) return SteadyTime::max();
   auto next = now() + kLook;
-  for (const auto* one : watched_) next = std::min(next, one->ends_at);
+  for (const auto* one : *watched_) next = std::min(next, one->ends_at);
   return next;
 }
 

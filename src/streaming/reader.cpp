@@ -1,11 +1,11 @@
 #include "streaming/reader.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 
 #include "contract/headers.hpp"
 #include "contract/reply.hpp"
+#include "streaming/word.hpp"
 
 namespace intra365::streaming {
 namespace {
@@ -60,7 +60,7 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
     heartbeat.async_wait([weak = weak_from_this()](boost::system::error_code error) {
       const auto state = weak.lock();
       if (error || !state || state->over) return;
-      state->gather();
+      if (!state->waiting) state->gather();  // whoever waits takes for itself
       if (state->over) return;
       state->tell_taken();
       state->beat();
@@ -101,24 +101,22 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
   }
   void hear(const nats::Message& message) {
     heard_at = now();
-    const auto received = message.headers();
-    if (received.status() == 503) return finish(fail(nats::errors::no_responders));
-    const auto numbered = received.get(headers::stream_part);
-    if (numbered.empty()) {  // an answer that is not in parts
+    const auto word = read_word(message.headers());
+    if (word.kind == Word::Kind::nobody) return finish(fail(nats::errors::no_responders));
+    if (word.kind == Word::Kind::plain) {  // an answer that is not in parts
       auto outcome = outcome_of(message);
       if (outcome) ready.emplace_back(message.payload());
       return finish(std::move(outcome));
     }
-    std::uint64_t number = 0;
-    std::from_chars(numbered.data(), numbered.data() + numbered.size(), number);
     if (control.empty()) control = message.reply();
-    if (received.contains(headers::stream_end)) {
+    if (word.kind == Word::Kind::end) {
       auto outcome = outcome_of(message);
-      if (outcome && number != heard) outcome = fail(errors::gap);  // one that ended well must be whole
+      if (outcome && word.number != heard) outcome = fail(errors::gap);  // one that ended well must be whole
       return finish(std::move(outcome));
     }
-    if (number <= heard) return;  // a heartbeat, or one that came twice
-    if (number != heard + 1) return give_up(Error(errors::gap));
+    if (word.kind == Word::Kind::heartbeat) return;
+    if (word.kind == Word::Kind::part && word.number <= heard) return;  // it came twice
+    if (word.kind != Word::Kind::part || word.number != heard + 1) return give_up(Error(errors::gap));
     ++heard;
     ready.emplace_back(message.payload());
   }
@@ -139,7 +137,7 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
   std::uint64_t heard = 0, parts = 0, told = 0;
   SteadyTime heard_at, asked_at;
   asio::steady_timer heartbeat;
-  bool over = false;
+  bool over = false, waiting = false;
 };
 
 Result<Reader> Reader::open(nats::Connection& connection, const MateId& mate, std::string_view subject,
@@ -184,7 +182,10 @@ Task<std::optional<std::string>> Reader::take(std::shared_ptr<State> state) {
     if (!state->ready.empty()) co_return state->pop();
     if (state->last && !*state->last) co_return fail(state->last->error());
     if (state->over) co_return std::nullopt;
-    const auto message = co_await state->queue.next(state->patience());
+    state->waiting = true;
+    const auto message = co_await contain(state->queue.next(state->patience()));
+    state->waiting = false;
+    if (state->over) continue;  // cancelled meanwhile
     if (message) {
       state->hear(*message);
     } else if (!message.error().is(nats::errors::timeout)) {

@@ -71,7 +71,7 @@ class StreamingTest : public ::testing::Test {
     }
   }
 
-  static constexpr Pace pace{50ms, 400ms};
+  static constexpr Pace pace{100ms, 1200ms};
   Loop loop;
   std::unique_ptr<nats::Connection> host = loop.connect(server().url()),
                                     client = loop.connect(server().url());
@@ -122,7 +122,7 @@ TEST_F(StreamingTest, no_more_is_under_way_than_the_reader_asked_for) {
   ASSERT_TRUE(loop.until([&] { return writer && writer->sent() == 4; }));
   // Heartbeats go on, parts do not, however long the reader takes.
   EXPECT_FALSE(loop.run([](std::shared_ptr<Writer> one) -> Task<> {
-    co_await sleep_for(3 * pace.silence);
+    co_await sleep_for(pace.silence + pace.silence / 2);
     co_return one->sent() == 4 ? fail(kForbidden) : Result<void>{};
   }(writer)));
   EXPECT_FALSE(writer->over());

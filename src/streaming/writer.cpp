@@ -1,11 +1,11 @@
 #include "streaming/writer.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include "contract/headers.hpp"
 #include "contract/reply.hpp"
 #include "contract/subjects.hpp"
+#include "streaming/word.hpp"
 
 namespace intra365::streaming {
 namespace {
@@ -16,13 +16,6 @@ constexpr auto kRoomTime = std::chrono::seconds(5);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
-}
-
-std::optional<std::uint64_t> read_number(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return number;
 }
 
 }  // namespace
@@ -109,13 +102,12 @@ Task<> Writer::run(std::shared_ptr<Writer> self, Task<> filling) {
 
 void Writer::hear(const nats::MessageView& control) {
   heard_at_ = now();
-  // What we sent came to nobody: the server says so in the reader's place.
-  if (control.headers.status() == 503) return end(fail(errors::reader_gone));
-  if (control.headers.contains(headers::stream_cancel)) return end(fail(errors::cancelled));
-  const auto taken = read_number(control.headers.get(headers::stream_taken));
-  if (!taken) return;
+  const auto said = read_control(control.headers);
+  if (said.kind == Control::Kind::gone) return end(fail(errors::reader_gone));
+  if (said.kind == Control::Kind::cancel) return end(fail(errors::cancelled));
+  if (said.kind != Control::Kind::taken) return;
   // Neither back nor further than what was sent, whatever is claimed.
-  taken_ = std::clamp(*taken, taken_, sent_);
+  taken_ = std::clamp(said.taken, taken_, sent_);
   changed_.cancel();
 }
 
@@ -134,8 +126,8 @@ Result<void> Writers::start() {
 
 Result<std::shared_ptr<Writer>> Writers::open(const nats::MessageView& request, SteadyTime deadline,
                                               std::string trace_id) {
-  const auto window = read_number(request.headers.get(headers::stream));
-  if (!window || *window < 1 || *window > kMaxWindow) return fail(errors::required);
+  const auto window = read_window(request.headers);
+  if (!window) return fail(errors::required);
   if (!nats::matches("*.stream." + mate_.str() + ".*", request.reply)) return fail(errors::bad_inbox);
   if (open_.size() >= kMaxOpen) return fail(errors::too_many);
   const auto token = random_token(kTokenChars);
@@ -143,7 +135,7 @@ Result<std::shared_ptr<Writer>> Writers::open(const nats::MessageView& request, 
   route.inbox = request.reply;
   route.control = control_ + token;
   route.trace_id = std::move(trace_id);
-  route.window = static_cast<int>(*window);
+  route.window = *window;
   route.deadline = deadline;
   auto writer = std::make_shared<Writer>(connection_, std::move(route));
   open_.emplace(token, writer);

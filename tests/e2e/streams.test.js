@@ -10,7 +10,7 @@ import { request } from "./lib/mate.js";
 import { events, openParts, readBody } from "./lib/parts.js";
 
 const kBoundMs = 1000;
-const kPauseMs = 40;
+const kPauseMs = 80;
 const platform = new Platform();
 let analyzer, alice, assistant, admin, assistantKey, aliceKey;
 
@@ -28,6 +28,8 @@ async function begun(options = {}) {
   await eventually("some parts", () => (assert.equal(answer.end, undefined, JSON.stringify(answer.end)), answer.parts.length >= 3));
   return answer;
 }
+/** One that waits for its reader after three parts, and so lasts until something ends it. */
+const held = (options = {}) => begun({ window: 3, takes: false, ...options });
 /** A new grant that the analyzer knows of. */
 async function granted(more = {}) {
   const record = await grant(more);
@@ -98,8 +100,26 @@ test("a revocation in the middle ends the answer with its code, within the bound
   assert.equal((await next.ended).code, "consent.revoked");
 });
 
+test("a long job without parts is stopped by a revocation and by an expiry, and it is on record", async (t) => {
+  const study = (id) => request(assistant, "intra365.mate.image-analyzer.image-analysis.study-image", picture, { "X-User-Id": "alice", ...traced(id) });
+  await granted();
+  assert.equal((await study(trace())).reply.length, 16);
+  const id = trace();
+  const running = study(id);
+  await new Promise((done) => setTimeout(done, 5 * kPauseMs));
+  await revokeAll();
+  const replied = performance.now();
+  assert.equal((await running).error, "consent.revoked");
+  t.diagnostic(`the job ended ${(performance.now() - replied).toFixed(2)} ms after the reply to the revocation`);
+  assert.ok(performance.now() - replied < 5 * kPauseMs);
+  const entry = await usage(id);
+  assert.deepEqual([entry.outcome, entry.code], ["denied", "consent.revoked"]);
+  await granted({ expiresAt: new Date(Date.now() + 400).toISOString() });
+  assert.equal((await study(trace())).error, "consent.expired");
+});
+
 test("an expiry in the middle ends the answer at that moment", async (t) => {
-  const expiry = Date.now() + 600;
+  const expiry = Date.now() + 900;
   await granted({ expiresAt: new Date(expiry).toISOString() });
   const answer = await begun();
   const offset = Date.now() - performance.now();
@@ -112,7 +132,7 @@ test("an expiry in the middle ends the answer at that moment", async (t) => {
 test("a suspension and a narrowing end it, a renewal and another grant do not", async () => {
   for (const [operation, body, code] of [["suspend", {}, "consent.suspended"], ["narrow", { scopes: ["image.analyze.colour"] }, "consent.scope_missing"]]) {
     const { consentId } = await granted();
-    const answer = await begun();
+    const answer = await held();
     await ask(alice, `intra365.consent.${operation}`, { consentId, ...body });
     assert.equal((await answer.ended).code, code, operation);
     await revokeAll();
@@ -127,7 +147,7 @@ test("a suspension and a narrowing end it, a renewal and another grant do not", 
 test("another consent does not prolong what ran under a revoked one", async () => {
   await revokeAll();
   const first = await granted();
-  const answer = await begun({ extra: { "X-Consent-Id": first.consentId } });
+  const answer = await held({ extra: { "X-Consent-Id": first.consentId } });
   await granted();
   await ask(alice, "intra365.consent.revoke", { consentId: first.consentId });
   assert.equal((await answer.ended).code, "consent.revoked");
@@ -140,7 +160,7 @@ test("a policy in the middle ends it; one about others does not", async () => {
   const untouched = await begun();
   await ask(admin, "intra365.policy.create", policy("hold-nobody", "mate:nobody"));
   assert.equal((await untouched.ended).code, "ok");
-  const answer = await begun();
+  const answer = await held();
   await ask(admin, "intra365.policy.create", policy("hold-assistant", "mate:assistant"));
   assert.equal((await answer.ended).code, "policy.denied");
   for (const policyId of ["hold-nobody", "hold-assistant"]) await ask(admin, "intra365.policy.delete", { policyId });
@@ -149,7 +169,7 @@ test("a policy in the middle ends it; one about others does not", async () => {
 test("a caller whose token is revoked gets no further part", async () => {
   const key = platform.cli("mate", "create", "visitor").apiKey;
   const visitor = await logIn(platform, key);
-  const answer = openParts(visitor, "image-analyzer", "image-analysis.describe-image", picture, { user: "alice" });
+  const answer = openParts(visitor, "image-analyzer", "image-analysis.describe-image", picture, { user: "alice", window: 3, takes: false });
   await eventually("some parts", () => answer.parts.length >= 3);
   await ask(admin, "intra365.auth.token.revoke", { mateId: "visitor" });
   // The server closes its connection as well: what is left is the record.
@@ -203,22 +223,21 @@ test("a revocation ends it over HTTP too, and a client that hangs up stops the M
   assert.equal(entry.code, "stream.cancelled");
   assert.ok(entry.count < 17, `${entry.count} parts`);
 
-  let replied;
+  let revoked;
   const text = await readBody(await call(trace()), (sofar) => {
-    if (events(sofar).length >= 3 && replied === undefined) {
-      replied = 0;
-      revokeAll().then(() => (replied = performance.now()));
-    }
+    if (events(sofar).length >= 3) revoked ??= revokeAll();
     return true;
   });
   const seen = events(text);
   assert.deepEqual([seen.at(-1).event, JSON.parse(seen.at(-1).data).code, JSON.parse(seen.at(-1).data).status], ["error", "consent.revoked", 403]);
+  await revoked; // it looks for more until there is none: a grant meanwhile would be taken back, too
   t.diagnostic(`over HTTP it ended after part ${seen.length - 1} of 17`);
 });
 
 test("the sample assistant shows the parts as they come", async () => {
   await granted();
-  const { stdout } = await promisify(execFile)(join(binaries, "assistant"), ["alice", join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../../mates/pictures/harbour.png"), "--parts"], { env: { INTRA365_NATS_URL: platform.endpoints.nats, INTRA365_API_KEY: assistantKey }, encoding: "utf8" });
+  // Where the machine is so slow that a lease ends, a call is refused; the next one is not.
+  const { stdout } = await eventually("the answer", () => promisify(execFile)(join(binaries, "assistant"), ["alice", join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../../mates/pictures/harbour.png"), "--parts"], { env: { INTRA365_NATS_URL: platform.endpoints.nats, INTRA365_API_KEY: assistantKey }, encoding: "utf8" }));
   const lines = stdout.trim().split("\n");
   assert.equal(lines.length, 18);
   assert.equal(JSON.parse(lines[7]).band, 8);
@@ -255,4 +274,17 @@ test("a lease that is only behind pauses an answer and does not end it", async (
   t.diagnostic(`longest pause ${longest.toFixed(0)} ms, then it went on`);
   assert.equal(answer.end.code, "ok");
   assert.ok(longest > 500);
+});
+
+test("a gateway that is stopped says so in the answers it hands on", async (t) => {
+  const token = await platform.token(assistantKey);
+  const response = await fetch(`${platform.endpoints.gateway}/v1/mates/image-analyzer/call/image-analysis/describe-image`, { method: "POST", body: picture, headers: { authorization: `Bearer ${token}`, "x-user-id": "alice", accept: "text/event-stream" } });
+  assert.equal(response.status, 200);
+  const begun = performance.now();
+  let stopped;
+  const text = await readBody(response, () => (stopped ??= platform.stop()));
+  assert.equal((await stopped).code, 0);
+  t.diagnostic(`stopped within ${(performance.now() - begun).toFixed(0)} ms`);
+  assert.equal(JSON.parse(events(text).at(-1).data).code, "service.stopping");
+  await platform.start();
 });

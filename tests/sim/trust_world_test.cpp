@@ -21,19 +21,21 @@ std::uint64_t noticed(Break broken, std::uint64_t seeds) {
 }
 
 TEST(TrustSim, no_allow_after_the_bound) {
-  std::uint64_t allowed = 0, changes = 0, conflicts = 0, lost = 0;
+  std::uint64_t allowed = 0, changes = 0, delegated = 0, conflicts = 0, lost = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     const auto outcome = run(of(seed));
     ASSERT_EQ(outcome.violation, "") << "seed " << seed << "; ./dev sim --seed " << seed << " shows it again";
     allowed += outcome.allowed;
     changes += outcome.changes;
+    delegated += outcome.delegated;
     conflicts += outcome.conflicts;
     lost += outcome.lost;
   }
   // A world in which nothing happens would prove nothing.
   EXPECT_GT(allowed, 300u * 500);
   EXPECT_GT(changes, 300u * 50);
-  EXPECT_GT(conflicts, 300u / 10);
+  EXPECT_GT(delegated, 300u * 2);
+  EXPECT_GT(conflicts, 300u / 20);
   EXPECT_GT(lost, 300u * 10);
 }
 
@@ -46,6 +48,14 @@ TEST(TrustSim, a_seed_gives_the_same_run_again) {
 
 TEST(TrustSim, a_broken_lease_is_noticed) {
   EXPECT_NE(noticed(Break::lease, 50), 0u);
+}
+
+TEST(TrustSim, a_service_that_trusts_its_copies_for_too_long_is_noticed) {
+  EXPECT_NE(noticed(Break::copies, 50), 0u);
+}
+
+TEST(TrustSim, a_change_that_is_not_passed_down_is_noticed) {
+  EXPECT_NE(noticed(Break::delegation, 50), 0u);
 }
 
 TEST(TrustSim, a_lease_that_counts_from_the_answer_is_noticed) {

@@ -71,6 +71,7 @@ class Gateway final : public platform::Service {
   http::Router router_;
   std::vector<Route> routes_;
   std::optional<http::Server> server_;
+  std::shared_ptr<Stop> stop_;  ///< ends the answers in parts that are under way
 };
 
 /// Where the gateway of this process listens, once it does; 0 before. The embedded platform asks with

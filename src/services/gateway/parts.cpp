@@ -37,9 +37,19 @@ std::string event_of(std::string_view name, std::string_view id, std::string_vie
   return event += "\n";
 }
 
+/// The next part, unless the gateway stops before it comes.
+Task<std::optional<std::string>> next_part(std::shared_ptr<streaming::Reader> answer,
+                                           std::shared_ptr<Stop> stop) {
+  using namespace asio::experimental::awaitable_operators;
+  auto first = co_await (contain(answer->next()) || stop->wait());
+  if (first.index() == 0) co_return std::get<0>(std::move(first));
+  co_return fail(intra365::errors::stopping);
+}
+
 /// Hands an answer on, part by part. What it holds lives in its own frame: it outlives the exchange.
-asio::awaitable<void> pass_on(std::shared_ptr<streaming::Reader> answer, std::string first,
-                              PartsFormat format, std::string trace_id, http::BodyWriter& out) {
+asio::awaitable<void> pass_on(std::shared_ptr<streaming::Reader> answer, std::shared_ptr<Stop> stop,
+                              std::string first, PartsFormat format, std::string trace_id,
+                              http::BodyWriter& out) {
   std::optional<std::string> part = std::move(first);
   std::optional<Error> error;
   while (part) {
@@ -50,7 +60,7 @@ asio::awaitable<void> pass_on(std::shared_ptr<streaming::Reader> answer, std::st
       break;
     }
     if (!co_await out.write(*text)) co_return;  // nobody is left to tell; the Mate is told by `answer`
-    auto next = co_await answer->next();
+    auto next = co_await next_part(answer, stop);
     if (!next) {
       error = std::move(next).error();
       break;
@@ -108,7 +118,7 @@ Task<http::Response> Gateway::stream_mate(const Exchange& exchange, nats::Connec
          streaming::Reader::open(door, mate, subject, exchange.request.body, std::move(block), options));
   const auto answer = std::make_shared<streaming::Reader>(std::move(opened));
   // The status is decided by the first word: what is refused is refused as ever.
-  CO_TRY(auto first, co_await answer->next());
+  CO_TRY(auto first, co_await next_part(answer, stop_));
   http::Response response;
   response.content_type = content_type(format);
   response.headers.emplace_back("Cache-Control", "no-store");
@@ -117,9 +127,8 @@ Task<http::Response> Gateway::stream_mate(const Exchange& exchange, nats::Connec
     response.body = end_text(format, 0, nullptr, trace_id);
     co_return response;
   }
-  response.stream = [answer, part = *std::move(first), format, trace_id](http::BodyWriter& out) {
-    return pass_on(answer, part, format, trace_id, out);
-  };
+  response.stream = [answer, stop = stop_, part = *std::move(first), format, trace_id](
+                        http::BodyWriter& out) { return pass_on(answer, stop, part, format, trace_id, out); };
   co_return response;
 }
 

@@ -1,12 +1,27 @@
-// How an answer in parts looks over HTTP: Server-Sent Events, or a line of JSON each. Pure.
+// How an answer in parts looks over HTTP: Server-Sent Events, or a line of JSON each.
 #pragma once
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "base/error.hpp"
+#include "async/task.hpp"
 
 namespace intra365::services::gateway {
+
+/// Tells whoever waits that the gateway is being stopped. Owned by one shard.
+struct Stop {
+  explicit Stop(const asio::any_io_executor& executor) : begun(executor, SteadyTime::max()) {}
+  void begin() {
+    stopping = true;
+    begun.cancel();
+  }
+  asio::awaitable<void> wait() {
+    boost::system::error_code ignored;
+    while (!stopping) co_await begun.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  bool stopping = false;
+  asio::steady_timer begun;  ///< cancelled then
+};
 
 enum class PartsFormat { events, lines };
 

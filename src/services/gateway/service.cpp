@@ -44,7 +44,8 @@ Gateway::Gateway(platform::Environment& environment)
     : environment_(environment),
       services_(environment.nats, "gateway"),
       doors_(environment),
-      access_(environment) {
+      access_(environment),
+      stop_(std::make_shared<Stop>(environment.executor)) {
   for (const auto& operation : catalog()) {
     if (operation.spec->http.method != Method::none)
       add(to_string(operation.spec->http.method), operation.spec->http.path, {&operation, nullptr});
@@ -91,6 +92,7 @@ Task<> Gateway::start() {
 
 Task<> Gateway::stop() {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  stop_->begin();
   if (server_) co_await server_->drain(deadline);
   co_await access_.stop();
   co_return co_await doors_.close(deadline);

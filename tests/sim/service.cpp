@@ -1,0 +1,102 @@
+#include "tests/sim/world.hpp"
+
+namespace intra365::sim {
+namespace {
+
+using guard::ConsentCopies;
+// As the consent service waits.
+constexpr Micros kLoadTimeout = std::chrono::seconds(2), kRenewTimeout = std::chrono::milliseconds(800);
+
+}  // namespace
+
+void Service::start() {
+  ++life_;
+  copies_.emplace(world_.lease_of_services());
+  keep_fresh(life_);
+}
+
+void Service::hear(const Consent& record) {
+  copies_->changed(kTenant, record, wall());
+}
+
+void Service::verify() {
+  auto& scheduler = world_.scheduler();
+  const auto& user = scheduler.pick(kUsers);
+  const auto& mate = scheduler.pick(kMates);
+  const auto scope = Scope::trusted(scheduler.pick(kScopes));
+  ++world_.outcome().decisions;
+  const auto fresh = copies_->fresh(kTenant, MateId::trusted(mate), scheduler.steady());
+  if (fresh.to_load) load(MateId::trusted(mate), fresh.to_load, life_);
+  if (fresh.index == nullptr) return;  // the truth is asked, which is never wrong
+  if (fresh.index->decide(user, mate, std::span(&scope, 1), "care", wall()).allowed())
+    world_.judge(name(), user, mate, scope, wall());
+}
+
+void Service::keep_fresh(int life) {
+  if (life != life_) return;  // of a process that is gone
+  auto& scheduler = world_.scheduler();
+  const auto next = scheduler.now() + Micros(guard::kSyncPause);
+  auto rounds = copies_->to_renew(scheduler.steady());
+  const Then again = [this, life, next] {
+    const auto now = world_.scheduler().now();
+    world_.scheduler().after(next > now ? next - now : Micros(0), [this, life] { keep_fresh(life); });
+  };
+  if (rounds.empty()) return again();
+  renew(std::make_shared<std::vector<ConsentCopies::Renewal>>(std::move(rounds.front().second)), life, again);
+}
+
+void Service::renew(std::shared_ptr<std::vector<ConsentCopies::Renewal>> used, int life, Then then) {
+  for (auto& one : *used) ConsentCopies::ask(one, world_.scheduler().steady());
+  const auto epochs = std::make_shared<std::vector<std::uint64_t>>();
+  world_.ask_database(
+      *this, kRenewTimeout,
+      [this, used, epochs] {
+        for (const auto& one : *used) epochs->push_back(world_.truth().mate_epoch(one.mate.str()));
+      },
+      [this, used, epochs, life, then](bool answered) {
+        if (life != life_) return;
+        if (!answered) return then();
+        for (std::size_t i = 0; i < used->size(); ++i) {
+          if (!ConsentCopies::renew((*used)[i], (*epochs)[i]))
+            load((*used)[i].mate, (*used)[i].load.copy, life);
+        }
+        then();
+      });
+}
+
+void Service::load(const MateId& mate, const ConsentCopies::Pointer& copy, int life) {
+  const auto loading = ConsentCopies::begin_load(copy, world_.scheduler().steady());
+  if (!loading) return;
+  const auto epoch = std::make_shared<std::uint64_t>(0);
+  world_.ask_database(
+      *this, kLoadTimeout, [this, mate, epoch] { *epoch = world_.truth().mate_epoch(mate.str()); },
+      [this, mate, load = *loading, epoch, life](bool answered) {
+        if (life != life_) return;
+        if (answered) return load_page(mate, load, *epoch, life);
+        ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
+      });
+}
+
+void Service::load_page(const MateId& mate, ConsentCopies::Load load, std::uint64_t epoch, int life) {
+  const auto page = std::make_shared<std::vector<Consent>>();
+  world_.ask_database(
+      *this, kLoadTimeout,
+      [this, mate, page, since = load.copy->consents.mate_epoch()] {
+        *page = world_.truth().changed_since(mate.str(), since, Truth::Which::all);
+      },
+      [this, mate, load, epoch, page, life](bool answered) {
+        if (life != life_) return;
+        if (!answered) return ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
+        world_.make_effective(page, [this, mate, load, epoch, page, life] {
+          if (life != life_) return;
+          consent::SyncReply reply;
+          reply.mate_epoch = epoch;
+          reply.consents = *page;
+          reply.more = page->size() == Truth::kPage;
+          if (load.copy->consents.on_answer(reply, wall())) return load_page(mate, load, epoch, life);
+          ConsentCopies::end_load(load, ConsentCopies::Loaded::all);
+        });
+      });
+}
+
+}  // namespace intra365::sim

@@ -1,0 +1,313 @@
+#include "tests/sim/world.hpp"
+
+namespace intra365::sim {
+
+using namespace std::chrono_literals;
+
+World::World(const Options& options)
+    : options_(options),
+      scheduler_(options.seed),
+      weather_(forecast()),
+      truth_(scheduler_,
+             options.broken == Break::delegation ? Truth::Below::forgotten : Truth::Below::raised) {
+  for (int i = 0; i < 4; ++i)
+    points_.push_back(std::make_unique<Point>(*this, kMates[static_cast<std::size_t>(i) % kMates.size()], i));
+  for (int i = 0; i < 2; ++i) services_.push_back(std::make_unique<Service>(*this, i));
+}
+
+Outcome World::run() {
+  for (std::size_t i = 0; i < 3; ++i) scheduler_.after(scheduler_.between(0ms, 200ms), [this] { person(); });
+  for (auto& point : points_)
+    scheduler_.after(scheduler_.between(0ms, 20ms), [this, at = point.get()] { keep_deciding(*at); });
+  for (auto& service : services_)
+    scheduler_.after(scheduler_.between(0ms, 20ms), [this, at = service.get()] { keep_verifying(*at); });
+  scheduler_.after(scheduler_.between(100ms, 900ms), [this] { misfortune(); });
+  while (outcome_.violation.empty() && scheduler_.step()) ++outcome_.events;
+  if (outcome_.violation.empty()) all_agree();
+  return outcome_;
+}
+
+std::chrono::milliseconds World::lease_of_points() const {
+  return options_.broken == Break::lease ? std::chrono::milliseconds(1h) : guard::kLeaseDuration;
+}
+
+std::chrono::milliseconds World::lease_of_services() const {
+  return options_.broken == Break::copies ? std::chrono::milliseconds(1h) : guard::kLeaseDuration;
+}
+
+void World::send(const Place& at, std::function<void()> arrive) {
+  auto delay = scheduler_.between(50us, 3ms);
+  if (scheduler_.faulty()) {
+    if (at.cut_off() || scheduler_.chance(weather_.loss)) {
+      ++outcome_.lost;
+      return;
+    }
+    if (scheduler_.chance(weather_.slow)) delay = scheduler_.between(1ms, 900ms);
+  }
+  scheduler_.after(delay, [this, &at, arrive = std::move(arrive)] {
+    if (scheduler_.faulty() && at.cut_off())
+      ++outcome_.lost;
+    else
+      arrive();
+  });
+}
+
+void World::ask_database(const Place& at, Micros timeout, std::function<void()> there,
+                         std::function<void(bool)> done) {
+  const auto over = std::make_shared<bool>(false);
+  const auto end = [over, done = std::move(done)](bool answered) {
+    if (!std::exchange(*over, true)) done(answered);
+  };
+  send(at, [this, &at, there = std::move(there), end] {
+    scheduler_.after(database_time(), [this, &at, there, end] {
+      there();
+      send(at, [end] { end(true); });
+    });
+  });
+  scheduler_.after(timeout, [end] { end(false); });
+}
+
+void World::make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void()> then) {
+  if (std::ranges::none_of(*records, [](const Consent& one) { return one.parent_id.has_value(); }))
+    return then();
+  scheduler_.after(database_time(), [this, records, then = std::move(then)] {
+    for (auto& one : *records) one = truth_.effective(one);
+    then();
+  });
+}
+
+void World::answer(const std::string& mate, std::uint64_t epoch,
+                   std::function<void(consent::SyncReply)> reply) {
+  scheduler_.after(database_time(), [this, mate, epoch, reply = std::move(reply)] {
+    auto answer = std::make_shared<consent::SyncReply>();
+    answer->mate_epoch = truth_.mate_epoch(mate);
+    if (answer->mate_epoch == epoch) return reply(*answer);
+    scheduler_.after(database_time(), [this, mate, epoch, reply, answer] {
+      const auto records =
+          std::make_shared<std::vector<Consent>>(truth_.changed_since(mate, epoch, Truth::Which::holding));
+      make_effective(records, [reply, answer, records] {
+        answer->consents = *records;
+        answer->more = records->size() == Truth::kPage;
+        reply(*answer);
+      });
+    });
+  });
+}
+
+void World::judge(const std::string& who, const std::string& user, const std::string& mate,
+                  const Scope& scope, Timestamp wall) {
+  ++outcome_.allowed;
+  const auto since = scheduler_.now() - Micros(guard::kLeaseDuration);
+  if (!truth_.allowed_since(since, user, mate, scope, Purpose::trusted("care"), wall))
+    violate(who + " allows " + mate + " " + scope.str() + " of " + user +
+            ", which nothing has allowed for a second");
+}
+
+void World::violate(std::string what) {
+  if (outcome_.violation.empty())
+    outcome_.violation = "at " + std::to_string(scheduler_.now().count()) + " us: " + what;
+}
+
+World::Weather World::forecast() {
+  const std::vector<double> shares{0, 0.01, 0.05, 0.3};
+  const std::vector<Micros> calms{100ms, 500ms, 2500ms};
+  const auto loss = scheduler_.pick(shares), slow = scheduler_.pick(shares);
+  return {loss, slow, scheduler_.pick(calms)};
+}
+
+Micros World::database_time() {
+  if (scheduler_.faulty() && scheduler_.chance(0.02)) return scheduler_.between(5ms, 700ms);
+  return scheduler_.between(200us, 3ms);
+}
+
+/// A person changes something every now and then, through some service.
+void World::person() {
+  change(scheduler_.pick(kUsers));
+  scheduler_.after(scheduler_.between(5ms, scheduler_.chance(0.2) ? 1500ms : 200ms), [this] {
+    if (scheduler_.now() < kFaultsUntil + 1s) person();
+  });
+}
+
+/// Load, decide, save, spread: what the consent service does, each step at a time of its own.
+void World::change(const std::string& user) {
+  scheduler_.after(database_time(), [this, user] {
+    const auto held = truth_.of(user);
+    consent::Moment moment;
+    moment.actor = "user:" + user;
+    moment.now = kWallStart + scheduler_.now();
+    Consent before;
+    auto decided = decide(user, held, moment, before);
+    if (!decided) return;
+    auto& by = *services_[scheduler_.below(services_.size())];
+    // A crash here loses the request; a crash below, what would have been told.
+    if (scheduler_.faulty() && scheduler_.chance(0.03)) return;
+    scheduler_.after(database_time(), [this, &by, life = by.life(), change = *decided, before] {
+      auto after = before;
+      consent::apply(after, change);
+      const auto stored = std::make_shared<std::vector<Consent>>(truth_.append(change, after));
+      if (stored->empty()) {
+        ++outcome_.conflicts;
+        return;
+      }
+      ++outcome_.changes;
+      if (change.event == consent::EventKind::delegated) ++outcome_.delegated;
+      if (scheduler_.faulty() && scheduler_.chance(0.05)) return;
+      make_effective(stored, [this, &by, life, stored] {
+        for (const auto& record : *stored) {
+          scheduler_.after(scheduler_.between(10us, 2ms), [this, &by, life, record] {
+            if (life == by.life()) spread(record, by);
+          });
+        }
+      });
+    });
+  });
+}
+
+Result<HistoryEntry> World::decide(const std::string& user, const std::vector<Consent>& held,
+                                   consent::Moment moment, Consent& before) {
+  const auto kind = scheduler_.below(12);
+  if (held.empty() || kind < 3) {
+    consent::GrantRequest request;
+    request.user_id = UserId::trusted(user);
+    request.mate_id = MateId::trusted(scheduler_.pick(kMates));
+    request.purposes = {Purpose::trusted("care")};
+    request.scopes = {Scope::trusted(scheduler_.pick(kScopes)), Scope::trusted(scheduler_.pick(kScopes))};
+    if (scheduler_.chance(0.3)) request.expires_at = moment.now + scheduler_.between(200ms, 5s);
+    if (scheduler_.chance(0.5)) request.delegation_depth = static_cast<int>(scheduler_.below(3));
+    return consent::decide_grant(ConsentId::trusted("c" + std::to_string(++last_id_)), request, catalogue_,
+                                 moment);
+  }
+  if (kind >= 10) return delegate(held, std::move(moment));
+  before = scheduler_.pick(held);
+  consent::NarrowRequest narrow;
+  narrow.scopes = {Scope::trusted(scheduler_.pick(kScopes))};
+  consent::RenewRequest renew;
+  renew.expires_at = moment.now + 10s;
+  switch (kind) {
+    case 3:
+      return consent::decide_narrow(before, narrow, moment);
+    case 4:
+      return consent::decide_renew(before, renew, catalogue_, moment);
+    case 5:
+      return consent::decide_suspend(before, {}, moment);
+    case 6:
+      return consent::decide_resume(before, {}, moment);
+    default:
+      return consent::decide_revoke(before, {}, {}, moment);
+  }
+}
+
+/// A Mate hands on what it was given.
+Result<HistoryEntry> World::delegate(const std::vector<Consent>& held, consent::Moment moment) {
+  std::vector<Consent> able;
+  for (const auto& one : held) {
+    if (one.granted && one.delegation_depth > 0) able.push_back(one);
+  }
+  if (able.empty()) return fail(consent::errors::not_delegable);
+  const auto& from = scheduler_.pick(able);
+  moment.actor = "mate:" + from.mate_id.str();
+  consent::DelegateRequest request;
+  request.mate_id = MateId::trusted(scheduler_.pick(kMates));
+  if (scheduler_.chance(0.3)) request.expires_at = moment.now + scheduler_.between(200ms, 5s);
+  if (scheduler_.chance(0.5)) request.delegation_depth = from.delegation_depth - 1;
+  return consent::decide_delegate(ConsentId::trusted("c" + std::to_string(++last_id_)),
+                                  truth_.effective(from), truth_.above(from), request, moment);
+}
+
+void World::spread(const Consent& record, Service& by) {
+  by.hear(record);  // its own copies count at once
+  const auto copies = scheduler_.faulty() && scheduler_.chance(0.02) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    for (auto& point : points_) {
+      if (point->mate() == record.mate_id.str())
+        send(*point, [at = point.get(), record, life = point->life()] { at->hear(record, life); });
+    }
+    for (auto& service : services_) {
+      send(*service, [at = service.get(), record, life = service->life()] {
+        if (life == at->life()) at->hear(record);
+      });
+    }
+  }
+}
+
+void World::keep_deciding(Point& point) {
+  point.decide();
+  scheduler_.after(scheduler_.between(1ms, 25ms), [this, &point] { keep_deciding(point); });
+}
+
+void World::keep_verifying(Service& service) {
+  service.verify();
+  scheduler_.after(scheduler_.between(1ms, 25ms), [this, &service] { keep_verifying(service); });
+}
+
+void World::misfortune() {
+  if (!scheduler_.faulty()) return;
+  const auto number = scheduler_.below(points_.size() + services_.size());
+  Place* place = nullptr;
+  if (number < points_.size())
+    place = points_[number].get();
+  else
+    place = services_[number - points_.size()].get();
+  switch (scheduler_.below(6)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+      place->cut_off_until(scheduler_.now() + scheduler_.between(50ms, 4s));
+      break;
+    case 4:
+      place->start();
+      break;
+    default:
+      place->set_clock(scheduler_.chance(0.5) ? Micros(48h) : -Micros(48h));
+  }
+  scheduler_.after(scheduler_.between(20ms, weather_.calm), [this] { misfortune(); });
+}
+
+void World::all_agree() {
+  points_agree();
+  services_agree();
+}
+
+void World::points_agree() {
+  for (auto& point : points_) {
+    if (!point->lease_->alive(scheduler_.steady()))
+      return violate(point->name() + " has no lease, though all is well");
+    for (const auto& user : kUsers) {
+      for (const auto& name : kScopes) {
+        const auto scope = Scope::trusted(name);
+        const bool ours = point->copy_->index()
+                              .decide(user, point->mate(), std::span(&scope, 1), "care", point->wall())
+                              .allowed();
+        if (ours != truth_.allowed_since(scheduler_.now(), user, point->mate(), scope,
+                                         Purpose::trusted("care"), point->wall()))
+          return violate(point->name() + (ours ? " allows " : " denies ") + name + " of " + user +
+                         ", the truth does not");
+      }
+    }
+  }
+}
+
+void World::services_agree() {
+  for (auto& service : services_) {
+    for (const auto& mate : kMates) {
+      const auto fresh = service->copies_->fresh(kTenant, MateId::trusted(mate), scheduler_.steady());
+      // A question lost with the last fault is waited for longer than the world goes on.
+      if (fresh.to_load) return violate(service->name() + " has no copy of " + mate + ", though all is well");
+      if (fresh.index == nullptr) continue;
+      for (const auto& user : kUsers) {
+        for (const auto& name : kScopes) {
+          const auto scope = Scope::trusted(name);
+          const bool ours =
+              fresh.index->decide(user, mate, std::span(&scope, 1), "care", service->wall()).allowed();
+          if (ours != truth_.allowed_since(scheduler_.now(), user, mate, scope, Purpose::trusted("care"),
+                                           service->wall()))
+            return violate(service->name() + (ours ? " allows " : " denies ") + mate + " " + name + " of " +
+                           user + ", the truth does not");
+        }
+      }
+    }
+  }
+}
+
+}  // namespace intra365::sim
