@@ -1,7 +1,7 @@
 // A sample Mate that uses another one: finds who can analyse pictures, asks whether the person agrees, sends
-// the picture, shows the answer.
+// the picture, shows the answer; with --parts, each part of it as it comes.
 //
-//   assistant USER PICTURE
+//   assistant USER PICTURE [--parts]
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -16,6 +16,9 @@
 using namespace intra365;
 
 namespace {
+
+std::string user_name, picture_file;
+bool in_parts = false;
 
 Task<std::string> describe_picture(sdk::Client& client, UserId user, std::string picture) {
   registry::DiscoverRequest wanted;
@@ -35,11 +38,18 @@ Task<std::string> describe_picture(sdk::Client& client, UserId user, std::string
 
   options.user_id = user;
   options.consent_id = consent.consent_id;
-  co_return co_await client.call_mate(analyzer, "image-analysis", "analyze-image", std::move(picture),
-                                      std::move(options));
+  if (!in_parts)
+    co_return co_await client.call_mate(analyzer, "image-analysis", "analyze-image", std::move(picture),
+                                        std::move(options));
+  options.timeout = std::chrono::minutes(2);
+  CO_TRY(auto answer, client.stream_mate(analyzer, "image-analysis", "describe-image", picture, options));
+  while (true) {
+    CO_TRY(const auto part, co_await answer.next());
+    if (!part) break;
+    std::cout << *part << std::endl;
+  }
+  co_return "in " + std::to_string(answer.parts()) + " parts";
 }
-
-std::string user_name, picture_file;
 
 Task<> run(asio::io_context& io, sdk::ClientOptions options) {
   CO_TRY(const auto user, UserId::parse(user_name));
@@ -60,8 +70,9 @@ Task<> run(asio::io_context& io, sdk::ClientOptions options) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    std::cerr << "usage: assistant USER PICTURE\n" << sdk::settings_help;
+  in_parts = count == 4 && std::string_view(arguments[3]) == "--parts";
+  if (count != 3 && !in_parts) {
+    std::cerr << "usage: assistant USER PICTURE [--parts]\n" << sdk::settings_help;
     return 2;
   }
   user_name = arguments[1];

@@ -1,6 +1,8 @@
-// A sample Mate: decodes a PNG or JPEG it is sent and answers size, colours and a perceptual hash. Every call
-// has passed the SDK's enforcement point before it gets here.
+// A sample Mate: decodes a PNG or JPEG it is sent and answers size, colours and a perceptual hash, at once or
+// band by band. Every call has passed the SDK's enforcement point before it gets here, and no part of an
+// answer leaves once the person has taken their consent back.
 #include <boost/asio/signal_set.hpp>
+#include <cstdlib>
 #include <iostream>
 
 #include "mates/image-analyzer/picture.hpp"
@@ -14,6 +16,24 @@ namespace {
 Task<std::string> analyze_image(const sdk::Call& call) {
   CO_TRY(const auto picture, mates::decode_picture(call.payload));
   co_return json::encode(mates::analyze(picture));
+}
+
+constexpr std::uint32_t kBands = 16;
+
+/// Pictures this small take no time; with this setting one can watch a slow analysis.
+std::chrono::milliseconds pause_between_bands() {
+  const char* setting = std::getenv("IMAGE_ANALYZER_PAUSE_MS");
+  return std::chrono::milliseconds(setting == nullptr ? 0 : std::atoi(setting));
+}
+
+/// A part for each band of rows, from the top, and at last the whole.
+Task<> describe_image(const sdk::Call& call, streaming::Writer& answer) {
+  CO_TRY(const auto picture, mates::decode_picture(call.payload));
+  for (std::uint32_t band = 1; band <= kBands; ++band) {
+    CO_CHECK(co_await answer.send(json::encode(mates::analyze_band(picture, band, kBands))));
+    if (const auto pause = pause_between_bands(); pause.count() > 0) co_await sleep_for(pause);
+  }
+  co_return co_await answer.send(json::encode(mates::analyze(picture)));
 }
 
 registry::Mate description() {
@@ -31,8 +51,10 @@ registry::Mate description() {
 
 Task<> run(asio::io_context& io, sdk::ClientOptions options) {
   sdk::Mate mate(io.get_executor(), std::move(options), description());
-  mate.on(Capability::trusted("image-analysis"), "analyze-image",
-          {{Scope::trusted("image.analyze")}, Purpose::trusted("ai-assistance")}, analyze_image);
+  const auto capability = Capability::trusted("image-analysis");
+  const sdk::DataUse use{{Scope::trusted("image.analyze")}, Purpose::trusted("ai-assistance")};
+  mate.on(capability, "analyze-image", use, analyze_image);
+  mate.on(capability, "describe-image", use, describe_image);
   CO_CHECK(co_await mate.start(std::chrono::steady_clock::now() + std::chrono::seconds(15)));
   std::cout << "image-analyzer is " << mate.client().id() << " and answers" << std::endl;
 

@@ -148,4 +148,14 @@ Analysis analyze(const Picture& picture) {
   return analysis;
 }
 
+Band analyze_band(const Picture& picture, std::uint32_t band, std::uint32_t of) {
+  const auto first = std::uint64_t(picture.height) * (band - 1) / of,
+             last = std::uint64_t(picture.height) * band / of;
+  Picture rows{picture.format, picture.width, std::uint32_t(last - first), {}};
+  const auto begin = picture.rgb.begin() + std::ptrdiff_t(first * picture.width * 3);
+  rows.rgb.assign(begin, begin + std::ptrdiff_t((last - first) * picture.width * 3));
+  auto all = analyze(rows);
+  return {band, of, std::move(all.mean), std::move(all.dominant)};
+}
+
 }  // namespace intra365::mates

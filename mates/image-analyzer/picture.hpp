@@ -44,4 +44,15 @@ BOOST_DESCRIBE_STRUCT(Analysis, (), (format, width, height, mean, dominant, perc
 
 Analysis analyze(const Picture& picture);
 
+/// What is known of one of several bands of rows, from the top.
+struct Band {
+  std::uint32_t band = 0, of = 0;  ///< the first is 1
+  std::string mean;                ///< `#rrggbb`
+  std::vector<Colour> dominant;
+};
+BOOST_DESCRIBE_STRUCT(Band, (), (band, of, mean, dominant))
+
+/// `band` counts from 1; a picture with fewer rows than bands has empty ones.
+Band analyze_band(const Picture& picture, std::uint32_t band, std::uint32_t of);
+
 }  // namespace intra365::mates

@@ -58,6 +58,19 @@ TEST(Picture, the_sample_picture_is_what_the_conversation_expects) {
   EXPECT_EQ(analysis.perceptual_hash.size(), 16u);
 }
 
+TEST(Picture, bands_cover_every_row_once) {
+  const auto picture = decode_picture(harbour());
+  ASSERT_TRUE(picture);
+  EXPECT_EQ(analyze_band(*picture, 1, 1).mean, analyze(*picture).mean);
+  EXPECT_NE(analyze_band(*picture, 1, 2).mean, analyze_band(*picture, 2, 2).mean);
+  const auto flat = decode_picture(two_colours(16, 3));  // fewer rows than bands
+  ASSERT_TRUE(flat);
+  int filled = 0;
+  for (std::uint32_t band = 1; band <= 16; ++band)
+    filled += analyze_band(*flat, band, 16).mean.empty() ? 0 : 1;
+  EXPECT_EQ(filled, 3);
+}
+
 TEST(Picture, alike_pictures_have_near_hashes) {
   const auto hash = [](std::uint32_t width, std::uint32_t height) {
     return std::stoull(analyze(*decode_picture(two_colours(width, height))).perceptual_hash, nullptr, 16);

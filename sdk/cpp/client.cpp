@@ -164,6 +164,18 @@ Task<std::string> Client::call_mate(MateId mate, std::string capability, std::st
                                   std::move(options));
 }
 
+Result<streaming::Reader> Client::stream_mate(const MateId& mate, const std::string& capability,
+                                              const std::string& action, std::string_view payload,
+                                              const CallOptions& options, const StreamOptions& stream) {
+  if (!impl_->connection) return fail(errors::not_connected);
+  streaming::ReaderOptions reading;
+  reading.window = stream.window;
+  reading.part_timeout = stream.part_timeout;
+  reading.deadline = now() + options.timeout;
+  return streaming::Reader::open(*impl_->connection, mate, subjects::mate(mate, capability + "." + action),
+                                 payload, headers(options), reading);
+}
+
 const std::string& Client::id() const {
   return impl_->id;
 }

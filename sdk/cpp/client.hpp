@@ -11,6 +11,7 @@
 #include "contract/operation.hpp"
 #include "contract/trace.hpp"
 #include "nats/connection.hpp"
+#include "streaming/reader.hpp"
 
 namespace intra365::sdk {
 
@@ -33,6 +34,14 @@ struct CallOptions {
   std::optional<ConsentId> consent_id;  ///< by which consent
 };
 
+/// How an answer in parts is read. `CallOptions::timeout` is for the whole of it.
+struct StreamOptions {
+  /// Not an aggregate, as CallOptions.
+  StreamOptions() {}
+  int window = 16;                            ///< parts under way at most, 1 to 64
+  std::chrono::milliseconds part_timeout{0};  ///< between two parts; 0: as long as the Mate says it is there
+};
+
 /// Owned by one thread's executor; not thread-safe.
 class Client {
  public:
@@ -52,6 +61,10 @@ class Client {
   /// Calls another Mate: `intra365.mate.<mate>.<capability>.<action>`. The payload is the Mate's business.
   Task<std::string> call_mate(MateId mate, std::string capability, std::string action, std::string payload,
                               CallOptions options = {});
+  /// Calls an action that answers in parts, which the reader gives one by one; it also reads plain answers.
+  Result<streaming::Reader> stream_mate(const MateId& mate, const std::string& capability,
+                                        const std::string& action, std::string_view payload,
+                                        const CallOptions& options, const StreamOptions& stream = {});
   /// JSON (or bytes) in, reply out, errors as our Error. The primitive under the two above.
   Task<std::string> request_json(std::string subject, std::string payload, CallOptions options);
 

@@ -13,6 +13,7 @@ namespace {
 constexpr auto kRecordPause = std::chrono::milliseconds(20);
 constexpr std::size_t kMaxPerAppend = 500;
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
+constexpr std::size_t kInstanceChars = 12;
 constexpr auto kMaxCallTime = std::chrono::minutes(5);
 
 SteadyTime now() {
@@ -54,12 +55,15 @@ EnforcementPoint::EnforcementPoint(Client& client, TaskGroup& tasks)
     : client_(client),
       tasks_(tasks),
       self_(MateId::trusted(client.id())),
+      instance_(random_token(kInstanceChars)),
       verifier_(system_clock()),
       consents_(self_),
       tokens_(client.connection(), tasks, system_clock(), verifier_, client.tenant(),
-              std::string(subjects::guard_token), [this](auth::SyncRequest request, SteadyTime deadline) {
+              std::string(subjects::guard_token),
+              [this](auth::SyncRequest request, SteadyTime deadline) {
                 return client_.call(auth::sync, request, within(deadline));
-              }) {
+              }),
+      looking_(client.connection().executor(), SteadyTime::max()) {
   policy_replica_.emplace(
       client.connection(), tasks,
       replica::Replica::Source{"policies", std::string(subjects::guard_policy),
@@ -76,6 +80,7 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
   CO_CHECK(co_await tokens_.start(deadline));
   CO_CHECK(co_await policy_replica_->start(deadline));
   CO_CHECK(co_await consent_replica_->start(deadline));
+  CO_CHECK(tasks_.spawn(keep_looking()));
   co_return tasks_.spawn(keep_recording());
 }
 
@@ -167,21 +172,47 @@ Task<> EnforcementPoint::sync_policies(SteadyTime deadline) {
   CO_TRY(policies_, policy::Snapshot::compile(reply.policies));
   policy_answers_.clear();
   policy_epoch_ = reply.policy_epoch;
+  look();
   co_return Result<void>{};
 }
 
 Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
+  bool taken_back = false;
   for (bool more = true; more;) {
-    CO_TRY(const auto reply, co_await client_.call(consent::sync, consents_.question(), within(deadline)));
+    auto question = consents_.question();
+    question.instance = instance_;
+    CO_TRY(const auto reply, co_await client_.call(consent::sync, std::move(question), within(deadline)));
     more = consents_.on_answer(reply, system_clock().now());
+    for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
   consents_.prune(system_clock().now());
+  look();
+  if (taken_back) consent_replica_->hurry();
   co_return Result<void>{};
 }
 
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
-  return record ? consents_.on_push(*record, system_clock().now()) : replica::Push::gap;
+  if (!record) return replica::Push::gap;
+  const auto push = consents_.on_push(*record, system_clock().now());
+  look();
+  // Who has taken something back wants to know that it is done.
+  if (push == replica::Push::applied && !record->granted) consent_replica_->hurry();
+  return push;
+}
+
+audit::Entry EnforcementPoint::entry_of(const GuardedAction& action, const Call& call, Timestamp at) {
+  audit::Entry entry;
+  entry.entry_id = new_uuid();
+  entry.at = at;
+  entry.actor = call.caller.empty() ? "guest" : call.caller;
+  entry.resource = action.resource;
+  entry.user_id = call.user_id;
+  entry.consent_id = call.consent_id;
+  entry.purpose = action.use.purpose;
+  entry.scopes = action.use.scopes;
+  entry.trace_id = std::string(call.trace.trace_id());
+  return entry;
 }
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,
@@ -197,19 +228,10 @@ void EnforcementPoint::record(const GuardedAction& action, const Call& call, con
     ++entries_[known->second].count;
     return;
   }
-  audit::Entry entry;
-  entry.entry_id = new_uuid();
-  entry.at = now.system;
-  entry.actor = call.caller.empty() ? "guest" : call.caller;
+  auto entry = entry_of(action, call, now.system);
   entry.action = "call";
-  entry.resource = action.resource;
   entry.outcome = error == nullptr ? "allowed" : "denied";
   if (error != nullptr) entry.code = error->code;
-  entry.user_id = call.user_id;
-  entry.consent_id = call.consent_id;
-  entry.purpose = action.use.purpose;
-  entry.scopes = action.use.scopes;
-  entry.trace_id = std::string(call.trace.trace_id());
   entries_.push_back(std::move(entry));
 }
 

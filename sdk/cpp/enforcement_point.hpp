@@ -2,6 +2,7 @@
 // (consent: scope, purpose, expiry). Fed by pushes and syncs, honest by leases; every decision is recorded.
 #pragma once
 #include <string_view>
+#include <unordered_set>
 
 #include "contract/operations/audit.hpp"
 #include "guard/consent_copy.hpp"
@@ -27,6 +28,13 @@ class EnforcementPoint {
   /// Lets a message through as a Call (without its payload), or says why not. Never waits.
   Result<Call> check(const GuardedAction& action, const nats::MessageView& message);
 
+  /// The use that a call just let through begins, to be watched until it is over.
+  std::shared_ptr<Use> begin(const GuardedAction& action, const Call& call, const nats::MessageView& message);
+  /// Records how a use went: so many parts of data left, and what ended it.
+  void end(const Use& use, std::uint64_t parts, const Result<void>& how);
+  /// What has ended the use before its work was done.
+  static const std::optional<Error>& cut_by(const Use& use);
+
   /// Writes what is recorded and not yet durable.
   Task<> flush(SteadyTime deadline);
   const Enforcement& counters() const { return counters_; }
@@ -41,11 +49,20 @@ class EnforcementPoint {
     SteadyTime steady;
     Timestamp system;
   };
+  friend class Use;
+  friend struct Use::State;
+  /// True: permitted. False: nobody knows just now.
+  Result<bool> recheck(Use::State& use);
+  /// Asks again for everything that is watched.
+  void look();
+  Task<> keep_looking();
+  SteadyTime next_look() const;
   Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
   /// Leaves the consent that covers the use in `call`; none where no consent is asked for.
   Result<void> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,
                              Call& call);
   bool policy_allows(const GuardedAction& action, const guard::Identity& caller, const Call& call);
+  static audit::Entry entry_of(const GuardedAction& action, const Call& call, Timestamp at);
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
@@ -59,6 +76,7 @@ class EnforcementPoint {
   Client& client_;
   TaskGroup& tasks_;
   MateId self_;
+  std::string instance_;  ///< of this process, for the reports of how far a change has got
   guard::TokenVerifier verifier_;
   guard::ConsentCopy consents_;
   std::uint64_t policy_epoch_ = 0;
@@ -72,6 +90,8 @@ class EnforcementPoint {
       alike_;                        ///< entries of this round that differ in time and trace only
   std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
+  std::unordered_set<Use::State*> watched_;
+  asio::steady_timer looking_;  ///< until the next look; cancelled when something new is watched
   Enforcement counters_;
 };
 

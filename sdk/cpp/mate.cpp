@@ -33,24 +33,44 @@ struct Mate::Impl {
     Capability capability;
     std::string name;
     GuardedAction guarded;
-    std::variant<ActionHandler, QuickHandler> handler;
+    std::variant<ActionHandler, QuickHandler, StreamHandler> handler;
   };
 
   nats::ServiceAnswer handle(const nats::MessageView& request, std::size_t endpoint) {
     const auto& action = actions[endpoint / 2];  // each action has a long and a short subject
     auto call = guard->check(action.guarded, request);
     if (!call) return reply_of(fail(std::move(call).error()), {});
+    if (!std::holds_alternative<QuickHandler>(action.handler))
+      call->use = guard->begin(action.guarded, *call, request);
     call->payload = request.payload;
     if (const auto* quick = std::get_if<QuickHandler>(&action.handler))
       return reply_of((*quick)(*call), call->trace.trace_id());
+    if (const auto* streamed = std::get_if<StreamHandler>(&action.handler)) {
+      auto answer = writers->open(request, call->deadline, std::string(call->trace.trace_id()));
+      if (!answer) return reply_of(fail(std::move(answer).error()), call->trace.trace_id());
+      return answer_in_parts(*streamed, *std::move(call), *std::move(answer));
+    }
     return wait_for(std::get<ActionHandler>(action.handler), *std::move(call));
   }
 
-  static asio::awaitable<nats::ServiceReply> wait_for(const ActionHandler& handler, Call call) {
+  asio::awaitable<nats::ServiceReply> answer_in_parts(const StreamHandler& handler, Call call,
+                                                      std::shared_ptr<streaming::Writer> answer) {
+    answer->forbid_with([use = call.use] { return use->permitted(); });
+    call.use->on_end([answer](const Error& why) { answer->end(fail(why)); });
+    const auto how = co_await contain(streaming::Writer::run(answer, handler(call, *answer)));
+    call.use->on_end({});
+    guard->end(*call.use, answer->sent(), how);
+    auto reply = reply_of(how ? Result<std::string>(std::string()) : fail(how.error()), {});
+    reply.sent = true;
+    co_return reply;
+  }
+
+  asio::awaitable<nats::ServiceReply> wait_for(const ActionHandler& handler, Call call) {
     // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer
     // for each call would cost more than all the checks. A handler that waits for others passes `deadline`
     // on.
     auto outcome = co_await contain(handler(call));
+    if (const auto& cut = EnforcementPoint::cut_by(*call.use)) guard->end(*call.use, 1, fail(*cut));
     co_return reply_of(std::move(outcome), call.trace.trace_id());
   }
 
@@ -76,6 +96,7 @@ struct Mate::Impl {
   Client client;
   std::vector<Action> actions;
   std::optional<EnforcementPoint> guard;
+  std::optional<streaming::Writers> writers;
   std::optional<nats::Service> service;
 };
 
@@ -88,6 +109,10 @@ void Mate::on(Capability capability, std::string action, DataUse use, ActionHand
       {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
 }
 void Mate::on(Capability capability, std::string action, DataUse use, QuickHandler handler) {
+  impl_->actions.push_back(
+      {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
+}
+void Mate::on(Capability capability, std::string action, DataUse use, StreamHandler handler) {
   impl_->actions.push_back(
       {std::move(capability), std::move(action), {{}, std::move(use)}, std::move(handler)});
 }
@@ -120,6 +145,8 @@ Task<> Mate::start(SteadyTime deadline) {
   // The order matters: a Mate that can be found must be able to decide, and one that decides must be fed.
   impl->guard.emplace(impl->client, impl->tasks);
   CO_CHECK(co_await impl->guard->start(deadline));
+  impl->writers.emplace(impl->client.connection(), impl->tasks, self);
+  CO_CHECK(impl->writers->start());
   impl->service.emplace(impl->client.connection(), std::move(service),
                         [raw = impl.get()](const nats::MessageView& request, std::size_t endpoint) {
                           return raw->handle(request, endpoint);
@@ -142,6 +169,11 @@ Task<> Mate::stop(SteadyTime deadline) {
   co_await impl->tasks.join(deadline);
   co_await impl->client.drain(deadline);
   co_return recorded;
+}
+
+Task<> Call::still_permitted() const {
+  if (!use) co_return Result<void>{};
+  co_return co_await use->permitted();
 }
 
 Client& Mate::client() {

@@ -8,6 +8,8 @@
 
 #include "contract/operations/registry.hpp"
 #include "sdk/cpp/client.hpp"
+#include "sdk/cpp/use.hpp"
+#include "streaming/writer.hpp"
 
 namespace intra365::sdk {
 
@@ -19,6 +21,11 @@ struct Call {
   std::optional<ConsentId> consent_id;  ///< the consent that covers it
   TraceContext trace;
   SteadyTime deadline;
+  std::shared_ptr<Use> use;  ///< for handlers that wait; a quick one is done before anything can change
+
+  /// For a job that takes long: `CO_CHECK(co_await call.still_permitted());` before every further use of the
+  /// data. See also `while_permitted`.
+  Task<> still_permitted() const;
 };
 
 /// What of people's data an action uses. Without scopes no consent is asked for, only policy.
@@ -31,9 +38,13 @@ struct DataUse {
 using ActionHandler = std::function<Task<std::string>(const Call&)>;
 /// The same for an action that needs to wait for nothing: it is answered without a coroutine.
 using QuickHandler = std::function<Result<std::string>(const Call&)>;
+/// For an action that answers in parts: sends each with `co_await answer.send(part)`, and ends by returning.
+/// No part leaves once the call is not permitted any more: `send` fails then, and the handler is cancelled.
+using StreamHandler = std::function<Task<>(const Call&, streaming::Writer& answer)>;
 
 struct Enforcement {
   std::uint64_t allowed = 0, denied = 0;
+  std::uint64_t cut = 0;  ///< uses that were allowed, and stopped on the way
 };
 
 class Mate {
@@ -45,6 +56,7 @@ class Mate {
   /// Offers `<capability>.<action>` (and, as a short form, `<action>`). Before `start`.
   void on(Capability capability, std::string action, DataUse use, ActionHandler handler);
   void on(Capability capability, std::string action, DataUse use, QuickHandler handler);
+  void on(Capability capability, std::string action, DataUse use, StreamHandler handler);
   /// Connects, fills the enforcement point, registers, answers from then on; heartbeats by itself.
   Task<> start(SteadyTime deadline);
   /// Deregisters, finishes what is in flight, closes.

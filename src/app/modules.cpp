@@ -35,9 +35,15 @@ Result<std::vector<platform::ServiceModule>> modules(const std::vector<std::stri
     if (std::ranges::none_of(list, [&](const auto& module) { return module.name == role; }))
       return fail(platform::errors::bad_config, "there is no role '" + role + "'");
   }
-  if (!roles.empty())
-    std::erase_if(list,
-                  [&](const auto& module) { return std::ranges::find(roles, module.name) == roles.end(); });
+  if (roles.empty()) return list;
+  const auto rest = std::stable_partition(list.begin(), list.end(), [&](const auto& module) {
+    return std::ranges::find(roles, module.name) != roles.end();
+  });
+  // The schema is one, whichever services run here: a program must know all of it.
+  auto& migrations = list.front().migrations;
+  for (auto left_out = rest; left_out != list.end(); ++left_out)
+    migrations.insert(migrations.end(), left_out->migrations.begin(), left_out->migrations.end());
+  list.erase(rest, list.end());
   return list;
 }
 

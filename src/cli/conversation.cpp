@@ -5,6 +5,7 @@
 #include "contract/operations/consent.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/registry.hpp"
+#include "streaming/reader.hpp"
 
 namespace intra365::cli {
 namespace {
@@ -41,9 +42,11 @@ class Conversation {
     CO_CHECK(co_await step("no consent yet: verify says no, the call is refused", refused_without_consent()));
     CO_CHECK(co_await step("alice grants consent", grant()));
     CO_CHECK(co_await step("the call answers", call_answers()));
+    CO_CHECK(co_await step("another answer comes in parts", parts_arrive()));
     CO_CHECK(co_await step("both audit entries are there, in one trace", both_audited()));
     CO_CHECK(co_await step("the operator holds such calls by a policy, and lets them go", held_by_policy()));
-    CO_CHECK(co_await step("alice revokes: the next call is refused", revoked_is_refused()));
+    CO_CHECK(co_await step("alice revokes in the middle of an answer: it ends, the next call is refused",
+                           revoked_is_refused()));
     CO_CHECK(co_await step("an expired consent is refused", expired_is_refused()));
     CO_CHECK(co_await step("another tenant sees nothing of this", other_tenant_sees_nothing()));
     co_return Result<void>{};
@@ -219,6 +222,30 @@ class Conversation {
         ", mean colour " + answer.mean + ", hash " + answer.perceptual_hash;
   }
 
+  /// One part of an answer is under way at a time: the analyzer waits until it is taken.
+  Result<streaming::Reader> open_parts() {
+    sdk::CallOptions options;
+    options.user_id = UserId::trusted("alice");
+    sdk::StreamOptions one_by_one;
+    one_by_one.window = 1;
+    return assistant_->stream_mate(kAnalyzer, kCapability.str(), "describe-image", options_.picture, options,
+                                   one_by_one);
+  }
+
+  Task<std::string> parts_arrive() {
+    CO_TRY(auto answer, open_parts());
+    std::string last;
+    while (true) {
+      CO_TRY(auto part, co_await answer.next());
+      if (!part) break;
+      last = *std::move(part);
+    }
+    CO_TRY(const auto whole, json::decode<Answer>(last, json::Unknown::ignore));
+    if (answer.parts() < 2 || whole.width == 0)
+      co_return did_not_hold("the parts are not what they should be");
+    co_return std::to_string(answer.parts()) + " parts, one under way at a time, the last one the whole";
+  }
+
   Task<std::string> both_audited() {
     const auto deadline = now() + std::chrono::seconds(10);
     while (now() < deadline) {
@@ -284,10 +311,20 @@ class Conversation {
   }
 
   Task<std::string> revoked_is_refused() {
+    CO_TRY(auto answer, open_parts());
+    CO_TRY(const auto first, co_await answer.next());
+    if (!first) co_return did_not_hold("the answer in parts is empty");
     consent::RevokeRequest request;
     request.consent_id = consent_id_;
     CO_TRY(const auto revoked, co_await alice_->call(consent::revoke, std::move(request)));
     const auto replied = now();
+    Result<std::optional<std::string>> rest;
+    do rest = co_await answer.next();
+    while (rest && *rest && answer.parts() < 10);
+    const auto cut = std::chrono::duration_cast<std::chrono::microseconds>(now() - replied).count();
+    if (rest) co_return did_not_hold("the answer in parts went on");
+    if (rest.error().code != "consent.revoked")
+      co_return did_not_hold("the answer in parts ended with " + rest.error().code);
     // The push may still be under way: what is promised is the bound, so the bound is what is checked.
     const auto bound = replied + std::chrono::milliseconds(revoked.propagation.bound_ms);
     while (true) {
@@ -297,7 +334,8 @@ class Conversation {
       if (asked > bound) co_return fail(outcome.error());
     }
     const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now() - replied).count();
-    co_return "consent.revoked " + std::to_string(took) + " us after the reply, epoch " +
+    co_return "the answer ended after part " + std::to_string(answer.parts()) + " with consent.revoked " +
+        std::to_string(cut) + " us after the reply, the call " + std::to_string(took) + " us, epoch " +
         std::to_string(revoked.epoch);
   }
 

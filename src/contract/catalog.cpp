@@ -7,6 +7,7 @@
 #include "contract/operations/auth.hpp"
 #include "contract/operations/cdc.hpp"
 #include "contract/operations/consent.hpp"
+#include "contract/operations/consent_upkeep.hpp"
 #include "contract/operations/decisions.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/privacy.hpp"
@@ -44,6 +45,11 @@ std::span<const OperationInfo> catalog() {
       info(consent::query),
       info(consent::audit),
       info(consent::sync),
+      info(consent::propagation),
+      info(consent::renewals),
+      info(consent::ask_renewal),
+      info(consent::reminders),
+      info(consent::set_reminders),
       info(consent::refuse),
       info(consent::narrow),
       info(consent::renew),

@@ -61,6 +61,8 @@ SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
     permissions.subscribe.push_back("intra365.guard.consent." + std::string(id));
     permissions.subscribe.emplace_back("$SRV.>");
     permissions.reply_max = 1;
+    // Parts of an answer are more than one: they go to inboxes made for this Mate's streams, and only it may.
+    permissions.publish.push_back("*.stream." + std::string(id) + ".*");
   }
   if (kind != PrincipalKind::guest) {
     permissions.subscribe.emplace_back(subjects::guard_policy);

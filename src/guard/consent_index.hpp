@@ -34,6 +34,8 @@ class ConsentIndex {
   Answer decide_by(std::string_view consent, std::string_view user, std::string_view mate,
                    std::span<const Scope> scopes, std::string_view purpose, Timestamp now) const;
   ConsentId consent_id(std::uint32_t record) const;
+  /// When a record that holds expires; the latest time there is for never.
+  Timestamp ends(std::uint32_t record) const { return at(record).ends; }
   std::size_t size() const { return size_; }
   /// Room for so many records without growing on the way.
   void reserve(std::size_t count);

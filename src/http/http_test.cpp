@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -52,8 +53,34 @@ class EchoServer {
   }
   static asio::awaitable<Response> echo(Request request) {
     if (request.path == "/throw") throw std::runtime_error("boom");
+    Response streamed{200, "text/plain", "", {}};
+    if (request.path == "/parts")
+      streamed.stream = [](BodyWriter& out) -> asio::awaitable<void> { return three_parts(out, false); };
+    if (request.path == "/broken")
+      streamed.stream = [](BodyWriter& out) -> asio::awaitable<void> { return three_parts(out, true); };
+    if (request.path == "/endless")
+      streamed.stream = [](BodyWriter& out) -> asio::awaitable<void> { return endless(out); };
+    if (streamed.stream) co_return streamed;
     co_return Response{200, "text/plain", request.method + " " + request.path + " " + request.body, {}};
   }
+  static asio::awaitable<void> three_parts(BodyWriter& out, bool fails) {
+    for (const auto* part : {"one ", "two ", "three"}) co_await out.write(part);
+    if (fails) throw std::runtime_error("boom");
+  }
+  static asio::awaitable<void> endless(BodyWriter& out) {
+    co_await out.write("begun");
+    try {
+      co_await sleep_for(1h);
+    } catch (...) {
+      stopped = true;
+      throw;
+    }
+  }
+
+ public:
+  static inline std::atomic<bool> stopped{false};  ///< the endless body was cancelled
+
+ private:
   asio::io_context io_;
   Server server_;
   std::thread thread_;
@@ -114,6 +141,39 @@ TEST(Server, a_slow_request_is_cut_off) {
   const auto began = std::chrono::steady_clock::now();
   EXPECT_EQ(server.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"), "");
   EXPECT_LT(std::chrono::steady_clock::now() - began, 5s);
+}
+
+TEST(Server, a_body_may_be_written_bit_by_bit) {
+  EchoServer server;
+  const auto answer = server.talk("GET /parts HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(answer.find("Transfer-Encoding: chunked\r\n"), std::string::npos);
+  EXPECT_NE(answer.find("Connection: close\r\n"), std::string::npos);
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n")) << answer;
+  const auto old = server.talk("GET /parts HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(old.ends_with("\r\n\r\none two three")) << old;
+  const auto broken = server.talk("GET /broken HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(broken.ends_with("5\r\nthree\r\n")) << "without the last chunk: " << broken;
+}
+
+TEST(Server, a_client_that_hangs_up_stops_the_body) {
+  EchoServer server;
+  EchoServer::stopped = false;
+  {
+    asio::io_context io;
+    tcp::socket socket(io);
+    socket.connect({asio::ip::address_v4::loopback(), server.port()});
+    asio::write(socket, asio::buffer(std::string("GET /endless HTTP/1.1\r\nHost: x\r\n\r\nmore")));
+    std::string answer(1, '\0');
+    while (!answer.ends_with("begun\r\n")) {
+      char byte;
+      asio::read(socket, asio::buffer(&byte, 1));
+      answer += byte;
+    }
+    EXPECT_FALSE(EchoServer::stopped);
+  }
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (!EchoServer::stopped && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  EXPECT_TRUE(EchoServer::stopped);
 }
 
 TEST(Server, a_taken_port_is_named) {

@@ -69,9 +69,43 @@ std::string header_text(const Response& response, std::string_view server, unsig
   for (const auto& [name, value] : response.headers) add(name, value);
   if (version == 10 && keep) add("Connection", "keep-alive");
   if (version != 10 && !keep) add("Connection", "close");
-  add("Content-Length", std::to_string(response.body.size()));
+  if (!response.stream)
+    add("Content-Length", std::to_string(response.body.size()));
+  else if (version != 10)
+    add("Transfer-Encoding", "chunked");
   return text += "\r\n";
 }
+
+/// A body sent in chunks (RFC 9112, 7.1); HTTP/1.0 knows none and reads to the end of the connection.
+template <class Stream>
+class Chunks final : public BodyWriter {
+ public:
+  Chunks(Stream& stream, unsigned version, std::chrono::milliseconds timeout)
+      : stream_(stream), chunked_(version != 10), timeout_(timeout) {}
+  Task<> write(std::string_view text) override {
+    if (text.empty()) co_return Result<void>{};
+    char size[24] = "";
+    if (chunked_) std::snprintf(size, sizeof size, "%zx\r\n", text.size());
+    co_return co_await send(size, text, chunked_ ? "\r\n" : "");
+  }
+  Task<> end() { return send(chunked_ ? "0\r\n" : "", "", chunked_ ? "\r\n" : ""); }
+
+ private:
+  Task<> send(std::string before, std::string_view text, std::string after) {
+    const std::array<asio::const_buffer, 3> all{asio::buffer(before), asio::buffer(text.data(), text.size()),
+                                                asio::buffer(after)};
+    beast::get_lowest_layer(stream_).expires_after(timeout_);
+    error_code error;
+    co_await asio::async_write(stream_, all, asio::redirect_error(asio::use_awaitable, error));
+    beast::get_lowest_layer(stream_).expires_never();
+    if (error) co_return fail(errors::gone);
+    co_return Result<void>{};
+  }
+
+  Stream& stream_;
+  bool chunked_;
+  std::chrono::milliseconds timeout_;
+};
 
 }  // namespace
 
@@ -204,11 +238,45 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         beast::get_lowest_layer(stream).expires_never();  // the handler has deadlines of its own
         response = co_await answer(*std::move(request));
       }
-      keep = keep && !draining;
+      keep = keep && !draining && !response.stream;
+      const auto body = response.stream;
+      if (body) response.body.clear();
       co_await send(stream, std::move(response), version, keep, head);
+      if (body && !head) co_await send_body(stream, body, version);
     }
     error_code ignored;
     beast::get_lowest_layer(stream).socket().shutdown(tcp::socket::shutdown_send, ignored);
+  }
+
+  /// Runs the body beside a read that sees the client hang up; what else it sends is dropped.
+  template <class Stream>
+  asio::awaitable<void> send_body(Stream& stream,
+                                  const std::function<asio::awaitable<void>(BodyWriter&)>& body,
+                                  unsigned version) {
+    using namespace asio::experimental::awaitable_operators;
+    beast::get_lowest_layer(stream).expires_never();
+    Chunks<Stream> chunks(stream, version, options.limits.write_timeout);
+    const auto ended = co_await (fill(body, chunks) || hang_up(stream));
+    if (ended.index() == 0 && std::get<0>(ended)) co_await chunks.end();
+  }
+
+  /// False: it ended with an exception, and the client must not take what it has for the whole.
+  static asio::awaitable<bool> fill(const std::function<asio::awaitable<void>(BodyWriter&)>& body,
+                                    BodyWriter& writer) {
+    try {
+      co_await body(writer);
+      co_return true;
+    } catch (const std::exception&) {
+      co_return false;
+    }
+  }
+
+  template <class Stream>
+  static asio::awaitable<void> hang_up(Stream& stream) {
+    std::array<char, 512> dropped;
+    for (error_code error; !error;)
+      co_await stream.async_read_some(asio::buffer(dropped),
+                                      asio::redirect_error(asio::use_awaitable, error));
   }
 
   asio::awaitable<Response> answer(Request request) {

@@ -20,6 +20,8 @@ inline constexpr ErrorCode too_large{ErrorKind::invalid, "http.too_large",
                                      "The request's body or header is larger than allowed."};
 inline constexpr ErrorCode malformed{ErrorKind::invalid, "http.malformed",
                                      "The request is not well-formed HTTP."};
+inline constexpr ErrorCode gone{ErrorKind::unavailable, "http.gone",
+                                "The client has hung up, or takes nothing any more."};
 }  // namespace errors
 
 struct Request {
@@ -34,11 +36,22 @@ struct Request {
   std::string_view parameter(std::string_view name) const;
 };
 
+/// Where a body goes that is written bit by bit.
+class BodyWriter {
+ public:
+  virtual ~BodyWriter() = default;
+  /// Sends; waits while the client is slow. Fails with `http.gone`.
+  virtual Task<> write(std::string_view text) = 0;
+};
+
 struct Response {
   int status = 200;
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  /// Where it is set it writes the body, in `body`'s place, and may take as long as it likes. It is cancelled
+  /// when the client hangs up. The connection ends with it.
+  std::function<asio::awaitable<void>(BodyWriter&)> stream = {};
 };
 
 struct Limits {

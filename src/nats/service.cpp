@@ -201,7 +201,7 @@ struct Service::Impl : std::enable_shared_from_this<Service::Impl> {
 
   void finish(std::string_view reply_to, std::size_t endpoint, const ServiceReply& reply, SteadyTime begin) {
     count(endpoint, reply, std::chrono::steady_clock::now() - begin);
-    if (!stopped) send(reply_to, reply);
+    if (!stopped && !reply.sent) send(reply_to, reply);
   }
 
   void count(std::size_t endpoint, const ServiceReply& reply, nanoseconds time) {

@@ -30,6 +30,7 @@ struct ServiceReply {
   std::string payload;
   int error_code = 0;  ///< 0: success; else the HTTP-like number of Nats-Service-Error-Code
   std::string error_text;
+  bool sent = false;  ///< the handler has answered by itself; this is only counted
 };
 
 /// An answer that is known at once, or the work that leads to one. A coroutine must own what it needs of the

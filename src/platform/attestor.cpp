@@ -5,6 +5,8 @@
 namespace intra365::platform {
 
 Task<> Attestor::start() {
+  if (environment_.config.keys.key_encryption_key_file.empty())
+    co_return fail(errors::bad_config, "keys.keyEncryptionKeyFile: needed by the roles consent and privacy");
   CO_TRY(auto key, read_key(environment_.config.keys.key_encryption_key_file));
   envelope_.emplace(std::move(key));
   keyring_.emplace(environment_.database, *envelope_, KeyUse::attestation);

@@ -4,6 +4,8 @@ namespace intra365::replica {
 namespace {
 
 constexpr auto kSyncTimeout = std::chrono::milliseconds(800);
+/// Between two syncs, however many ask for one.
+constexpr auto kHurry = std::chrono::milliseconds(10);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -33,13 +35,19 @@ Task<> Replica::refresh(SteadyTime deadline) {
   co_return Result<void>{};
 }
 
+void Replica::hurry() {
+  hurried_ = true;  // for a round that is under way: what it asked was asked before
+  wake_.cancel();
+}
+
 Task<> Replica::keep_syncing() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
-    wake_.expires_after(guard::kSyncPause);
+    wake_.expires_after(hurried_ ? kHurry : guard::kSyncPause);
     boost::system::error_code ignored;
     co_await wake_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
     if (cancelled.cancelled() != asio::cancellation_type::none) break;
+    hurried_ = false;
     // A failure is no news: the lease runs out by itself, and the next round tries again.
     co_await refresh(now() + kSyncTimeout);
     while (cancelled.cancelled() == asio::cancellation_type::none &&

@@ -29,6 +29,8 @@ class Replica {
   bool alive(SteadyTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
+  /// Syncs soon instead of at the next turn, so that the truth learns how far this copy has come.
+  void hurry();
 
  private:
   Task<> keep_syncing();
@@ -39,6 +41,7 @@ class Replica {
   guard::SyncedLease lease_;
   nats::Subscription subscription_;
   asio::steady_timer wake_;
+  bool hurried_ = false;
 };
 
 }  // namespace intra365::replica

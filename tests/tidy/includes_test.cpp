@@ -14,10 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::set<std::string>;
 
-const Folders kPlatform{"base",     "async", "crypto",  "json",     "nats", "postgres", "http",
-                        "contract", "guard", "replica", "platform", "cdc",  "policy",   "consent"};
-const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",  "http",
-                   "contract", "guard", "replica", "sdk/cpp", "policy"};
+const Folders kPlatform{"base",  "async",   "crypto",   "json", "nats",   "postgres", "http",     "contract",
+                        "guard", "replica", "platform", "cdc",  "policy", "consent",  "streaming"};
+const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",   "http",
+                   "contract", "guard", "replica", "sdk/cpp", "policy", "streaming"};
 
 Folders with(Folders folders, const char* more) {
   folders.insert(more);
@@ -41,6 +41,7 @@ const std::map<std::string, Folders> kRules{
     {"consent", {"base", "crypto", "json", "contract"}},
     {"guard", {"base", "crypto", "json", "contract", "consent"}},
     {"replica", {"base", "async", "crypto", "json", "nats", "contract", "guard"}},
+    {"streaming", {"base", "async", "json", "nats", "contract"}},
     {"platform", kPlatform},
     {"services", kPlatform},
     {"backup", {"base", "async", "crypto", "json", "postgres", "embedded"}},

@@ -253,9 +253,10 @@ BOOST_DESCRIBE_STRUCT(AuditReply, (), (entries, next_cursor))
 
 struct SyncRequest {
   MateId mate_id;
-  std::uint64_t mate_epoch = 0;  ///< what the caller has; 0: everything that holds
+  std::uint64_t mate_epoch = 0;         ///< what the caller has, and decides by; 0: everything that holds
+  std::optional<std::string> instance;  ///< which process of the Mate asks; a token of its own choice
 };
-BOOST_DESCRIBE_STRUCT(SyncRequest, (), (mate_id, mate_epoch))
+BOOST_DESCRIBE_STRUCT(SyncRequest, (), (mate_id, mate_epoch, instance))
 
 /// Everything about one Mate that changed since an epoch. An empty list with the same epoch says "you are
 /// current" and renews the caller's lease.

@@ -10,6 +10,8 @@
 #include "services/consent/cache.hpp"
 #include "services/consent/copies.hpp"
 #include "services/consent/proof.hpp"
+#include "services/consent/propagation.hpp"
+#include "services/consent/renewals.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> consent();
@@ -22,11 +24,9 @@ namespace wire = intra365::consent;
 using platform::Caller;
 
 constexpr int kSyncPage = 500;
-constexpr int kExpiryBatch = 200;
 constexpr int kRevokeBatch = 500;
 constexpr std::size_t kMaxCatalogues = 1000;
 constexpr auto kCatalogueAge = std::chrono::seconds(1);
-constexpr auto kExpiryPause = std::chrono::seconds(1);
 
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
   if (limit && (*limit < 1 || *limit > 200)) return fail(intra365::errors::bad_value, "limit: 1 to 200");
@@ -43,7 +43,9 @@ class Consents final : public platform::Service {
         store_(environment),
         copies_(environment, store_),
         cache_(environment),
-        proof_(environment) {}
+        proof_(environment),
+        propagation_(environment),
+        renewals_(environment) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -53,6 +55,11 @@ class Consents final : public platform::Service {
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
+            bind(wire::propagation, propagation_, &Propagation::state),
+            bind(wire::renewals, renewals_, &Renewals::list),
+            bind(wire::ask_renewal, renewals_, &Renewals::ask),
+            bind(wire::reminders, renewals_, &Renewals::reminders),
+            bind(wire::set_reminders, renewals_, &Renewals::set_reminders),
             bind(wire::refuse, *this, &Consents::refuse),
             bind(wire::narrow, *this, &Consents::narrow),
             bind(wire::renew, *this, &Consents::renew),
@@ -72,7 +79,8 @@ class Consents final : public platform::Service {
     CO_CHECK(co_await proof_.start());
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
-    co_return environment_.tasks.spawn(watch_expiry());
+    CO_CHECK(propagation_.start());
+    co_return co_await renewals_.start();
   }
 
  private:
@@ -338,6 +346,7 @@ class Consents final : public platform::Service {
 
   Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
     if (!caller.is_mate(request.mate_id) && !caller.is_service()) co_return fail(intra365::errors::not_yours);
+    propagation_.reached(caller.tenant, request);
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
     if (reply.mate_epoch != request.mate_epoch) {
@@ -445,6 +454,7 @@ class Consents final : public platform::Service {
   asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
     Reached reached;
     copies_.changed(tenant, record);
+    renewals_.changed(record);
     reached.cached = cache_.put(tenant, record);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
     auto slim = record;
@@ -453,21 +463,12 @@ class Consents final : public platform::Service {
       const auto subject = subjects::in_account(*account, subjects::guard_consent(record.mate_id));
       reached.published = environment_.nats.publish(subject, json::encode(slim)).has_value();
     }
+    if (reached.published) propagation_.told(tenant, record);
     if (!reached.published) {
       environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
                                        {{"traceId", trace.trace_id()}});
     }
     co_return reached;
-  }
-
-  Task<> watch_expiry() {
-    const auto cancelled = co_await asio::this_coro::cancellation_state;
-    while (cancelled.cancelled() == asio::cancellation_type::none) {
-      const auto expired = co_await store_.tell_expired(
-          kExpiryBatch, std::chrono::steady_clock::now() + std::chrono::seconds(2));
-      if (!expired || expired->size() < kExpiryBatch) co_await sleep_for(kExpiryPause);
-    }
-    co_return Result<void>{};
   }
 
   static void note(const Caller& caller, const UserId& user, const std::vector<Scope>& scopes,
@@ -482,6 +483,8 @@ class Consents final : public platform::Service {
   Copies copies_;
   Cache cache_;
   Proof proof_;
+  Propagation propagation_;
+  Renewals renewals_;
   struct KnownCatalogue {
     SteadyTime read_at;
     std::shared_ptr<const wire::Catalogue> catalogue;

@@ -104,9 +104,6 @@ constexpr Query consent_mate_epochs{
     "consent_mate_epochs",
     "select id, epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'mate' and id = "
     "any($2::text[])"};
-constexpr Query consent_tell_expired{"consent_tell_expired",
-                                     "select * from intra365.tell_expired_consents($1)"};
-
 struct OfRow {
   ConsentId of_id;
 };
@@ -307,13 +304,6 @@ Task<std::unordered_map<std::string, std::uint64_t>> Store::mate_epochs(TenantId
   std::unordered_map<std::string, std::uint64_t> epochs;
   for (const auto& row : listed) epochs[row.id] = row.epoch;
   co_return epochs;
-}
-
-Task<std::vector<Expired>> Store::tell_expired(int limit, SteadyTime deadline) {
-  postgres::Scope platform_wide;
-  CO_TRY(const auto rows,
-         co_await database_.query(platform_wide, consent_tell_expired, postgres::bind(limit), deadline));
-  co_return rows.as<Expired>();
 }
 
 }  // namespace intra365::services::consent

@@ -16,15 +16,6 @@ struct Change {
 };
 BOOST_DESCRIBE_STRUCT(Change, (), (change, record))
 
-struct Expired {
-  TenantId tenant_id;
-  ConsentId consent_id;
-  UserId user_id;
-  MateId mate_id;
-  std::uint64_t epoch = 0;
-};
-BOOST_DESCRIBE_STRUCT(Expired, (), (tenant_id, consent_id, user_id, mate_id, epoch))
-
 struct Page {
   int limit = 50;
   std::string after;
@@ -85,7 +76,6 @@ class Store {
   Task<std::unordered_map<std::string, std::uint64_t>> mate_epochs(TenantId tenant,
                                                                    std::vector<std::string> mates,
                                                                    SteadyTime deadline);
-  Task<std::vector<Expired>> tell_expired(int limit, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;

@@ -5,6 +5,7 @@
 #include "http/server.hpp"
 #include "platform/service.hpp"
 #include "services/gateway/access.hpp"
+#include "services/gateway/parts.hpp"
 #include "services/gateway/tenant_doors.hpp"
 
 namespace intra365::services::gateway {
@@ -37,6 +38,10 @@ class Gateway final : public platform::Service {
   asio::awaitable<http::Response> answer(http::Request request);
   Task<http::Response> run_operation(const OperationInfo& operation, const Exchange& exchange);
   Task<http::Response> call_mate(const Exchange& exchange);
+  /// The same for a client that asked for the answer in parts.
+  Task<http::Response> stream_mate(const Exchange& exchange, nats::Connection& door, MateId mate,
+                                   std::string subject, nats::HeaderBlock block, PartsFormat format,
+                                   SteadyTime deadline);
   /// Consent and policy for a call; the id of the consent that covers it.
   Task<std::optional<std::string>> permit(const Exchange& exchange, TenantId tenant, std::string caller,
                                           MateId mate);

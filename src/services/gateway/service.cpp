@@ -18,7 +18,8 @@ namespace intra365::services::gateway {
 namespace {
 
 constexpr auto kOperationTime = std::chrono::seconds(10);
-constexpr auto kCallTime = std::chrono::seconds(30);
+constexpr std::chrono::milliseconds kCallTime = std::chrono::seconds(30);
+constexpr std::chrono::milliseconds kStreamTime = std::chrono::minutes(5);
 /// What an HTTP client may hand on to a Mate.
 constexpr std::string_view kPurposeHeader = "x-purpose";
 
@@ -161,16 +162,21 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   const auto caller = identity->subject();
   CO_TRY(const auto consent_id, co_await permit(exchange, tenant, caller, mate));
 
-  const auto deadline = std::chrono::steady_clock::now() + kCallTime;
-  CO_TRY(auto* door, co_await doors_.open(tenant, deadline));
+  const auto format = asked_format(exchange.request.header("accept"));
+  const std::chrono::milliseconds time = format ? kStreamTime : kCallTime;
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  CO_TRY(auto* door, co_await doors_.open(tenant, exchange.deadline));
   nats::HeaderBlock block;
   if (!block.add(headers::authorization, authorization)) co_return fail(errors::malformed_token);
   block.add(headers::traceparent, exchange.trace.traceparent());
-  block.add(headers::deadline_ms, std::to_string(std::chrono::milliseconds(kCallTime).count()));
+  block.add(headers::deadline_ms, std::to_string(time.count()));
   if (const auto user = exchange.request.header("x-user-id"); !user.empty())
     block.add(headers::user_id, user);
   if (consent_id) block.add(headers::consent_id, *consent_id);
-  const auto subject = subjects::mate(mate, capability.str() + "." + action.str());
+  auto subject = subjects::mate(mate, capability.str() + "." + action.str());
+  if (format)
+    co_return co_await stream_mate(exchange, *door, mate, std::move(subject), std::move(block), *format,
+                                   deadline);
   CO_TRY(const auto reply, co_await door->request(subject, exchange.request.body, block, deadline));
   if (auto error = platform::reply_error(reply.view())) co_return fail(*std::move(error));
   co_return json_response(std::string(reply.payload()));

@@ -36,6 +36,7 @@ insert into intra365.personal_columns (table_name, column_name, holds, on_erasur
   ('consent_history', 'user_id', 'user', 'pseudonym', 'null'),
   ('consent_history', 'actor', 'subject', 'pseudonym', 'null'),
   ('consent_history', 'evidence', 'content', 'clear', 'case when evidence like ''evidence:%'' then evidence end'),
+  ('consent_renewals', 'asked_by', 'subject', 'pseudonym', 'null'),
   ('consent_epochs', 'id', 'user', 'pseudonym', 'null'),
   ('audit_logs', 'user_id', 'user', 'pseudonym', 'null'),
   ('audit_logs', 'actor', 'subject', 'pseudonym', 'null'),

@@ -1,0 +1,150 @@
+// How an enforcement point watches uses that go on: at every change it hears of, at the moment their consent
+// expires, and often enough to see a lease end.
+#include "sdk/cpp/use.hpp"
+
+#include <algorithm>
+
+#include "contract/errors.hpp"
+#include "contract/headers.hpp"
+#include "sdk/cpp/enforcement_point.hpp"
+
+namespace intra365::sdk {
+namespace {
+
+/// How late at most a handler hears of an end that nobody pushes: a lease that ran out, a token that was
+/// revoked. It is only about stopping work; nothing is sent any more from the first moment.
+constexpr auto kLook = std::chrono::milliseconds(50);
+/// A lease that is behind is mostly renewed within milliseconds. Until then nothing is sent, and nothing
+/// ends.
+constexpr auto kUnsure = std::chrono::seconds(2);
+constexpr auto kUnsurePause = std::chrono::milliseconds(5);
+
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+struct Use::State : std::enable_shared_from_this<Use::State> {
+  State(EnforcementPoint& guard, const GuardedAction& action, const Call& call, const guard::Identity& caller)
+      : guard(guard), action(action), call(call), caller(caller), began_at(now()) {}
+  ~State() { guard.watched_.erase(this); }
+
+  /// Asks again. True: permitted; false: nobody knows just now.
+  Result<bool> look() {
+    if (ended) return fail(*ended);
+    auto sure = guard.recheck(*this);
+    if (sure && *sure) {
+      unsure_since.reset();
+      return true;
+    }
+    if (sure) {
+      if (!unsure_since) unsure_since = now();
+      if (now() - *unsure_since < kUnsure) return false;
+      sure = fail(errors::lease_expired);
+    }
+    ended = std::move(sure).error();
+    ++guard.counters_.cut;
+    guard.watched_.erase(this);
+    if (const auto told = std::exchange(tell, nullptr)) told(*ended);
+    return fail(*ended);
+  }
+
+  EnforcementPoint& guard;
+  GuardedAction action;
+  Call call;
+  guard::Identity caller;
+  SteadyTime began_at;
+  SteadyTime ends_at = SteadyTime::max();  ///< when the consent expires
+  std::optional<SteadyTime> unsure_since;
+  std::optional<Error> ended;
+  std::function<void(const Error&)> tell;
+};
+
+Task<> Use::permitted() {
+  const auto state = state_;
+  while (true) {
+    CO_TRY(const bool sure, state->look());
+    if (sure) co_return Result<void>{};
+    co_await sleep_for(kUnsurePause);
+  }
+}
+
+void Use::on_end(std::function<void(const Error&)> tell) {
+  auto& state = *state_;
+  state.tell = nullptr;
+  state.guard.watched_.erase(&state);
+  if (!tell) return;
+  if (const auto sure = state.look(); !sure) return tell(sure.error());
+  state.tell = std::move(tell);
+  state.guard.watched_.insert(&state);
+  state.guard.looking_.cancel();
+}
+
+std::shared_ptr<Use> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
+                                             const nats::MessageView& message) {
+  // It has just been verified, so this only finds it again.
+  const auto identity = verifier_.verify_header(message.headers.get(headers::authorization));
+  if (!identity) return nullptr;
+  return std::make_shared<Use>(std::make_shared<Use::State>(*this, action, call, **identity));
+}
+
+void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<void>& how) {
+  const auto& state = *use.state_;
+  auto entry = entry_of(state.action, state.call, system_clock().now());
+  entry.action = "data.access";
+  entry.count = std::max<std::uint64_t>(parts, 1);
+  entry.outcome = how ? "allowed" : state.ended ? "denied" : "failed";
+  if (!how) entry.code = how.error().code;
+  entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(now() - state.began_at).count();
+  if (entries_.size() < kMaxEntries) entries_.push_back(std::move(entry));
+}
+
+const std::optional<Error>& EnforcementPoint::cut_by(const Use& use) {
+  return use.state_->ended;
+}
+
+Result<bool> EnforcementPoint::recheck(Use::State& use) {
+  const auto at = now();
+  // What is known to be over is over, however old the news.
+  if (verifier_.revocations().covers(use.caller)) return fail(errors::revoked_token);
+  if (use.call.consent_id) {
+    const auto wall = system_clock().now();
+    const auto answer =
+        consents_.index().decide_by(use.call.consent_id->str(), use.call.user_id->str(), self_.str(),
+                                    use.action.use.scopes, use.action.use.purpose->str(), wall);
+    if (!answer.allowed()) return fail(guard::error_of(answer.code));
+    const auto ends = consents_.index().ends(answer.record);
+    use.ends_at = ends == Timestamp::max() ? SteadyTime::max() : at + (ends - wall);
+  }
+  if (!policy_allows(use.action, use.caller, use.call)) return fail(errors::policy_denied);
+  return tokens_.alive(at) && policy_replica_->alive(at) && consent_replica_->alive(at);
+}
+
+void EnforcementPoint::look() {
+  const std::vector<Use::State*> all(watched_.begin(), watched_.end());
+  for (auto* const one : all) {
+    // Whoever was told of an end may have ended others.
+    if (watched_.contains(one)) static_cast<void>(one->look());
+  }
+}
+
+SteadyTime EnforcementPoint::next_look() const {
+  if (watched_.empty()) return SteadyTime::max();
+  auto next = now() + kLook;
+  for (const auto* one : watched_) next = std::min(next, one->ends_at);
+  return next;
+}
+
+Task<> EnforcementPoint::keep_looking() {
+  const auto cancelled = co_await asio::this_coro::cancellation_state;
+  while (cancelled.cancelled() == asio::cancellation_type::none) {
+    looking_.expires_at(next_look());
+    boost::system::error_code ignored;
+    co_await looking_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (cancelled.cancelled() == asio::cancellation_type::none) look();
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace intra365::sdk
