@@ -2,6 +2,7 @@
 // reads the log: the ceiling) and the usual Node packages on the same tables and servers, in one run.
 //
 //   cdc_bench [--json] [--rows N]
+//   cdc_bench --rows-in-one-transaction N[,N…]   memory only: one transaction of so many rows, whole?
 #include <algorithm>
 #include <cstring>
 #include <deque>
@@ -36,6 +37,15 @@ double resident_megabytes(pid_t pid) {
   double total = 0, resident = 0;
   file >> total >> resident;
   return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+/// The most it ever had.
+double peak_megabytes(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("VmHWM:")) return std::strtod(line.c_str() + 6, nullptr) * 1024 / 1e6;
+  }
+  return 0;
 }
 
 std::uint64_t stored(bench::Client& client) {
@@ -123,23 +133,37 @@ class Bench {
 
   /// What one transaction of all rows costs in memory.
   void large_transaction(bench::Report& report) {
+    report.add(
+        {"memory.large-transaction", "MB", "lower", in_one_transaction(rows_).more_megabytes, {}, 32, {}});
+  }
+
+  struct OneTransaction {
+    double most_megabytes = 0, more_megabytes = 0, seconds = 0;
+    bool whole = false;
+  };
+  /// Carries one transaction of so many rows while the peak of the process's resident memory is watched, then
+  /// reads the stream's last cursor: is it the end of that transaction?
+  OneTransaction in_one_transaction(std::uint64_t rows) {
     sql("TRUNCATE events_of_bench");
     const auto feed = start_feed("ours");
     std::this_thread::sleep_for(1s);
-    const auto already = stored(watcher_);
+    OneTransaction result;
     const double before = resident_megabytes(feed);
-    double most = before;
+    const auto already = stored(watcher_);
+    const auto begun = now();
     std::jthread writer([&] {
       sql("INSERT INTO events_of_bench SELECT n, 'something happened', 1, now() FROM generate_series(1, " +
-          std::to_string(rows_) + ") n");
+          std::to_string(rows) + ") n");
     });
-    while (stored(watcher_) < already + rows_) {
-      most = std::max(most, resident_megabytes(feed));
-      std::this_thread::sleep_for(100ms);
-    }
+    const auto enough = already + rows + rows / 1000;
+    while (stored(watcher_) < enough || !complete()) std::this_thread::sleep_for(100ms);
+    result.seconds = Seconds(now() - begun).count();
     writer.join();
+    result.most_megabytes = peak_megabytes(feed);
+    result.more_megabytes = result.most_megabytes - before;
+    result.whole = rows_with_cursor() == rows;
     end_child(feed);
-    report.add({"memory.large-transaction", "MB", "lower", most - before, {}, 32, {}});
+    return result;
   }
 
  private:
@@ -152,6 +176,7 @@ class Bench {
       options.replication.dsn = postgres_.dsn(database_);
       options.replication.slot = slot;
       options.replication.publication = "bench";
+      options.snapshots = cdc::Snapshots::never;  // what is there already is read from the slot
       cdc::Feed feed(client.jetstream, options, [](std::string_view event, std::string_view detail) {
         if (event != "streaming")
           std::fprintf(stderr, "feed: %.*s\n", static_cast<int>(detail.size()), detail.data());
@@ -164,6 +189,22 @@ class Bench {
   void wait_for(std::uint64_t changes) {
     const auto batches = [&](std::uint64_t rows) { return rows / 999; };
     while (stored(watcher_) < changes + batches(changes)) std::this_thread::sleep_for(5ms);
+  }
+
+  std::optional<cdc::Cursor> cursor() {
+    const auto last = watcher_.run(watcher_.jetstream.last_stored("CHANGES", "change.cursor.ours"));
+    if (!last) return std::nullopt;
+    const auto read = cdc::Cursor::parse(last->message.payload());
+    return read ? std::optional(*read) : std::nullopt;
+  }
+  bool complete() {
+    const auto last = cursor();
+    return last && last->complete;
+  }
+  /// How many changes the stream's last transaction has, as the cursor behind it counts them.
+  std::uint64_t rows_with_cursor() {
+    const auto last = cursor();
+    return last ? last->position.index : 0;
   }
 
   std::optional<double> recvlogical() {
@@ -244,10 +285,29 @@ class Bench {
 int main(int count, char** arguments) {
   bool as_json = false;
   std::uint64_t rows = 500'000;
+  std::vector<std::uint64_t> single;
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(arguments[i], "--json") == 0) as_json = true;
     if (std::strcmp(arguments[i], "--rows") == 0 && i + 1 < count)
       rows = std::strtoull(arguments[++i], nullptr, 10);
+    if (std::strcmp(arguments[i], "--rows-in-one-transaction") == 0 && i + 1 < count) {
+      for (char* at = arguments[++i]; *at != '\0'; at += *at == ',')
+        if (single.emplace_back(std::strtoull(at, &at, 10)) == 0) return 2;
+    }
+  }
+  if (!single.empty()) {
+    Bench bench(1000);
+    for (const auto many : single) {
+      const auto seen = bench.in_one_transaction(many);
+      std::printf(
+          "one transaction of %lu rows: %s in %.1f s (%.0f rows/s), memory at most %.1f MB, %.1f MB more "
+          "than at rest\n",
+          many, seen.whole ? "whole" : "NOT WHOLE", seen.seconds, static_cast<double>(many) / seen.seconds,
+          seen.most_megabytes, seen.more_megabytes);
+      std::fflush(stdout);
+      if (!seen.whole) return 1;
+    }
+    return 0;
   }
   bench::Report report{"cdc", bench::machine(), {}};
   Bench bench(std::max<std::uint64_t>(rows / 1000, 1) * 1000);

@@ -13,8 +13,11 @@ struct CursorBody {
   std::string commit, end;
   std::uint64_t index = 0;
   bool complete = false;
+  std::optional<bool> snapshot_due;
 };
-BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete))
+BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due))
+
+constexpr std::size_t kLargestKeyValue = 1024;  ///< in a change that is told with its key only
 
 /// FNV-1a: the same partition for the same key on every machine and in every version.
 std::uint32_t hash_of(std::string_view text) {
@@ -32,7 +35,8 @@ bool is_token(std::string_view text) {
 }  // namespace
 
 std::string Cursor::json() const {
-  return json::encode(CursorBody{position.commit.text(), end.text(), position.index, complete});
+  return json::encode(CursorBody{position.commit.text(), end.text(), position.index, complete,
+                                 snapshot_due ? std::optional(true) : std::nullopt});
 }
 
 Result<Cursor> Cursor::parse(std::string_view text) {
@@ -40,11 +44,11 @@ Result<Cursor> Cursor::parse(std::string_view text) {
   if (!body) return fail(errors::bad_cursor);
   const auto commit = postgres::Lsn::parse(body->commit), end = postgres::Lsn::parse(body->end);
   if (!commit || !end) return fail(errors::bad_cursor);
-  return Cursor{{*commit, body->index}, *end, body->complete};
+  return Cursor{{*commit, body->index}, *end, body->complete, body->snapshot_due.value_or(false)};
 }
 
 Batcher::Batcher(BatcherOptions options, Cursor from)
-    : options_(std::move(options)), from_(from), last_(from.position), taken_(from.end) {}
+    : options_(std::move(options)), from_(from), last_(from.position), taken_(from.end), cut_(from) {}
 
 Result<void> Batcher::take(std::string_view bytes) {
   TRY(const auto message, decoder_.decode(bytes));
@@ -56,6 +60,8 @@ Result<void> Batcher::take(std::string_view bytes) {
     transaction_.reset();
     mark_due_ = mark_due_ || split_;
     taken_ = std::max(taken_, commit->end_lsn);
+  } else if (std::holds_alternative<pgoutput::RelationChanged>(message)) {
+    last_described_ = nullptr;
   } else if (!transaction_) {
     return {};  // a message outside of any transaction changes no row
   } else if (const auto* insert = std::get_if<pgoutput::Insert>(&message)) {
@@ -80,38 +86,115 @@ bool Batcher::covered(const Position& position) const {
   return from_.complete || position.index <= from_.position.index;
 }
 
+/// The same change with nothing but the key: said, never left out, so that the order of its key is kept.
+std::string Batcher::key_only(const RowChange& change, const Transaction& transaction,
+                              std::uint64_t index) const {
+  const auto& relation = *change.relation;
+  pgoutput::Tuple row = change.row ? *change.row : *change.old;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (!relation.columns[i].is_key || row[i].bytes.size() > kLargestKeyValue)
+      row[i] = {pgoutput::ValueKind::unchanged, {}};
+  }
+  std::string text;
+  append_json(text, options_.source, transaction, index, {change.operation, &relation, &row, nullptr, false});
+  return text;
+}
+
 void Batcher::add(const RowChange& change) {
   const Position position{transaction_->commit, ++index_};
   if (covered(position)) return;
+  describe(*change.relation, position);
   nats::Outgoing outgoing;
-  outgoing.subject = subject_of(change);
+  outgoing.subject = subject_of(".row.", change);
   append_json(outgoing.payload, options_.source, *transaction_, index_, change);
-  if (outgoing.payload.size() > options_.max_payload) {
-    // Said without its values, never left out: whoever follows reads the row from the table.
-    outgoing.payload.clear();
-    auto key_only = *change.relation;
-    pgoutput::Tuple row = change.row ? *change.row : *change.old;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      if (!key_only.columns[i].is_key) row[i] = {pgoutput::ValueKind::unchanged, {}};
-    }
-    append_json(outgoing.payload, options_.source, *transaction_, index_,
-                {change.operation, &key_only, &row, nullptr, false});
-  }
+  if (outgoing.payload.size() > options_.max_payload)
+    set_aside(outgoing, position, change_id(options_.source, *transaction_, index_),
+              key_only(change, *transaction_, index_));
   add(std::move(outgoing), position);
 }
 
-void Batcher::add(nats::Outgoing outgoing, const Position& position) {
+void Batcher::add(nats::Outgoing outgoing, const Position& position, bool counts) {
   bytes_ += outgoing.subject.size() + outgoing.payload.size();
-  pending_.push_back(std::move(outgoing));
+  pending_.push_back({std::move(outgoing), position, !transaction_, counts});
   last_ = position;
+}
+
+/// Puts the whole message into parts, and `instead` in its place. Parts stand before what they belong to, and
+/// may come again after a crash between two of them.
+void Batcher::set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
+                        std::string instead) {
+  ++counts_.set_aside;
+  const auto whole = std::exchange(outgoing.payload, std::move(instead));
+  if (whole.size() > options_.max_aside || options_.aside_subject.empty()) return;
+  const auto parts = (whole.size() + options_.max_payload - 1) / options_.max_payload;
+  for (std::size_t part = 0; part < parts; ++part) {
+    nats::Outgoing piece;
+    piece.subject = options_.aside_subject;
+    piece.headers.add("Intra365-Change", id);
+    piece.headers.add("Intra365-Part", std::to_string(part + 1) + "/" + std::to_string(parts));
+    piece.payload = whole.substr(part * options_.max_payload, options_.max_payload);
+    add(std::move(piece), position, false);
+  }
+  outgoing.headers.add("Intra365-Aside", std::to_string(parts));
+}
+
+/// Says how a table looks, in front of the first row that looks so. A reader that starts over says it again.
+void Batcher::describe(const pgoutput::Relation& relation, const Position& position) {
+  if (&relation == last_described_) return;
+  last_described_ = &relation;
+  std::string text = "{\"id\":";
+  json::detail::append_string(text, change_id(options_.source, *transaction_, position.index));
+  text += ",\"operation\":\"schema\"";
+  const auto words = describe_json(relation);
+  auto& known = described_[relation.oid];
+  if (known == words) return;
+  if (!known.empty()) ++counts_.schema_changes;
+  known = words;
+  nats::Outgoing outgoing;
+  outgoing.subject = options_.subject_prefix + ".schema." + (is_token(relation.table) ? relation.table : "-");
+  outgoing.payload = text + "," + words + "}";
+  add(std::move(outgoing), position, false);
 }
 
 void Batcher::add_message(const pgoutput::Logical& message) {
   const Position position{transaction_->commit, ++index_};
   if (!message.transactional || !options_.on_message || covered(position)) return;
-  auto outgoing =
-      options_.on_message(message, *transaction_, change_id(options_.source, *transaction_, index_));
-  if (outgoing) add(*std::move(outgoing), position);
+  const auto id = change_id(options_.source, *transaction_, index_);
+  auto outgoing = options_.on_message(message, *transaction_, id);
+  if (!outgoing) return;
+  if (outgoing->payload.size() > options_.max_payload) {
+    // On its own subject nobody could read it; those who look for it find it by its id.
+    set_aside(*outgoing, position, id, "{\"id\":\"" + id + "\",\"operation\":\"aside\"}");
+    outgoing->subject = options_.aside_subject;
+  }
+  add(*std::move(outgoing), position);
+}
+
+std::optional<postgres::Lsn> Batcher::begins(std::string_view message) {
+  if (message.size() < 9 || message.front() != 'B') return std::nullopt;
+  postgres::Lsn commit;
+  for (const char byte : message.substr(1, 8))
+    commit.value = commit.value << 8 | static_cast<unsigned char>(byte);
+  return commit;
+}
+
+void Batcher::add_snapshot_row(const pgoutput::Relation& relation, const pgoutput::Tuple& row,
+                               const Transaction& at, std::uint64_t number) {
+  const RowChange change{"read", &relation, &row, nullptr, false};
+  nats::Outgoing outgoing;
+  outgoing.subject = subject_of(".snapshot.row.", change);
+  const auto source = options_.source + ".snapshot";
+  append_json(outgoing.payload, source, at, number, change);
+  if (outgoing.payload.size() > options_.max_payload)
+    set_aside(outgoing, last_, change_id(source, at, number), key_only(change, at, number));
+  add(std::move(outgoing), last_);
+}
+
+void Batcher::add_mark(std::string subject, std::string payload) {
+  nats::Outgoing outgoing;
+  outgoing.subject = std::move(subject);
+  outgoing.payload = std::move(payload);
+  add(std::move(outgoing), last_, false);
 }
 
 void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
@@ -127,7 +210,7 @@ void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
   }
 }
 
-std::string Batcher::subject_of(const RowChange& change) const {
+std::string Batcher::subject_of(std::string_view kind, const RowChange& change) const {
   const auto& relation = *change.relation;
   std::string_view tenant = "-";
   const auto& row = change.row ? *change.row : *change.old;
@@ -135,20 +218,37 @@ std::string Batcher::subject_of(const RowChange& change) const {
     if (relation.columns[i].name == options_.tenant_column && is_token(row[i].bytes)) tenant = row[i].bytes;
   }
   std::string subject = options_.subject_prefix;
-  subject.append(".row.").append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
+  subject.append(kind).append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
   return subject.append(".").append(std::to_string(hash_of(key_text(change)) % options_.partitions));
 }
 
 Batch Batcher::cut() {
   Batch batch;
-  batch.messages = std::move(pending_);
-  pending_.clear();
-  bytes_ = 0;
-  batch.cursor.position = last_;
-  batch.cursor.end = taken_;
-  batch.cursor.complete = !transaction_ || transaction_->commit != last_.commit;
-  split_ = !batch.cursor.complete;
-  mark_due_ = false;
+  std::size_t bytes = 0;
+  Position last = cut_.position, before = cut_.position;  // of what is in, and of what is in to its end
+  while (!pending_.empty() && batch.messages.size() < options_.max_messages && bytes < options_.max_bytes) {
+    auto& [message, position, outside, counts] = pending_.front();
+    if (position != last) before = std::exchange(last, position);
+    bytes += message.subject.size() + message.payload.size();
+    if (counts) ++batch.changes;
+    batch.messages.push_back(std::move(message));
+    pending_.pop_front();
+  }
+  bytes_ -= bytes;
+  if (pending_.empty()) {
+    batch.cursor.position = last_;
+    batch.cursor.end = taken_;
+    batch.cursor.complete = !transaction_ || transaction_->commit != last_.commit;
+    split_ = !batch.cursor.complete;
+    mark_due_ = false;
+  } else {
+    // What does not fit any more stays for the next; until it is in, nothing behind may be confirmed.
+    const auto& next = pending_.front();
+    batch.cursor.position = !next.outside && next.position == last ? before : last;
+    batch.cursor.complete = next.outside || next.position.commit != batch.cursor.position.commit;
+    batch.cursor.end = cut_.end;
+  }
+  cut_ = batch.cursor;
   return batch;
 }
 

@@ -4,7 +4,9 @@
 // must be the one of the cursor before: so a batch is written exactly once, whoever tries it how often, and a
 // process that was replaced without knowing cannot write any more.
 #pragma once
+#include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +22,8 @@ struct Cursor {
   Position position;
   postgres::Lsn end;  ///< what may be confirmed to PostgreSQL; of the last complete transaction
   bool complete = true;
+  /// The stream does not hold what the tables held before; a snapshot of them must be told.
+  bool snapshot_due = false;
 
   std::string json() const;
   /// Fails with `cdc.bad_cursor`.
@@ -30,6 +34,7 @@ struct Cursor {
 struct Batch {
   std::vector<nats::Outgoing> messages;
   Cursor cursor;
+  std::size_t changes = 0;  ///< of the messages; the others explain one
 };
 
 /// What becomes of something that a transaction wrote with pg_logical_emit_message; nullopt: nothing. `id` is
@@ -45,7 +50,17 @@ struct BatcherOptions {
   std::uint32_t partitions = 16;   ///< rows of one key always go to the same
   std::size_t max_messages = 999;  ///< the server takes 1,000 a batch; one is the cursor
   std::size_t max_bytes = 4u << 20;
-  std::size_t max_payload = 900u << 10;  ///< a larger change is told without its values
+  /// A larger change is set aside: told at its place with its key only, and whole in parts on
+  /// `<prefix>.aside.<slot>`, as far as `max_aside` goes.
+  std::size_t max_payload = 900u << 10;
+  std::size_t max_aside = 64u << 20;
+  std::string aside_subject;  ///< filled in by the feed
+};
+
+/// What was told of and could not be told as it is, for alarms.
+struct BatcherCounts {
+  std::uint64_t set_aside = 0;       ///< larger than a message may be
+  std::uint64_t schema_changes = 0;  ///< of tables, as their rows came
 };
 
 /// Owned by one feed; not thread-safe.
@@ -65,6 +80,14 @@ class Batcher {
   /// Everything pending as one batch. A transaction that is too large for one goes in several; only the last
   /// one's cursor is complete, and where nothing is left for it, it is a batch of that cursor alone.
   Batch cut();
+  /// The commit that `message` begins, where it begins a transaction.
+  static std::optional<postgres::Lsn> begins(std::string_view message);
+  /// A row of a snapshot taken at `at`, behind everything that is pending. Outside of transactions only.
+  void add_snapshot_row(const postgres::pgoutput::Relation& relation, const postgres::pgoutput::Tuple& row,
+                        const Transaction& at, std::uint64_t number);
+  /// A word to those who follow the stream, behind everything that is pending.
+  void add_mark(std::string subject, std::string payload);
+  const BatcherCounts& counts() const { return counts_; }
   /// The end of the last transaction that was taken whole. With nothing pending and nothing in flight it may
   /// be confirmed.
   postgres::Lsn taken() const { return taken_; }
@@ -72,9 +95,13 @@ class Batcher {
  private:
   void add(const RowChange& change);
   void add_message(const postgres::pgoutput::Logical& message);
-  void add(nats::Outgoing outgoing, const Position& position);
+  void add(nats::Outgoing outgoing, const Position& position, bool counts = true);
+  void set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
+                 std::string instead);
+  std::string key_only(const RowChange& change, const Transaction& transaction, std::uint64_t index) const;
+  void describe(const postgres::pgoutput::Relation& relation, const Position& position);
   void add_truncate(const postgres::pgoutput::Truncate& truncate);
-  std::string subject_of(const RowChange& change) const;
+  std::string subject_of(std::string_view kind, const RowChange& change) const;
   bool covered(const Position& position) const;
 
   BatcherOptions options_;
@@ -82,12 +109,23 @@ class Batcher {
   postgres::pgoutput::Decoder decoder_;
   std::optional<Transaction> transaction_;
   std::uint64_t index_ = 0;
-  std::vector<nats::Outgoing> pending_;
+  struct Pending {
+    nats::Outgoing message;
+    Position position;
+    bool outside;  ///< belongs to no transaction
+    bool counts;   ///< is a change or an event, not something that explains one
+  };
+  std::deque<Pending> pending_;
   std::size_t bytes_ = 0;
   Position last_;          ///< of the last change that is pending or was cut
   bool split_ = false;     ///< a part of this transaction is cut already
   bool mark_due_ = false;  ///< it has ended, and its end is not cut yet
   postgres::Lsn taken_;
+  Cursor cut_;  ///< of the last batch
+  /// Tables as they were last described, by their id in the database.
+  std::map<std::uint32_t, std::string> described_;
+  const postgres::pgoutput::Relation* last_described_ = nullptr;
+  BatcherCounts counts_;
 };
 
 }  // namespace intra365::cdc

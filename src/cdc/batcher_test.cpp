@@ -63,6 +63,7 @@ class BatcherTest : public ::testing::Test {
     options.source = "sys.slot";
     options.max_messages = max_messages;
     options.max_payload = 1000;
+    options.aside_subject = "change.aside.slot";
     return Batcher(options, from);
   }
   static void take(Batcher& batcher, const std::vector<std::string>& messages) {
@@ -71,12 +72,18 @@ class BatcherTest : public ::testing::Test {
       ASSERT_TRUE(taken) << taken.error().detail;
     }
   }
+  /// A batch without the words about tables, which have a test of their own.
+  static Batch cut(Batcher& batcher) {
+    auto batch = batcher.cut();
+    std::erase_if(batch.messages, [](const auto& one) { return one.subject.starts_with("change.schema."); });
+    return batch;
+  }
 };
 
 TEST_F(BatcherTest, a_change_says_what_it_is_and_where_it_stands) {
   auto batcher = make();
   take(batcher, {relation(), begin(100), insert("acme", 5, "a \"note\""), commit(100)});
-  const auto batch = batcher.cut();
+  const auto batch = cut(batcher);
   ASSERT_EQ(batch.messages.size(), 1u);
   EXPECT_THAT(batch.messages[0].subject, ::testing::StartsWith("change.row.things.acme."));
   EXPECT_EQ(boost::json::parse(batch.messages[0].payload), boost::json::parse(R"({
@@ -90,7 +97,7 @@ TEST_F(BatcherTest, rows_of_one_key_keep_to_one_subject) {
   auto batcher = make();
   take(batcher, {relation(), begin(100), insert("acme", 5), insert("acme", 5, "other"), insert("acme", 6),
                  commit(100)});
-  const auto batch = batcher.cut();
+  const auto batch = cut(batcher);
   EXPECT_EQ(batch.messages[0].subject, batch.messages[1].subject);
   EXPECT_NE(batch.messages[0].subject, batch.messages[2].subject);
 }
@@ -101,19 +108,19 @@ TEST_F(BatcherTest, what_the_cursor_covers_is_skipped_when_it_comes_again) {
        {relation(), begin(100), insert("a", 1), commit(100), begin(200), insert("a", 2), commit(200)});
   EXPECT_TRUE(batcher.empty());
   take(batcher, {begin(300), insert("a", 3), commit(300)});
-  EXPECT_EQ(batcher.cut().messages.size(), 1u);
+  EXPECT_EQ(cut(batcher).messages.size(), 1u);
 }
 
 TEST_F(BatcherTest, a_large_transaction_goes_in_parts_and_only_its_end_is_complete) {
-  auto batcher = make({}, 2);
+  auto batcher = make({}, 3);
   take(batcher, {relation(), begin(100), insert("a", 1), insert("a", 2)});
   EXPECT_TRUE(batcher.full());
-  const auto first = batcher.cut();
+  const auto first = cut(batcher);
   EXPECT_FALSE(first.cursor.complete);
   EXPECT_EQ(first.cursor.end, postgres::Lsn{0}) << "nothing may be confirmed in the middle";
   take(batcher, {commit(100)});
   EXPECT_FALSE(batcher.empty()) << "the end is still to be told";
-  const auto last = batcher.cut();
+  const auto last = cut(batcher);
   EXPECT_TRUE(last.messages.empty());
   EXPECT_TRUE(last.cursor.complete);
   EXPECT_EQ(last.cursor.end, postgres::Lsn{108});
@@ -123,7 +130,7 @@ TEST_F(BatcherTest, a_large_transaction_goes_in_parts_and_only_its_end_is_comple
 TEST_F(BatcherTest, a_transaction_that_broke_off_goes_on_behind_its_cursor) {
   auto batcher = make(Cursor{{{100}, 2}, {0}, false}, 2);
   take(batcher, {relation(), begin(100), insert("a", 1), insert("a", 2), insert("a", 3), commit(100)});
-  const auto rest = batcher.cut();
+  const auto rest = cut(batcher);
   ASSERT_EQ(rest.messages.size(), 1u);
   EXPECT_THAT(rest.messages[0].payload, HasSubstr("\"sys.slot.64.3\""));
   EXPECT_TRUE(rest.cursor.complete);
@@ -137,15 +144,62 @@ TEST_F(BatcherTest, a_transaction_that_broke_off_goes_on_behind_its_cursor) {
 TEST_F(BatcherTest, a_row_too_large_for_a_message_is_told_without_its_values) {
   auto batcher = make();
   take(batcher, {relation(), begin(100), insert("acme", 5, std::string(2000, 'x')), commit(100)});
-  const auto payload = boost::json::parse(batcher.cut().messages.at(0).payload).as_object();
+  const auto batch = cut(batcher);
+  ASSERT_EQ(batch.messages.size(), 4u);
+  std::string whole;
+  for (std::size_t part = 0; part < 3; ++part) {
+    EXPECT_EQ(batch.messages[part].subject, "change.aside.slot");
+    EXPECT_LE(batch.messages[part].payload.size(), 1000u);
+    whole += batch.messages[part].payload;
+  }
+  EXPECT_EQ(boost::json::parse(whole).at("row").at("note").as_string(), std::string(2000, 'x'));
+  const auto payload = boost::json::parse(batch.messages[3].payload).as_object();
   EXPECT_EQ(payload.at("key"), boost::json::parse(R"({"tenant_id":"acme","id":5})"));
   EXPECT_EQ(payload.at("unchanged"), boost::json::parse(R"(["note"])"));
+  EXPECT_EQ(batch.changes, 1u);
+  EXPECT_EQ(batcher.counts().set_aside, 1u);
+}
+
+TEST_F(BatcherTest, what_does_not_fit_into_a_batch_stays_for_the_next_and_is_not_covered_by_its_cursor) {
+  auto batcher = make({}, 3);
+  take(batcher,
+       {relation(), begin(100), insert("a", 1), insert("a", 2, std::string(2000, 'x')), commit(100)});
+  const auto first = batcher.cut();  // what describes the table, a row, and one part of the other
+  EXPECT_EQ(first.messages.size(), 3u);
+  EXPECT_EQ(first.cursor.position, (Position{{100}, 1}));
+  EXPECT_FALSE(first.cursor.complete);
+  EXPECT_EQ(first.cursor.end, postgres::Lsn{0});
+  auto again = make(first.cursor, 9);
+  take(again, {relation(), begin(100), insert("a", 1), insert("a", 2, std::string(2000, 'x')), commit(100)});
+  const auto rest = cut(again);
+  EXPECT_EQ(rest.messages.size(), 4u);
+  EXPECT_EQ(rest.changes, 1u);
+  EXPECT_TRUE(rest.cursor.complete);
+  EXPECT_EQ(rest.cursor.end, postgres::Lsn{108});
+}
+
+TEST_F(BatcherTest, a_table_is_described_before_its_first_row_and_when_it_has_changed) {
+  auto batcher = make();
+  take(batcher, {relation(), begin(100), insert("a", 1), insert("a", 2), commit(100)});
+  const auto first = batcher.cut();
+  ASSERT_EQ(first.messages.size(), 3u);
+  EXPECT_EQ(first.messages[0].subject, "change.schema.things");
+  EXPECT_EQ(boost::json::parse(first.messages[0].payload).at("columns").as_array().size(), 3u);
+  auto renamed = relation();
+  renamed.replace(renamed.find("note"), 4, "text");
+  take(batcher, {relation(), begin(200), insert("a", 3), renamed, insert("a", 4), commit(200)});
+  const auto second = batcher.cut();
+  ASSERT_EQ(second.messages.size(), 3u);
+  EXPECT_THAT(second.messages[0].subject, ::testing::StartsWith("change.row."));
+  EXPECT_EQ(second.messages[1].subject, "change.schema.things");
+  EXPECT_THAT(second.messages[2].payload, HasSubstr(R"("text":"x")"));
+  EXPECT_EQ(batcher.counts().schema_changes, 1u);
 }
 
 TEST_F(BatcherTest, a_name_that_is_no_token_does_not_reach_the_subject) {
   auto batcher = make();
   take(batcher, {relation(), begin(100), insert("a.b > *", 1), commit(100)});
-  EXPECT_THAT(batcher.cut().messages.at(0).subject, ::testing::StartsWith("change.row.things.-."));
+  EXPECT_THAT(cut(batcher).messages.at(0).subject, ::testing::StartsWith("change.row.things.-."));
 }
 
 TEST(Cursors, that_are_none_are_refused) {

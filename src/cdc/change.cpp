@@ -172,6 +172,23 @@ void append_json(std::string& out, std::string_view source, const Transaction& t
   out += '}';
 }
 
+std::string describe_json(const Relation& relation) {
+  std::string out = "\"schema\":";
+  append_string(out, relation.schema);
+  out += ",\"table\":";
+  append_string(out, relation.table);
+  out += ",\"columns\":[";
+  for (const auto& column : relation.columns) {
+    if (out.back() != '[') out += ',';
+    out += "{\"name\":";
+    append_string(out, column.name);
+    out.append(",\"type\":").append(std::to_string(column.type_oid));
+    out.append(",\"modifier\":").append(std::to_string(column.type_modifier));
+    out.append(",\"key\":").append(column.is_key ? "true" : "false").append("}");
+  }
+  return out + "]";
+}
+
 std::string key_text(const RowChange& change) {
   // The key a row had: what follows a change of the key must stay behind it.
   const auto& row = change.old ? *change.old : *change.row;

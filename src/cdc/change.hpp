@@ -41,6 +41,10 @@ void append_json(std::string& out, std::string_view source, const Transaction& t
 /// `<source>.<commit in hex>.<index>`
 std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index);
 
+/// `"schema":…,"table":…,"columns":[{"name","type","modifier","key"}]`, types by their number in pg_type.
+/// Equal tables give equal texts.
+std::string describe_json(const postgres::pgoutput::Relation& relation);
+
 /// The text of the row's key, for routing: equal keys give equal texts. Empty where the table has none.
 std::string key_text(const RowChange& change);
 

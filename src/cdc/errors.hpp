@@ -13,4 +13,12 @@ inline constexpr ErrorCode bad_change{ErrorKind::internal, "cdc.bad_change",
 inline constexpr ErrorCode too_large{
     ErrorKind::internal, "cdc.too_large",
     "A changed row is larger than a message may be; its values were left out."};
+inline constexpr ErrorCode stream_full{
+    ErrorKind::exhausted, "cdc.stream_full",
+    "JetStream has no room for the change stream; PostgreSQL keeps the changes meanwhile. Give the stream or "
+    "the disk more room: it goes on by itself."};
+inline constexpr ErrorCode publication_missing{
+    ErrorKind::unavailable, "cdc.publication_missing",
+    "The publication is gone, so PostgreSQL tells of no change. Create it again: its tables are then read "
+    "anew."};
 }  // namespace intra365::cdc::errors

@@ -1,18 +1,56 @@
 #include "cdc/feed.hpp"
 
+#include <algorithm>
 #include <deque>
 
+#include "json/json.hpp"
 #include "nats/errors.hpp"
+#include "nats/jetstream_wire.hpp"
+#include "postgres/snapshot_reader.hpp"
 
 namespace intra365::cdc {
 namespace {
 
 constexpr auto kConnectTime = std::chrono::seconds(10);
 constexpr auto kIdle = std::chrono::seconds(1);
+constexpr std::size_t kRowsPerFetch = 500;
+constexpr std::size_t kRoomForHeaders = 4096;  ///< of the largest message the server takes
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
 }
+
+/// JetStream has no room: account, server, memory, storage, or the stream's own limit.
+bool is_full(const Error& error) {
+  constexpr std::uint64_t kCodes[] = {10002, 10023, 10028, 10047, 10077};
+  return std::ranges::any_of(kCodes, [&](auto code) { return nats::wire::has_err_code(error, code); });
+}
+
+std::string names(const std::vector<std::string>& tables) {
+  std::string text;
+  for (const auto& table : tables) text += (text.empty() ? "" : ", ") + table;
+  return text;
+}
+
+struct CarriedTable {
+  std::string name, version;
+};
+BOOST_DESCRIBE_STRUCT(CarriedTable, (), (name, version))
+
+/// On `<prefix>.publication.<slot>`: what the stream tells of from here on.
+struct PublicationMark {
+  std::vector<CarriedTable> tables;
+  std::vector<std::string> added, removed;
+};
+BOOST_DESCRIBE_STRUCT(PublicationMark, (), (tables, added, removed))
+
+/// On `<prefix>.snapshot.begin.<slot>` and `….end.<slot>`, there with the number of rows.
+struct SnapshotMark {
+  std::string id, at;
+  std::vector<std::string> tables;
+  std::optional<std::uint64_t> rows;
+};
+BOOST_DESCRIBE_STRUCT(SnapshotMark, (), (id, at, tables, rows))
 
 }  // namespace
 
@@ -42,13 +80,35 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       while (!in_flight.empty()) co_await wait_for_store();
       log.reset();
       if (cancelled.cancelled() != asio::cancellation_type::none) break;
+      held.reset();
+      snapshot.reset();
+      catalog.reset();
       ++statistics.restarts;
       const bool busy = !ended && ended.error().is(postgres::errors::slot_busy);
       state = busy ? FeedState::waiting : FeedState::connecting;
-      if (!ended) say(busy ? "waiting" : "failed", ended.error().code + ": " + ended.error().detail);
+      if (!ended) tell_failure(ended.error(), busy);
       co_await sleep_for(options.retry_pause);
     }
     co_return Result<void>{};
+  }
+
+  /// What stands in the way is told once, not with every attempt.
+  void tell_failure(const Error& error, bool busy) {
+    const auto words = error.code + ": " + error.detail;
+    if (words == std::exchange(last_failure, words)) return;
+    if (!busy) statistics.alarm = error.code;
+    say(busy ? "waiting" : "failed", words);
+  }
+
+  /// Something went through, or nothing is left to do.
+  void well() {
+    last_failure.clear();
+    if (statistics.alarm.empty()) return;
+    say("recovered", "behind " + std::exchange(statistics.alarm, {}));
+  }
+
+  std::string subject(std::string_view kind) const {
+    return options.batches.subject_prefix + "." + std::string(kind) + "." + options.replication.slot;
   }
 
   std::string cursor_subject() const {
@@ -64,26 +124,50 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     stream.description = "Changes of the database, in the order of their commits";
     stream.max_age = options.max_age;
     stream.allow_atomic = true;
+    // Where an operator sets a limit, what nobody has read yet must not make room for what is new.
+    stream.discard = "new";
     CO_CHECK(co_await jetstream.ensure_stream(stream));
 
     CO_TRY(log, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                               options.replication, now() + kConnectTime));
     CO_TRY(const auto identity, co_await log->identify());
-    CO_TRY(const auto created, co_await log->create_slot(options.failover_slot));
+    CO_TRY(auto created, co_await log->create_slot(options.failover_slot));
+    if (!created) {
+      CO_TRY(const bool lost, co_await log->slot_is_lost());
+      if (lost) {
+        CO_CHECK(co_await log->drop_slot());
+        CO_TRY(created, co_await log->create_slot(options.failover_slot));
+      }
+    }
     failure.reset();
     CO_TRY(const auto stored, co_await jetstream.stream_state(options.stream));
     stream_sequence = stored.last_seq;
     Cursor from;
     CO_TRY(const bool known, co_await read_cursor(from));
+    const bool wanted = options.snapshots == Snapshots::when_needed;
+    snapshot_due = wanted && (!known || from.snapshot_due);
     if (created && known) {
+      ++statistics.gaps;
       say("gap", "the slot was lost: changes between " + from.end.text() + " and " +
                      created->consistent_point.text() + " are missing from the stream");
       from = Cursor{{created->consistent_point, 0}, created->consistent_point, true};
+      snapshot_due = wanted;
       CO_CHECK(co_await tell_gap(from));
     }
     auto batches = options.batches;
     batches.source = identity.system_id + "." + options.replication.slot;
+    batches.aside_subject = subject("aside");
+    const auto largest = jetstream.connection().server().max_payload;
+    if (largest > 2 * kRoomForHeaders)
+      batches.max_payload = std::min(batches.max_payload, largest - kRoomForHeaders);
     batcher.emplace(std::move(batches), from);
+    odd_before = statistics.odd;
+    snapshot_source = identity.system_id + "." + options.replication.slot + ".snapshot";
+    CO_TRY(catalog, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
+                                                                  options.replication, now() + kConnectTime));
+    CO_CHECK(co_await look_at_publication());
+    // Before anything is read: the stream must not be beyond the snapshot's place.
+    co_await take_snapshot();
     CO_CHECK(co_await log->start(from.end));
     state = FeedState::streaming;
     say("streaming", "from " + from.end.text());
@@ -104,14 +188,148 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   /// Those who follow the stream must learn that it does not tell everything.
   Task<> tell_gap(Cursor resumed) {
     Batch batch;
-    batch.messages.push_back({options.batches.subject_prefix + ".gap." + options.replication.slot,
-                              "{\"resumedAt\":\"" + resumed.end.text() + "\"}",
-                              {}});
+    batch.messages.push_back({subject("gap"), "{\"resumedAt\":\"" + resumed.end.text() + "\"}", {}});
     batch.cursor = resumed;
+    co_return co_await store_now(std::move(batch));
+  }
+
+  /// Stores one batch behind all others and waits for it.
+  Task<> store_now(Batch batch) {
     launch(std::move(batch));
     while (!in_flight.empty()) co_await wait_for_store();
     if (failure) co_return fail(*std::exchange(failure, std::nullopt));
     co_return Result<void>{};
+  }
+
+  /// Compares what the publication carries with what it carried when the stream last said so. A table that
+  /// came in has rows that were never told: they are told now.
+  Task<> look_at_publication() {
+    publication_due = now() + options.publication_interval;
+    CO_TRY(auto published, co_await catalog->published());
+    if (!published) co_return fail(errors::publication_missing, options.replication.publication);
+    if (carried && *carried == *published) co_return Result<void>{};
+    std::vector<postgres::PublishedTable> before;
+    bool known = false;
+    const auto stored = co_await jetstream.last_stored(options.stream, subject("publication"));
+    if (!stored && stored.error().kind != ErrorKind::not_found) co_return fail(stored.error());
+    if (stored) {
+      CO_TRY(auto words, json::decode<PublicationMark>(stored->message.payload(), json::Unknown::ignore));
+      for (auto& one : words.tables) before.push_back({std::move(one.name), std::move(one.version)});
+      known = true;
+    }
+    PublicationMark mark;
+    const auto in = [](const auto& tables, const auto& table) {
+      return std::ranges::find(tables, table) != tables.end();
+    };
+    for (const auto& table : *published) {
+      mark.tables.push_back({table.name, table.version});
+      if (known && !in(before, table)) mark.added.push_back(table.name);
+    }
+    for (const auto& table : before) {
+      if (!in(*published, table)) mark.removed.push_back(table.name);
+    }
+    if (!known || !mark.added.empty() || !mark.removed.empty()) {
+      if (!mark.removed.empty()) say("publication", "no longer told as before: " + names(mark.removed));
+      if (!mark.added.empty()) {
+        say("publication", "told from now on: " + names(mark.added));
+        snapshot_due = options.snapshots == Snapshots::when_needed;
+      }
+      CO_CHECK(co_await flush());
+      auto batch = batcher->cut();
+      batch.messages.push_back({subject("publication"), json::encode(mark), {}});
+      CO_CHECK(co_await store_now(std::move(batch)));
+    }
+    carried = *std::move(published);
+    co_return Result<void>{};
+  }
+
+  /// Everything pending is stored; more is not taken meanwhile.
+  Task<> flush() {
+    while (!batcher->empty() || !in_flight.empty()) {
+      if (failure) co_return fail(*std::exchange(failure, std::nullopt));
+      if (!batcher->empty() && in_flight.size() < options.batches_in_flight)
+        launch(batcher->cut());
+      else
+        co_await wait_for_store();
+    }
+    if (failure) co_return fail(*std::exchange(failure, std::nullopt));
+    co_return Result<void>{};
+  }
+
+  /// Takes the snapshot that is due. Where open transactions are in its way, the stream goes on without it,
+  /// and it is tried again.
+  Task<> take_snapshot() {
+    if (!snapshot_due || snapshot) co_return Result<void>{};
+    snapshot_retry = now() + options.snapshot_retry;
+    auto opened = co_await postgres::SnapshotReader::open(
+        jetstream.connection().executor(), options.replication.dsn,
+        options.replication.slot.substr(0, 50) + "_snapshot", options.snapshot_patience);
+    if (opened)
+      snapshot = *std::move(opened);
+    else
+      say("snapshot_delayed", opened.error().code + ": " + opened.error().detail);
+    co_return Result<void>{};
+  }
+
+  /// Tells every row of the snapshot, as fast as the stream takes them.
+  Task<> tell_snapshot() {
+    CO_CHECK(co_await flush());
+    state = FeedState::copying;
+    CO_TRY(const auto tables, co_await snapshot->tables(options.replication.publication));
+    for (const auto& table : tables) {
+      const auto readable = co_await snapshot->select(table);
+      if (readable) continue;
+      // Before anybody was told that it begins. What is new need not wait for it.
+      say("snapshot_delayed", readable.error().code + ": " + readable.error().detail);
+      snapshot.reset();
+      snapshot_retry = now() + options.snapshot_retry;
+      state = FeedState::streaming;
+      co_return Result<void>{};
+    }
+    const Transaction at{snapshot->point(), snapshot->taken_at(), 0};
+    std::uint64_t number = 0;
+    SnapshotMark mark{change_id(snapshot_source, at, number), at.commit.text(), {}, {}};
+    for (const auto& table : tables)
+      mark.tables.push_back(table.relation->schema + "." + table.relation->table);
+    say("snapshot", "of " + names(mark.tables) + " at " + at.commit.text());
+    batcher->add_mark(subject("snapshot.begin"), json::encode(mark));
+    for (const auto& table : tables) {
+      CO_CHECK(co_await snapshot->select(table));
+      for (std::size_t got = kRowsPerFetch; got == kRowsPerFetch;) {
+        CO_TRY(const auto rows, co_await snapshot->fetch(kRowsPerFetch));
+        got = rows.size();
+        for (const auto& row : rows) batcher->add_snapshot_row(*table.relation, row, at, ++number);
+        CO_CHECK(log->keep_alive());
+        while (batcher->full()) {
+          if (failure) co_return fail(*std::exchange(failure, std::nullopt));
+          if (in_flight.size() < options.batches_in_flight)
+            launch(batcher->cut());
+          else
+            co_await wait_for_store();
+        }
+      }
+    }
+    mark.rows = number;
+    mark.id = change_id(snapshot_source, at, ++number);
+    batcher->add_mark(subject("snapshot.end"), json::encode(mark));
+    while (batcher->full()) {
+      launch(batcher->cut());
+      while (!in_flight.empty()) co_await wait_for_store();
+    }
+    snapshot_due = false;  // as the last batch's cursor says
+    CO_CHECK(co_await flush());
+    snapshot.reset();
+    ++statistics.snapshots;
+    statistics.snapshot_rows += *mark.rows;
+    state = FeedState::streaming;
+    say("snapshot_told", std::to_string(*mark.rows) + " rows");
+    co_return Result<void>{};
+  }
+
+  /// True when everything in front of the snapshot's place is in the stream or in the batcher.
+  bool at_snapshot() const {
+    if (!snapshot || batcher->inside()) return false;
+    return held || (log->drained() && log->server_end() >= snapshot->point());
   }
 
   Task<> carry() {
@@ -123,6 +341,13 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       else if (drained_since == SteadyTime::max())
         drained_since = now();
       if (failure) co_return fail(*std::exchange(failure, std::nullopt));
+      if (!more && at_snapshot()) {
+        CO_CHECK(co_await tell_snapshot());
+        continue;
+      }
+      if (now() >= publication_due) CO_CHECK(co_await look_at_publication());
+      if (snapshot_due && !snapshot && !batcher->inside() && now() >= snapshot_retry)
+        co_await take_snapshot();
 
       // Under load full batches follow each other closely. A small one waits for the one before it and grows
       // meanwhile, because each costs a disk sync, and syncs queue.
@@ -145,9 +370,21 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 
   /// Takes messages until there are none or a batch is full; true when there may be more.
   Result<bool> take_what_is_there() {
+    if (held && !snapshot) {
+      CHECK(batcher->take(*held));
+      held.reset();
+    }
     while (!batcher->full()) {
+      if (held) return false;
       TRY(const auto frame, log->try_next());
       if (!frame) return false;
+      if (snapshot) {
+        const auto begins = Batcher::begins(frame->payload);
+        if (begins && *begins >= snapshot->point()) {
+          held = std::string(frame->payload);
+          return false;
+        }
+      }
       const bool was_inside = batcher->inside();
       CHECK(batcher->take(frame->payload));
       if (was_inside && !batcher->inside()) ++statistics.transactions;
@@ -157,6 +394,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 
   void confirm_what_is_done() {
     log->confirm(batcher->taken());
+    if (held) return;
+    well();
     // A database that writes nothing for us must not hold on to its log for our sake.
     if (!batcher->inside() && log->drained()) log->confirm(log->server_end());
     statistics.confirmed = log->confirmed();
@@ -165,14 +404,27 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   /// A batch on its way into the stream.
   struct Storing {
     postgres::Lsn end;  ///< what may be confirmed once it is there, and all before it
+    std::size_t changes = 0;
     bool stored = false;
   };
+
+  void count_odd() {
+    const auto before = statistics.odd;
+    statistics.odd.set_aside = odd_before.set_aside + batcher->counts().set_aside;
+    statistics.odd.schema_changes = odd_before.schema_changes + batcher->counts().schema_changes;
+    if (statistics.odd.set_aside > before.set_aside)
+      say("set_aside", "a change is larger than a message; it lies on " + subject("aside"));
+    if (statistics.odd.schema_changes > before.schema_changes)
+      say("schema", "a table has changed; its rows are told as it is now");
+  }
 
   /// Stores a batch while the next ones fill. Nobody else writes to the stream, so the place of this cursor
   /// is known before the one in front of it is acknowledged; where that is wrong, the server refuses the
   /// batch.
   void launch(Batch batch) {
-    in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end}));
+    in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end, batch.changes}));
+    batch.cursor.snapshot_due = snapshot_due;
+    if (batcher) count_odd();
     nats::Outgoing cursor;
     cursor.subject = cursor_subject();
     cursor.payload = batch.cursor.json();
@@ -190,13 +442,17 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
                                      std::vector<nats::Outgoing> messages, std::uint64_t expected_sequence) {
     const auto stored = co_await contain(self->jetstream.publish_batch(messages));
     if (!stored) {
-      const bool fenced = stored.error().is(nats::errors::wrong_revision);
-      self->fail_with(fenced ? Error(errors::fenced) : stored.error());
+      const auto& error = stored.error();
+      const bool fenced = error.is(nats::errors::wrong_revision);
+      self->fail_with(fenced           ? Error(errors::fenced)
+                      : is_full(error) ? Error(errors::stream_full, error.detail)
+                                       : error);
     } else if (stored->sequence != expected_sequence) {
       self->fail_with(Error(errors::fenced));
     } else {
-      self->statistics.changes += messages.size() - 1;
+      self->statistics.changes += storing->changes;
       ++self->statistics.batches;
+      self->well();
     }
     self->settle(*storing);
   }
@@ -238,6 +494,17 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   std::deque<std::shared_ptr<Storing>> in_flight;
   asio::steady_timer stored_signal;  ///< cancelled when one of them has ended
   std::optional<Error> failure;      ///< of one of them
+  std::string last_failure;          ///< as it was told
+  BatcherCounts odd_before;          ///< of the batchers before this one
+
+  std::unique_ptr<postgres::ReplicationStream> catalog;  ///< for questions while the log is read
+  std::optional<std::vector<postgres::PublishedTable>> carried;
+  SteadyTime publication_due{};
+  bool snapshot_due = false;
+  std::unique_ptr<postgres::SnapshotReader> snapshot;  ///< taken, and not told yet
+  std::string snapshot_source;
+  SteadyTime snapshot_retry{};
+  std::optional<std::string> held;  ///< the first message behind the snapshot's place
 };
 
 Feed::Feed(nats::JetStream& jetstream, FeedOptions options, Tell tell)

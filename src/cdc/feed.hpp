@@ -3,6 +3,12 @@
 //
 //   slot -> Batcher -> atomic batch (changes + cursor) -> acknowledged -> confirmed to PostgreSQL
 //
+// Where the stream cannot hold what the tables held before (it is new, or was lost; the slot was lost; a
+// table came into the publication) it tells a snapshot of them: `<prefix>.snapshot.begin.<slot>`, a row each
+// on
+// `<prefix>.snapshot.row.<table>.<tenant>.<partition>`, `<prefix>.snapshot.end.<slot>`. What stands before
+// the beginning is in it, what follows the end comes after it.
+//
 // INVARIANT (feed_test, "…killed…"): PostgreSQL is told only of what the stream has acknowledged, and a batch
 // is stored only if the cursor in front of it is the one it was made from.
 #pragma once
@@ -15,6 +21,9 @@
 
 namespace intra365::cdc {
 
+/// Whether existing rows are told where the stream does not have them.
+enum class Snapshots : std::uint8_t { when_needed, never };
+
 struct FeedOptions {
   postgres::ReplicationOptions replication;
   std::string stream = "CHANGES";
@@ -25,13 +34,22 @@ struct FeedOptions {
   std::chrono::milliseconds retry_pause{
       500};  ///< after a failure; another reader has the slot, a server is away
   std::chrono::nanoseconds max_age = std::chrono::hours(24 * 7);  ///< how long changes can be replayed
-  bool failover_slot = false;  ///< PostgreSQL 17: the slot is kept on a standby
+  Snapshots snapshots = Snapshots::when_needed;
+  /// A snapshot waits so long for open transactions, then the stream goes on and it is tried again.
+  std::chrono::milliseconds snapshot_patience{5000}, snapshot_retry{30000};
+  std::chrono::milliseconds publication_interval{5000};  ///< between two looks at what it carries
+  bool failover_slot = false;                            ///< PostgreSQL 17: the slot is kept on a standby
 };
 
-enum class FeedState { connecting, waiting, streaming, stopped };
+/// `copying`: telling a snapshot.
+enum class FeedState { connecting, waiting, streaming, copying, stopped };
 
 struct FeedStatistics {
   std::uint64_t changes = 0, batches = 0, transactions = 0, restarts = 0;
+  std::uint64_t snapshots = 0, snapshot_rows = 0;  ///< told to the end
+  std::uint64_t gaps = 0;                          ///< what the stream can never tell
+  BatcherCounts odd;
+  std::string alarm;                    ///< the code of what stands in the way now; empty: nothing
   postgres::Lsn confirmed, server_end;  ///< their difference is what PostgreSQL has to keep for us, in bytes
 };
 

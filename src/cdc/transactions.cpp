@@ -33,6 +33,7 @@ TransactionAssembler::TransactionAssembler(Options options)
     : options_(std::move(options)),
       cursor_subject_(options_.subject_prefix + ".cursor." + options_.slot),
       gap_subject_(options_.subject_prefix + ".gap." + options_.slot),
+      snapshot_prefix_(options_.subject_prefix + ".snapshot."),
       skipping_(options_.starts_anywhere) {}
 
 Result<std::vector<WholeTransaction>> TransactionAssembler::take(StreamedChange change) {
@@ -49,8 +50,9 @@ Result<std::vector<WholeTransaction>> TransactionAssembler::take(StreamedChange 
   if (change.subject == cursor_subject_) {
     TRY(const auto cursor, Cursor::parse(change.payload));
     // The cursor of a piece says nothing of its own transaction's end, but those before it are over.
-    while (!waiting_.empty() && (waiting_.front().commit < cursor.position.commit ||
-                                 (cursor.complete && waiting_.front().commit == cursor.position.commit))) {
+    while (!waiting_.empty() &&
+           (waiting_.front().snapshot || waiting_.front().commit < cursor.position.commit ||
+            (cursor.complete && waiting_.front().commit == cursor.position.commit))) {
       for (const auto& one : waiting_.front().changes) bytes_ -= one.payload.size();
       whole.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
@@ -68,7 +70,9 @@ Result<std::vector<WholeTransaction>> TransactionAssembler::take(StreamedChange 
   if (!commit) return fail(errors::bad_change, change.subject);
   if (bytes_ + change.payload.size() > options_.max_bytes) return fail(errors::transaction_too_large);
   bytes_ += change.payload.size();
-  if (waiting_.empty() || waiting_.back().commit != *commit) waiting_.push_back({*commit, {}});
+  const bool snapshot = change.subject.starts_with(snapshot_prefix_);
+  if (waiting_.empty() || waiting_.back().commit != *commit || waiting_.back().snapshot != snapshot)
+    waiting_.push_back({*commit, snapshot, {}});
   waiting_.back().changes.push_back(std::move(change));
   return whole;
 }
@@ -83,6 +87,11 @@ Task<> TransactionConsumer::start() {
   consumer.filter_subjects = options_.subjects;
   consumer.filter_subjects.push_back(of.subject_prefix + ".cursor." + of.slot);
   consumer.filter_subjects.push_back(of.subject_prefix + ".gap." + of.slot);
+  if (options_.snapshots) consumer.filter_subjects.push_back(of.subject_prefix + ".snapshot.>");
+  if (!options_.from_time.empty()) {
+    consumer.deliver_policy = "by_start_time";
+    consumer.opt_start_time = options_.from_time;
+  }
   consumer.ack_policy = "all";
   // A transaction in many pieces stays unacknowledged until its end has come.
   consumer.max_ack_pending = -1;

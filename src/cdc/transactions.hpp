@@ -30,9 +30,12 @@ struct StreamedChange {
   std::uint64_t sequence = 0;  ///< in the stream
 };
 
-/// All that a transaction changed, as far as the consumer's filter lets it through, in order.
+/// All that a transaction changed, as far as the consumer's filter lets it through, in order. Or a piece of a
+/// snapshot: whoever follows it forgets what it knew at `change.snapshot.begin.…`, and takes each row as what
+/// is there.
 struct WholeTransaction {
   postgres::Lsn commit;
+  bool snapshot = false;
   std::vector<StreamedChange> changes;
 };
 
@@ -59,7 +62,7 @@ class TransactionAssembler {
 
  private:
   Options options_;
-  std::string cursor_subject_, gap_subject_;
+  std::string cursor_subject_, gap_subject_, snapshot_prefix_;
   std::deque<WholeTransaction> waiting_;
   std::size_t bytes_ = 0;
   std::uint64_t last_sequence_ = 0, settled_ = 0;
@@ -74,6 +77,9 @@ class TransactionConsumer {
     std::string durable;
     std::string stream = "CHANGES";
     std::vector<std::string> subjects = {"change.row.>"};  ///< of the rows that are wanted
+    bool snapshots = false;                                ///< take what tables held before, too
+    /// RFC 3339: replays from this time on; empty: from the stream's beginning. Of a new consumer only.
+    std::string from_time;
     TransactionAssembler::Options assembler;
   };
   TransactionConsumer(nats::JetStream& jetstream, Options options);

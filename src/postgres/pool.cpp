@@ -55,6 +55,8 @@ Pool::Impl::Impl(asio::any_io_executor executor, PoolOptions options)
     : executor_(std::move(executor)),
       options_(std::move(options)),
       back_off_timer_(executor_),
+      breaker_(options_.breaker),
+      trial_timer_(executor_),
       canceller_(executor_) {
   options_.max_connections = std::max<std::size_t>(options_.max_connections, 1);
 }
@@ -118,14 +120,14 @@ bool Pool::Impl::refuse(Job& job) const {
 
 void Pool::Impl::submit(const std::shared_ptr<Job>& job) {
   if (refuse(*job)) return;
-  if (!idle_.empty()) {
+  if (breaker_.state() == CircuitBreaker::State::closed && !idle_.empty()) {
     auto* session = idle_.back();
     idle_.pop_back();
     arm(job);
     return assign(*session, job);
   }
   std::optional<Error> error;
-  if (sessions_.empty() && backing_off_) {
+  if (away()) {
     error = connection_lost(job->name(), last_error_.detail);
   } else if (waiting_.size() >= options_.max_waiting) {
     error = Error(errors::pool_full);
@@ -178,9 +180,11 @@ void Pool::Impl::assign(Session& session, const std::shared_ptr<Job>& job) {
 void Pool::Impl::give_up(const std::shared_ptr<Job>& job, Error error) {
   if (!job->done) return;
   unqueue(*job);
+  const bool unanswered = job->session != nullptr && error.is(errors::timeout);
   if (const auto session = job->session) session->abandon();
   observe_failure(*job, error);
   job->finish(fail(std::move(error)));
+  if (unanswered && breaker_.unanswered(now())) open_circuit();
 }
 
 void Pool::Impl::observe_failure(const Job& job, const Error& error) const {
@@ -223,30 +227,30 @@ void Pool::Impl::connect() {
   asio::co_spawn(executor_, connect_one(shared_from_this()), asio::detached);
 }
 
+Task<std::shared_ptr<Session>> Pool::Impl::new_session() {
+  auto session = std::make_shared<Session>(executor_, *this);
+  CO_TRY(auto target, parse_dsn(options_.dsn));
+  const auto outcome =
+      co_await with_deadline(now() + options_.connect_timeout, Session::connect(session, std::move(target)));
+  if (outcome) co_return session;
+  if (outcome.error().is(intra365::errors::deadline))
+    co_return fail(errors::unavailable, "the database did not answer within the time to connect");
+  if (outcome.error().is(errors::unavailable)) co_return fail(outcome.error());
+  co_return fail(errors::unavailable, "cannot connect to the database: " + one_line(outcome.error().detail));
+}
+
 asio::awaitable<void> Pool::Impl::connect_one(std::shared_ptr<Impl> self) {
-  auto session = std::make_shared<Session>(self->executor_, *self);
-  Result<void> outcome;
-  if (auto target = parse_dsn(self->options_.dsn)) {
-    outcome = co_await with_deadline(now() + self->options_.connect_timeout,
-                                     Session::connect(session, std::move(*target)));
-    if (!outcome && outcome.error().is(intra365::errors::deadline)) {
-      outcome = fail(errors::unavailable, "the database did not answer within the time to connect");
-    } else if (!outcome && !outcome.error().is(errors::unavailable)) {
-      outcome =
-          fail(errors::unavailable, "cannot connect to the database: " + one_line(outcome.error().detail));
-    }
-  } else {
-    outcome = fail(std::move(target.error()));
-  }
+  auto connected = co_await self->new_session();
   --self->connecting_;
   if (self->closed_) {
-    session->close("the pool is closed");
+    if (connected) (*connected)->close("the pool is closed");
     co_return;
   }
-  if (!outcome) {
-    self->connect_failed(std::move(outcome.error()));
+  if (!connected) {
+    self->connect_failed(std::move(connected.error()));
     co_return;
   }
+  const auto session = *std::move(connected);
   self->failures_ = 0;
   self->backing_off_ = false;
   self->back_off_timer_.cancel();
@@ -284,6 +288,48 @@ void Pool::Impl::back_off() {
   });
 }
 
+/// The server takes what we send and says nothing: whoever waits is told now, and nobody else has to wait for
+/// a deadline of his own.
+void Pool::Impl::open_circuit() {
+  last_error_ = Error(errors::unavailable, "the database has not answered for a while; it is tried again");
+  fail_waiting(last_error_);
+  wait_for_trial();
+}
+
+void Pool::Impl::wait_for_trial() {
+  trial_timer_.expires_after(breaker_.open_for());
+  trial_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || self->closed_ || self->breaker_.state() != CircuitBreaker::State::open) return;
+    self->breaker_.try_again();
+    asio::co_spawn(self->executor_, try_again(self), asio::detached);
+  });
+}
+
+/// A new connection needs answers of the server; whether it is wanted afterwards is another question.
+asio::awaitable<void> Pool::Impl::try_again(std::shared_ptr<Impl> self) {
+  const auto connected = co_await self->new_session();
+  if (connected && (self->closed_ || self->sessions_.size() >= self->options_.max_connections)) {
+    (*connected)->close("not needed");
+  } else if (connected) {
+    self->sessions_.push_back(*connected);
+    (*connected)->listen();
+    self->session_ready(**connected);
+  }
+  if (self->closed_) co_return;
+  if (connected) {
+    self->server_answered();
+  } else if (self->breaker_.state() == CircuitBreaker::State::half_open) {
+    self->last_error_ = connected.error();
+    self->breaker_.still_away();
+    self->wait_for_trial();
+  }
+}
+
+void Pool::Impl::server_answered() {
+  breaker_.answered(now());
+}
+
 void Pool::Impl::fail_waiting(const Error& error) {
   auto waiting = std::exchange(waiting_, {});
   for (const auto& job : waiting) {
@@ -303,6 +349,7 @@ void Pool::Impl::send_cancel(CancelHandle cancel, std::weak_ptr<Session> session
 void Pool::Impl::close() {
   if (std::exchange(closed_, true)) return;
   back_off_timer_.cancel();
+  trial_timer_.cancel();
   fail_waiting(Error(errors::unavailable, "the pool is closed"));
   idle_.clear();
   const auto sessions = std::exchange(sessions_, {});
@@ -346,6 +393,7 @@ Task<> Pool::execute(std::string sql, SteadyTime deadline) {
 }
 
 Task<> Pool::ping(SteadyTime deadline) {
+  if (!reachable()) co_return fail(errors::unavailable, "the database does not answer");
   // When every connection is at work the database is up, and asking would only lengthen the queue.
   if (impl_->has_connections() && !impl_->has_idle()) co_return Result<void>{};
   CO_CHECK(co_await query(Scope{}, Query{"ping", "select 1"}, Parameters{}, deadline));
@@ -354,6 +402,9 @@ Task<> Pool::ping(SteadyTime deadline) {
 
 void Pool::close() {
   impl_->close();
+}
+bool Pool::reachable() const {
+  return !impl_->away();
 }
 std::size_t Pool::open_connections() const {
   return impl_->connections();

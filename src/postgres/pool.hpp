@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "async/task.hpp"
+#include "postgres/circuit_breaker.hpp"
 #include "postgres/query.hpp"
 
 namespace intra365::postgres {
@@ -17,6 +18,8 @@ struct PoolOptions {
   std::size_t max_waiting = 4096;  ///< beyond it `postgres.pool_full`
   bool prepare = true;             ///< off behind a PgBouncer below 1.21
   std::chrono::milliseconds connect_timeout{5000};
+  /// A server that takes connections and does not answer: calls then fail at once until it does again.
+  CircuitBreakerOptions breaker;
   std::chrono::milliseconds reconnect_wait{50}, reconnect_wait_max{2000};
   /// Called after every statement: name, duration, error or nullptr. The duration runs from sending (or from
   /// the result before it in the same pipeline) to the result; for a call that failed, from its start. Must
@@ -54,6 +57,24 @@ class Transaction {
   std::unique_ptr<Impl> impl_;
 };
 
+/// The rows of one large result, a piece at a time, so that memory holds one piece only. A transaction of its
+/// own with its connection: end it soon. Ended by `next` with nothing, by an error, or when it goes.
+class RowStream {
+ public:
+  /// One that has ended already, only as a place to assign to.
+  RowStream() = default;
+  /// The next piece; empty behind the last row.
+  Task<Rows> next();
+
+ private:
+  friend class Pool;
+  RowStream(Transaction transaction, std::size_t rows, Rows first);
+  Transaction transaction_;
+  std::size_t rows_per_piece_ = 1;
+  std::optional<Rows> first_;  ///< came with the beginning
+  bool ended_ = true;
+};
+
 /// Who a statement acts for: sets `intra365.tenant` for row-level security, for this transaction only.
 struct Scope {
   // Constructors, because g++ 12 destroys aggregate temporaries twice in a co_await expression.
@@ -78,6 +99,10 @@ class Pool {
   Task<Rows> query(Scope scope, Query query, Parameters parameters, SteadyTime deadline);
   /// Several statements, one transaction, one round trip; all or nothing. Returns once committed.
   Task<std::vector<Rows>> atomically(Scope scope, std::vector<Statement> statements, SteadyTime deadline);
+  /// A result of any size in pieces of `rows_per_piece`, through a cursor in the server. `query` is a select.
+  /// The deadline holds for the whole stream.
+  Task<RowStream> stream(Scope scope, Query query, Parameters parameters, std::size_t rows_per_piece,
+                         SteadyTime deadline);
   /// For transactions whose later statements depend on earlier rows.
   Task<Transaction> begin(Scope scope, SteadyTime deadline);
   /// Plain SQL without parameters, possibly several statements (migrations), as one transaction. The
@@ -89,6 +114,8 @@ class Pool {
   /// Fails everything that waits or runs, and closes the connections. Later calls fail.
   void close();
   std::size_t open_connections() const;
+  /// False while the server is known to be away: calls fail at once with `postgres.unavailable`.
+  bool reachable() const;
 
  private:
   friend class Transaction;

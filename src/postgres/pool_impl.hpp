@@ -16,12 +16,17 @@ struct Pool::Impl final : SessionOwner, std::enable_shared_from_this<Pool::Impl>
   /// Runs `job` on the connection that its transaction holds.
   Task<std::vector<Rows>> run_on(std::shared_ptr<Session> session, std::shared_ptr<Job> job);
   void close();
+  bool away() const {
+    return breaker_.state() != CircuitBreaker::State::closed ||
+           (sessions_.empty() && (backing_off_ || failures_ > 0));
+  }
   bool has_connections() const { return !sessions_.empty(); }
   bool has_idle() const { return !idle_.empty(); }
   std::size_t connections() const { return sessions_.size(); }
 
   void session_ready(Session& session) override;
   void session_closed(Session& session) override;
+  void server_answered() override;
   void send_cancel(CancelHandle cancel, std::weak_ptr<Session> session) override;
   const PoolOptions& options() const override { return options_; }
 
@@ -42,6 +47,10 @@ struct Pool::Impl final : SessionOwner, std::enable_shared_from_this<Pool::Impl>
   static asio::awaitable<void> connect_one(std::shared_ptr<Impl> self);
   void connect_failed(Error error);
   void back_off();
+  void open_circuit();
+  void wait_for_trial();
+  static asio::awaitable<void> try_again(std::shared_ptr<Impl> self);
+  Task<std::shared_ptr<Session>> new_session();
   void fail_waiting(const Error& error);
 
   asio::any_io_executor executor_;
@@ -55,6 +64,8 @@ struct Pool::Impl final : SessionOwner, std::enable_shared_from_this<Pool::Impl>
   bool closed_ = false;
   Error last_error_;
   asio::steady_timer back_off_timer_;
+  CircuitBreaker breaker_;
+  asio::steady_timer trial_timer_;
   std::minstd_rand random_{std::random_device{}()};
   Canceller canceller_;
 };

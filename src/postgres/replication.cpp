@@ -5,6 +5,16 @@
 namespace intra365::postgres {
 namespace {
 
+/// A text inside single quotes.
+std::string quoted_text(std::string_view text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c;
+    if (c == '\'') quoted += c;
+  }
+  return quoted + "'";
+}
+
 /// A name inside double quotes, itself inside a string literal of the replication grammar.
 std::string quoted_name(std::string_view name) {
   std::string quoted = "\"";
@@ -70,6 +80,34 @@ Task<> ReplicationStream::drop_slot() {
   co_return Result<void>{};
 }
 
+Task<bool> ReplicationStream::slot_is_lost() {
+  CO_TRY(const auto table,
+         co_await impl_->command(
+             "SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost' AND slot_name = " +
+             quoted_text(impl_->options.slot)));
+  co_return !table.empty();
+}
+
+Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() {
+  const auto name = quoted_text(impl_->options.publication);
+  // A publication for all tables has no entry for each of them.
+  CO_TRY(const auto table,
+         co_await impl_->command(
+             "SELECT t.schemaname || '.' || t.tablename, coalesce(e.oid::text, '') || ' ' || "
+             "coalesce(e.prattrs::text, '') || ' ' || coalesce(t.rowfilter, '') "
+             "FROM pg_publication p LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname "
+             "LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = "
+             "to_regclass(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) "
+             "WHERE p.pubname = " +
+             name + " ORDER BY 1"));
+  if (table.empty()) co_return std::nullopt;
+  std::vector<PublishedTable> tables;
+  for (const auto& row : table) {
+    if (row.size() == 2 && !row[0].empty()) tables.push_back({row[0], row[1]});
+  }
+  co_return tables;
+}
+
 Task<> ReplicationStream::start(Lsn from) {
   CO_CHECK(co_await impl_->command(impl_->start_command(from)));
   impl_->confirmed = from;
@@ -85,6 +123,11 @@ Result<std::optional<ReplicationFrame>> ReplicationStream::try_next() {
 
 Task<> ReplicationStream::wait(SteadyTime until) {
   return impl_->wait(until);
+}
+
+Result<void> ReplicationStream::keep_alive() {
+  if (std::chrono::steady_clock::now() < impl_->status_due) return {};
+  return impl_->send_status();
 }
 
 void ReplicationStream::interrupt() {

@@ -40,6 +40,13 @@ struct CreatedSlot {
   std::string snapshot;
 };
 
+/// A table of a publication.
+struct PublishedTable {
+  std::string name;     ///< with its schema
+  std::string version;  ///< differs when it was taken out and in again, or is carried differently
+  bool operator==(const PublishedTable&) const = default;
+};
+
 /// One piece of the stream; `payload` is a message for `pgoutput::Decoder`.
 struct ReplicationFrame {
   Lsn start, server_end;
@@ -60,6 +67,11 @@ class ReplicationStream {
   /// Nullopt when the slot exists already. `failover` (PostgreSQL 17): kept on a standby as well.
   Task<std::optional<CreatedSlot>> create_slot(bool failover = false);
   Task<> drop_slot();
+  /// True when the server has given the slot up, for good: only dropping it is left.
+  Task<bool> slot_is_lost();
+  /// What the publication carries, one text for each table that changes with its columns, its filter, and
+  /// when it was taken out and in again; nullopt when there is no such publication.
+  Task<std::optional<std::vector<PublishedTable>>> published();
 
   /// Begins to read; positions before the slot's confirmed one start there. Fails with
   /// `postgres.slot_missing` or `postgres.slot_busy`.
@@ -68,6 +80,8 @@ class ReplicationStream {
   Result<std::optional<ReplicationFrame>> try_next();
   /// Waits until something has arrived or `until` has passed. Tells the server our state meanwhile.
   Task<> wait(SteadyTime until);
+  /// Tells the server our state when it is due, without reading anything: for whoever is busy elsewhere.
+  Result<void> keep_alive();
   /// Ends a `wait` that is under way. On the stream's executor only.
   void interrupt();
 

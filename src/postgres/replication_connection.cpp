@@ -49,12 +49,13 @@ Error replication_refused(const PGresult* result) {
 }
 
 Task<OpenConnection> ReplicationConnection::open(asio::any_io_executor executor, const std::string& dsn,
-                                                 const char* application_name, SteadyTime deadline) {
+                                                 const char* application_name, SteadyTime deadline,
+                                                 const std::string& settings) {
   CO_TRY(auto target, parse_dsn(dsn));
   target.set("replication", "database");
   target.set_default("application_name", application_name);
   // Texts of times depend on these two; a replication connection never goes through a pooler that minds.
-  target.set("options", "-c timezone=UTC -c datestyle=ISO");
+  target.set("options", "-c timezone=UTC -c datestyle=ISO " + settings);
   co_return co_await with_deadline(deadline, open_connection(executor, std::move(target)));
 }
 

@@ -37,9 +37,10 @@ struct ReplicationConnection {
   ReplicationConnection(const ReplicationConnection&) = delete;
   ReplicationConnection& operator=(const ReplicationConnection&) = delete;
 
-  /// Connects to the server of `dsn` as one that replicates.
+  /// Connects to the server of `dsn` as one that replicates. `settings`: more of them, as `-c name=value`.
   static Task<OpenConnection> open(asio::any_io_executor executor, const std::string& dsn,
-                                   const char* application_name, SteadyTime deadline);
+                                   const char* application_name, SteadyTime deadline,
+                                   const std::string& settings = {});
 
   /// Frees the piece that the caller looks at.
   void forget();

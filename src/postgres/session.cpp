@@ -202,6 +202,7 @@ void Session::take_results() {
 
 void Session::take_result(ResultPtr result) {
   const auto status = PQresultStatus(result.get());
+  if (status == PGRES_PIPELINE_SYNC || status == PGRES_FATAL_ERROR) owner_->server_answered();
   switch (status) {
     case PGRES_PIPELINE_SYNC:
       return end_of_job();

@@ -15,6 +15,7 @@ class SessionOwner {
   /// Idle, outside any transaction, without an owner: the next job may start at once.
   virtual void session_ready(Session& session) = 0;
   virtual void session_closed(Session& session) = 0;
+  virtual void server_answered() = 0;
   /// Sends the cancel request away from the loop; calls `session.cancel_sent()` when it has ended.
   virtual void send_cancel(CancelHandle cancel, std::weak_ptr<Session> session) = 0;
   virtual const PoolOptions& options() const = 0;

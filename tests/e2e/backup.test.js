@@ -170,6 +170,11 @@ test("who had a key has it still, and what JetStream held is built again", async
   const session = await logIn(platform, bob.apiKey);
   await request(session, "intra365.consent.grant", { userId: "dave", mateId: "assistant", purposes: ["analytics"], scopes: ["profile.read"] });
   await eventually("an event from the restored database", () => heard.some((event) => event.type === "intra365.consent.granted" && event.data.userId === "dave"));
+  const stream = await eventually("the change stream to hold the restored tables", async () => {
+    const { reply } = await request(admin, "intra365.cdc.status", {});
+    return reply.snapshots === 1 && reply;
+  });
+  assert.equal(stream.alarm, undefined);
   const verified = (await request(admin, "intra365.consent.verify", { userId: "bob", mateId: "assistant", scopes: ["profile.read"], purpose: "analytics" })).reply;
   assert.equal(verified.allowed, true);
   assert.equal(verified.consentId, granted.consentId);

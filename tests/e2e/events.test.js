@@ -88,6 +88,9 @@ test("the change stream's state is for the platform's operator", async () => {
   const status = (await request(admin, "intra365.cdc.status", {})).reply;
   assert.equal(status.state, "streaming");
   assert.ok(status.changes > 5 && status.transactions > 0);
+  assert.equal(status.snapshots, 1, "the stream was new: it began with what the tables held");
+  assert.equal(status.alarm, undefined);
+  assert.equal(status.gaps, 0);
   await assert.rejects(request(assistant, "intra365.cdc.status", {}), /Permissions Violation/);
 });
 

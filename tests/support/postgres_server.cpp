@@ -130,6 +130,19 @@ PostgresServer::PostgresServer(Fsync fsync) : fsync_(fsync) {
   start();
 }
 
+PostgresServer::PostgresServer(StandbyOf of) : fsync_(of.primary.fsync_), follows_(of.primary.dsn()) {
+  const auto& source = Template::get();
+  auto& primary = of.primary;
+  primary.process_->signal(SIGINT);
+  if (!primary.process_->wait()) throw std::runtime_error("the primary did not stop");
+  fs::copy(primary.dir() / "data", dir() / "data", fs::copy_options::recursive);
+  fs::permissions(dir() / "data", fs::perms::owner_all);
+  write_file(dir() / "data/standby.signal", "");
+  give_to(source.user, dir() / "data");
+  primary.start();
+  start();
+}
+
 PostgresServer::~PostgresServer() {
   process_->signal_family(SIGCONT);
   process_->signal(SIGQUIT);
@@ -156,6 +169,8 @@ void PostgresServer::start() {
         std::string(fsync_ == Fsync::on ? "fsync=on" : "fsync=off")}) {
     options.arguments.insert(options.arguments.end(), {"-c", setting});
   }
+  if (!follows_.empty())
+    options.arguments.insert(options.arguments.end(), {"-c", "primary_conninfo=" + follows_});
   options.output = dir() / "output.log";
   options.environment = {{"LC_ALL", "C"}};
   options.user = source.user;

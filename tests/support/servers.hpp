@@ -65,6 +65,12 @@ class PostgresServer {
 
   /// Starts it and waits until it answers. The first in a process runs initdb, later ones copy its result.
   explicit PostgresServer(Fsync fsync = Fsync::on);
+  /// Another server that follows `primary` as a hot standby, by streaming. The primary is restarted once, for
+  /// a copy of its data.
+  struct StandbyOf {
+    PostgresServer& primary;
+  };
+  explicit PostgresServer(StandbyOf of);
   ~PostgresServer();
 
   /// One server for the whole test program, started at first use (on the main thread) and never restarted.
@@ -97,6 +103,7 @@ class PostgresServer {
   TempDir dir_;
   Port port_;
   Fsync fsync_;
+  std::string follows_;  ///< of a standby: how to reach its primary
   int databases_ = 0;
   std::unique_ptr<ChildProcess> process_;
 };

@@ -23,16 +23,25 @@ struct SlotHealth {
 BOOST_DESCRIBE_STRUCT(SlotHealth, (), (slot, active, retained_bytes, limit_bytes, alarm))
 
 struct StatusReply {
-  std::string state;          ///< connecting, waiting (another process reads the slot), streaming, stopped
+  /// connecting, waiting (another process reads the slot), streaming, copying (tells rows that were there
+  /// before), stopped
+  std::string state;
+  /// The code of what stands in the way now, such as `cdc.stream_full`; absent: nothing. It goes by itself
+  /// once the reason has gone; nothing is lost meanwhile.
+  std::optional<std::string> alarm;
   std::string confirmed_lsn;  ///< PostgreSQL may forget what is before it
   std::string server_lsn;
   std::int64_t lag_bytes = 0;                                             ///< what PostgreSQL keeps for us
   std::int64_t changes = 0, batches = 0, transactions = 0, restarts = 0;  ///< since this process started
-  std::vector<SlotHealth> slots;  ///< every slot of the database, the one that keeps the most first
+  std::int64_t gaps = 0;            ///< times that changes could never be told; a snapshot followed each
+  std::int64_t snapshots = 0;       ///< told to their end
+  std::int64_t set_aside = 0;       ///< changes that were larger than a message
+  std::int64_t schema_changes = 0;  ///< of tables, as the stream told them
+  std::vector<SlotHealth> slots;    ///< every slot of the database, the one that keeps the most first
 };
 BOOST_DESCRIBE_STRUCT(StatusReply, (),
-                      (state, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions, restarts,
-                       slots))
+                      (state, alarm, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions,
+                       restarts, gaps, snapshots, set_aside, schema_changes, slots))
 
 inline constexpr auto status = operation<Empty, StatusReply>({
     .subject = "intra365.cdc.status",

@@ -1,5 +1,8 @@
 #include "services/events/service.hpp"
 
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+
 #include "cdc/feed.hpp"
 #include "contract/operations/cdc.hpp"
 #include "contract/subjects.hpp"
@@ -17,7 +20,7 @@ namespace wire = intra365::cdc;
 using platform::Caller;
 
 std::string_view name_of(cdc::FeedState state) {
-  constexpr std::string_view names[] = {"connecting", "waiting", "streaming", "stopped"};
+  constexpr std::string_view names[] = {"connecting", "waiting", "streaming", "copying", "stopped"};
   return names[static_cast<int>(state)];
 }
 
@@ -38,6 +41,12 @@ class Events final : public platform::Service {
   explicit Events(platform::Environment& environment)
       : environment_(environment),
         slots_(environment),
+        alarm_(environment.telemetry.metrics.gauge(
+            "cdc_alarm", "1 while something keeps the change stream from going on; cdc.status says what")),
+        gaps_(environment.telemetry.metrics.counter(
+            "cdc_gaps_total", "Times that changes were lost to the stream and tables were read anew")),
+        set_aside_(environment.telemetry.metrics.gauge(
+            "cdc_set_aside", "Changes that were larger than a message, since this process started")),
         feed_(environment.jetstream, feed_options(environment.config),
               [this](std::string_view event, std::string_view detail) { tell(event, detail); }) {}
 
@@ -65,21 +74,35 @@ class Events final : public platform::Service {
     reply.batches = static_cast<std::int64_t>(counted.batches);
     reply.transactions = static_cast<std::int64_t>(counted.transactions);
     reply.restarts = static_cast<std::int64_t>(counted.restarts);
+    if (!counted.alarm.empty()) reply.alarm = counted.alarm;
+    reply.gaps = static_cast<std::int64_t>(counted.gaps);
+    reply.snapshots = static_cast<std::int64_t>(counted.snapshots);
+    reply.set_aside = static_cast<std::int64_t>(counted.odd.set_aside);
+    reply.schema_changes = static_cast<std::int64_t>(counted.odd.schema_changes);
     // Without the database there is nothing to tell of them; the rest is known without it.
     if (auto slots = co_await slots_.look(caller.deadline)) reply.slots = *std::move(slots);
     co_return reply;
   }
 
   void tell(std::string_view event, std::string_view detail) {
-    // A stream that does not tell everything is for somebody to look at; the rest mends itself.
-    const auto level = event == "gap"         ? platform::LogLevel::error
-                       : event == "streaming" ? platform::LogLevel::info
-                                              : platform::LogLevel::warning;
+    // A stream that does not tell everything, or stands still, is for somebody to look at.
+    const bool alarming = event == "gap" || event == "failed" || event == "publication";
+    const bool delayed = event == "waiting" || event == "snapshot_delayed";
+    const auto level = alarming  ? platform::LogLevel::error
+                       : delayed ? platform::LogLevel::warning
+                                 : platform::LogLevel::info;
+    if (event == "gap") gaps_.Increment();
+    const auto counted = feed_.statistics();
+    alarm_.Set(counted.alarm.empty() ? 0 : 1);
+    set_aside_.Set(static_cast<double>(counted.odd.set_aside));
     environment_.telemetry.log.write(level, "change data capture", {{"event", event}, {"detail", detail}});
   }
 
   platform::Environment& environment_;
   Slots slots_;
+  prometheus::Gauge& alarm_;
+  prometheus::Counter& gaps_;
+  prometheus::Gauge& set_aside_;
   cdc::Feed feed_;
 };
 
