@@ -296,8 +296,8 @@ Measured measure(const std::vector<sdk::ClientOptions>& options, const Operation
                        asio::detached);
       }
       while (load->under_way > 0) co_await sleep_for(std::chrono::milliseconds(2));
-      if (load->error) co_return fail(*load->error);
       for (auto& client : all) co_await client->drain(in(1));
+      if (load->error) co_return fail(*load->error);
       std::ranges::sort(load->latencies);
       co_return std::move(load->latencies);
     });
