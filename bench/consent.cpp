@@ -298,12 +298,8 @@ Measured measure(const std::vector<sdk::ClientOptions>& options, const Operation
                        asio::detached);
       }
       while (load->under_way > 0) co_await sleep_for(std::chrono::milliseconds(2));
-      if (load->error) {
-        std::fprintf(stderr, "consent_bench: %s: %s\n", load->error->code.c_str(),
-                     load->error->detail.c_str());
-        std::_Exit(1);
-      }
       for (auto& client : all) co_await client->drain(in(1));
+      if (load->error) co_return fail(*load->error);
       std::ranges::sort(load->latencies);
       co_return std::move(load->latencies);
     });

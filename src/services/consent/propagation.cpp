@@ -10,10 +10,13 @@ namespace {
 namespace wire = intra365::consent;
 using postgres::Query;
 
+// A report need not be on disk before anybody goes on: these commits wait for no sync.
+#define WITHOUT_WAITING " from (select set_config('synchronous_commit', 'off', true)) unsynced"
 constexpr Query consent_confirm{
-    "consent_confirm", "select intra365.confirm_consents($1::text[], $2::text[], $3::text[], $4::bigint[])"};
-constexpr Query consent_told{"consent_told",
-                             "select intra365.told_consents($1::text[], $2::text[], $3::bigint[])"};
+    "consent_confirm",
+    "select intra365.confirm_consents($1::text[], $2::text[], $3::text[], $4::bigint[])" WITHOUT_WAITING};
+constexpr Query consent_told{
+    "consent_told", "select intra365.told_consents($1::text[], $2::text[], $3::bigint[])" WITHOUT_WAITING};
 constexpr Query consent_forget_propagation{
     "consent_forget_propagation",
     "select intra365.forget_consent_propagation($1::timestamptz, $2::timestamptz, $3) as more"};
