@@ -22,11 +22,16 @@ constexpr Query consent_lock_records{"consent_lock_records",
                                      "select count(*) from (select from intra365.consent_records where "
                                      "tenant_id = $1 and consent_id = any($2::text[])"
                                      " order by consent_id for update) locked"};
+constexpr Query consent_make_epochs{
+    "consent_make_epochs",
+    "insert into intra365.consent_epochs (tenant_id, kind, id, epoch) select $1, kind, id, 0 from"
+    " (select 'user' as kind, unnest($2::text[]) as id union select 'mate', unnest($3::text[])) wanted"
+    " order by kind desc, id on conflict do nothing"};
 constexpr Query consent_lock_epochs{
     "consent_lock_epochs",
     "select count(*) from (select from intra365.consent_epochs where tenant_id = $1"
     " and ((kind = 'user' and id = any($2::text[])) or (kind = 'mate' and id = any($3::text[])))"
-    " order by kind, id for update) locked"};
+    " order by kind desc, id for update) locked"};
 constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            " from intra365.consent_records where tenant_id = $1 and "
                                            "($2::text is null or user_id = $2) and consent_id = $3"};
@@ -157,6 +162,7 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
   }
   if (appends.size() > 1) {
     if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
+    statements.push_back({consent_make_epochs, postgres::bind(tenant, users, mates)});
     statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
   }
   for (const auto* one : appends) {
