@@ -382,8 +382,8 @@ class Consents final : public platform::Service {
     if (page.after.find_first_not_of("0123456789") != std::string::npos || page.after.size() > 18)
       co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
     CO_TRY(const auto view, view_of(caller, request.user_id, request.mate_id));
-    CO_TRY(auto entries,
-           co_await store_.history(caller.tenant, view, request.consent_id, page, caller.deadline));
+    CO_TRY(auto entries, co_await store_.history(caller.tenant, view, request.consent_id, page,
+                                                 caller.changed_at, caller.deadline));
     std::vector<platform::Vault::Cell> cells;
     for (auto& entry : entries) {
       if (entry.evidence)

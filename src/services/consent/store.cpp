@@ -107,6 +107,7 @@ constexpr Query consent_history{"consent_history",
                                 " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = "
                                 "$3) and ($4::text is null or consent_id = $4)"
                                 " and sequence > $5 order by sequence limit $6"};
+constexpr platform::Read consent_history_read{consent_history, std::chrono::seconds(2)};
 constexpr Query consent_which_exist{
     "consent_which_exist",
     "select consent_id as of_id from intra365.consent_records where tenant_id = $1 and consent_id = "
@@ -342,11 +343,13 @@ Task<std::vector<wire::Consent>> Store::query(TenantId tenant, View view, std::o
 
 Task<std::vector<wire::HistoryEntry>> Store::history(TenantId tenant, View view,
                                                      std::optional<ConsentId> consent, Page page,
+                                                     std::optional<SteadyTime> changed_at,
                                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, view.user_id, view.mate_id, consent,
                                    page.after.empty() ? std::string("0") : page.after, page.limit);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_history, std::move(parameters), deadline));
+  CO_TRY(const auto rows,
+         co_await reads_.query(scope, consent_history_read, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::HistoryEntry>();
 }
 
