@@ -45,18 +45,19 @@ constexpr Query household_count{
     "household_count",
     "select count(*) >= $3 as holds from (select from intra365.consent_records where tenant_id = $1 and "
     "user_id = $2 limit $3) counted"};
-constexpr Query consent_inherited{"consent_inherited",
-                                  "select " CONSENT_COLUMNS
-                                  " from intra365.consent_records where tenant_id = $1"
-                                  " and user_id = any(intra365.consent_groups($1, $2)) and mate_id = $3"
-                                  " and status <> 'superseded' order by consent_id limit $4"};
+constexpr Query consent_inherited{
+    "consent_inherited",
+    "select " CONSENT_COLUMNS
+    " from unnest(intra365.consent_groups($1, $2)) of_group, lateral (select * from intra365.consent_records"
+    "  where tenant_id = $1 and user_id = of_group and mate_id = $3 and status <> 'superseded'"
+    "  limit $4) r order by consent_id limit $4"};
 constexpr Query consent_query_inherited{
     "consent_query_inherited",
     "select " CONSENT_COLUMNS
-    " from intra365.consent_records where tenant_id = $1 and user_id = any(intra365.consent_groups($1, $2))"
-    " and ($3::text is null or mate_id = $3)"
-    " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
-    " and consent_id > $5 order by consent_id limit $6"};
+    " from unnest(intra365.consent_groups($1, $2)) of_group, lateral (select * from intra365.consent_records"
+    "  where tenant_id = $1 and user_id = of_group and ($3::text is null or mate_id = $3)"
+    "  and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
+    "  and consent_id > $5 order by consent_id limit $6) r order by consent_id limit $6"};
 constexpr Query consent_groups_then{
     "consent_groups_then",
     "select distinct household_id from intra365.consent_household_members where tenant_id = $1 and user_id = "

@@ -116,7 +116,7 @@ constexpr Query consent_all_changed{
     "consent_all_changed",
     "select consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, "
     "'null'::jsonb as metadata, epoch, mate_epoch, status, revision, method, notice_version, superseded_by, "
-    "parent_id, delegation_depth, intra365.consent_members(tenant_id, user_id) as members"
+    "parent_id, delegation_depth, " CONSENT_MEMBERS
     " from intra365.consent_records"
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{

@@ -36,6 +36,7 @@ create table intra365.consent_household_members (
 create unique index consent_household_members_now on intra365.consent_household_members (household_id, user_id, tenant_id) where left_at is null;
 -- Somebody belongs to one household at a time, so of two households none has to come before the other.
 create unique index consent_household_members_one on intra365.consent_household_members (user_id, tenant_id) where joined_at is not null and left_at is null;
+create index consent_household_members_by_household on intra365.consent_household_members (household_id, tenant_id, number);
 create index consent_household_members_by_user on intra365.consent_household_members (user_id, tenant_id, number);
 select intra365.protect('consent_household_members');
 revoke delete on intra365.consent_household_members from intra365_service;
