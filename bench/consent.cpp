@@ -75,7 +75,7 @@ class People {
   consent::Consent consent(std::size_t number) const {
     consent::Consent one;
     one.consent_id = ConsentId::trusted(uuid(number));
-    one.user_id = UserId::trusted(user(number));
+    one.user_id = consent::SubjectId::trusted(user(number));
     one.mate_id = MateId::trusted(mate(number));
     for (std::size_t i = 0; i <= number % 4; ++i) one.scopes.push_back(scope(number, i));
     one.purposes = {purpose(number)};

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "consent/groups.hpp"
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
 #include "contract/operations/policy.hpp"
@@ -14,6 +15,9 @@ constexpr auto kRecordPause = std::chrono::milliseconds(20);
 constexpr std::size_t kMaxPerAppend = 500;
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
 constexpr std::size_t kInstanceChars = 12;
+/// Of everything that a Mate has ever been told, in one round of syncs: the lease must not wait for it all.
+constexpr int kSecondPages = 4;
+constexpr auto kSecondTime = std::chrono::milliseconds(200);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -185,10 +189,23 @@ Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
     more = consents_.on_answer(reply, system_clock().now());
     for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
+  const bool behind = co_await fetch_everything(std::min(deadline, now() + kSecondTime));
   consents_.prune(system_clock().now());
   look();
-  if (taken_back) consent_replica_->hurry();
+  if (taken_back || behind) consent_replica_->hurry();
   co_return Result<void>{};
+}
+
+asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
+  bool more = true;
+  for (int page = 0; page < kSecondPages && more; ++page) {
+    auto question = consents_.second_question();
+    if (!question) co_return false;
+    const auto reply = co_await contain(client_.call(consent::sync, *std::move(question), within(deadline)));
+    if (!reply) co_return false;  // the next round asks again; until then groups allow nothing here
+    more = consents_.on_second_answer(*reply, system_clock().now());
+  }
+  co_return more;
 }
 
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
@@ -196,8 +213,9 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   if (!record) return replica::Push::gap;
   const auto push = consents_.on_push(*record, system_clock().now());
   look();
-  // Who has taken something back wants to know that it is done.
-  if (push == replica::Push::applied && !record->granted) consent_replica_->hurry();
+  // Who has taken something back wants to know that it is done; so do those whose household somebody leaves.
+  const bool is_of_group = consent::group_of(record->user_id.str()).has_value();
+  if (push == replica::Push::applied && (!record->granted || is_of_group)) consent_replica_->hurry();
   return push;
 }
 

@@ -70,6 +70,8 @@ class EnforcementPoint {
   void record(const GuardedAction& action, const Call& call, const Moment& now, const Error* error);
   Task<> sync_policies(SteadyTime deadline);
   Task<> sync_consents(SteadyTime deadline);
+  /// Some more of what a copy needs to decide by consents of groups; true when there is yet more.
+  asio::awaitable<bool> fetch_everything(SteadyTime deadline);
   replica::Push on_consent(const nats::MessageView& message);
   Task<> keep_recording();
   Task<> send_entries(SteadyTime deadline);

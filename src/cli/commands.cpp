@@ -8,6 +8,7 @@
 #include "cli/consent_commands.hpp"
 #include "cli/consent_upkeep_commands.hpp"
 #include "cli/files.hpp"
+#include "cli/household_commands.hpp"
 #include "cli/output.hpp"
 #include "cli/policy_commands.hpp"
 #include "cli/privacy_commands.hpp"
@@ -258,6 +259,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   add_consent_commands(app, target, exit_code);
   add_privacy_commands(app, target, exit_code);
   add_consent_upkeep_commands(app, target, exit_code);
+  add_household_commands(app, target, exit_code);
   add_policy_commands(app, target, exit_code);
   add_cel_commands(app, target, exit_code);
 

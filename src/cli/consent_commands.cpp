@@ -4,16 +4,18 @@
 
 #include "cli/arguments.hpp"
 #include "cli/output.hpp"
-#include "contract/operations/consent.hpp"
+#include "contract/errors.hpp"
+#include "contract/operations/households.hpp"
 
 namespace intra365::cli {
 namespace {
 
 struct Arguments {
   std::string user, mate, consent, scopes, purposes, expires, method, notice, supersedes, at, known, name,
-      description, effective;
+      description, effective, household;
   std::uint64_t revision = 0;
   std::optional<int> depth;
+  bool organisation = false, inherited = false, inheritable = false;
   int default_days = 0, max_days = 0;
 };
 
@@ -28,7 +30,33 @@ std::string describe(const consent::Consent& one) {
   return text + "  revision " + std::to_string(one.revision);
 }
 
+bool is_for_group(const Arguments& arguments) {
+  return arguments.organisation || !arguments.household.empty();
+}
+
+/// For a household or the organisation; `operation` says yes or no.
+template <const auto& operation>
+Task<> say_for_group(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  consent::InheritedRequest request;
+  CO_TRY(request.household_id, given_id<consent::HouseholdId>(arguments.household));
+  CO_TRY(request.mate_id, MateId::parse(arguments.mate));
+  CO_TRY(request.scopes, names<Scope>(arguments.scopes));
+  CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
+  CO_TRY(request.expires_at, given_time(arguments.expires));
+  request.method = given(arguments.method);
+  request.notice_version = given(arguments.notice);
+  request.delegation_depth = arguments.depth;
+  CO_TRY(const auto reply, co_await client.call(operation, std::move(request)));
+  print(target, reply, describe(reply));
+  co_return Result<void>{};
+}
+
 Task<> grant(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  if (is_for_group(arguments)) {
+    if (!arguments.supersedes.empty())
+      co_return fail(errors::bad_value, "--supersedes: not for a household or the organisation");
+    co_return co_await say_for_group<consent::grant_inherited>(client, target, arguments);
+  }
   consent::GrantRequest request;
   CO_TRY(request.user_id, UserId::parse(client.id()));
   CO_TRY(request.mate_id, MateId::parse(arguments.mate));
@@ -46,6 +74,8 @@ Task<> grant(sdk::Client& client, const Target& target, const Arguments& argumen
 }
 
 Task<> refuse(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  if (is_for_group(arguments))
+    co_return co_await say_for_group<consent::refuse_inherited>(client, target, arguments);
   consent::RefuseRequest request;
   CO_TRY(request.user_id, UserId::parse(client.id()));
   CO_TRY(request.mate_id, MateId::parse(arguments.mate));
@@ -131,6 +161,7 @@ Task<> list(sdk::Client& client, const Target& target, const Arguments& argument
   consent::QueryRequest request;
   CO_TRY(request.user_id, given_id<UserId>(arguments.user));
   CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
+  if (arguments.inherited) request.inherited = true;
   CO_TRY(const auto reply, co_await client.call(consent::query, std::move(request)));
   std::string text = reply.consents.empty() ? "no consents" : "";
   for (const auto& one : reply.consents) text += (text.empty() ? "" : "\n") + describe(one);
@@ -164,7 +195,8 @@ Task<> as_of(sdk::Client& client, const Target& target, const Arguments& argumen
   CO_TRY(request.valid_at, given_time(arguments.at));
   CO_TRY(request.known_at, given_time(arguments.known));
   CO_TRY(const auto reply, co_await client.call(consent::as_of, std::move(request)));
-  auto text = (reply.allowed ? "lawful: " : "not lawful: ") + word(reply.code) + "  at " +
+  auto text = (reply.allowed ? "lawful: " : "not lawful: ") + word(reply.code) +
+              (reply.inherited_from ? " by the " + word(*reply.inherited_from) : "") + "  at " +
               format_rfc3339(reply.valid_at) + ", as known at " + format_rfc3339(reply.known_at);
   for (const auto& one : reply.consents) text += "\n" + describe(one);
   print(target, reply, text);
@@ -177,6 +209,7 @@ std::string describe(const consent::CatalogueReply& reply) {
     text += "\npurpose  " + one.purpose.str() + "  " + one.description;
     if (one.default_days) text += "  default " + std::to_string(*one.default_days) + " days";
     if (one.max_days) text += "  at most " + std::to_string(*one.max_days) + " days";
+    if (one.inheritable) text += "  inheritable";
   }
   for (const auto& one : reply.scopes) text += "\nscope    " + one.scope.str() + "  " + one.description;
   return text;
@@ -203,6 +236,7 @@ Task<> define_purpose(sdk::Client& client, const Target& target, const Arguments
   request.description = arguments.description;
   if (arguments.default_days != 0) request.default_days = arguments.default_days;
   if (arguments.max_days != 0) request.max_days = arguments.max_days;
+  request.inheritable = arguments.inheritable;
   CO_TRY(const auto reply, co_await client.call(consent::define_purpose, std::move(request)));
   print(target, reply, "purpose " + reply.purpose.str() + " defined");
   co_return Result<void>{};
@@ -251,7 +285,14 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
     command->add_option("--revision", given->revision, "fail when it has changed since this one");
   };
 
+  const auto whose = [&](CLI::App* command) {
+    auto* household = command->add_option("--household", given->household, "as a keeper, for this household");
+    command->add_flag("--organisation", given->organisation, "as the operator, for everybody of the tenant")
+        ->excludes(household);
+  };
+
   auto* one = verb("grant", "Allow a Mate to use your data", grant);
+  whose(one);
   one->add_option("--mate", given->mate)->required();
   what(one, true);
   how(one);
@@ -265,6 +306,7 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--expires", given->expires, "RFC 3339");
   one->add_option("--delegable", given->depth, "in how many more steps");
   one = verb("refuse", "Say no to a Mate that asks for your data", refuse);
+  whose(one);
   one->add_option("--mate", given->mate)->required();
   what(one, true);
   how(one);
@@ -285,6 +327,7 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one = verb("object", "Object to purposes, whoever has them", object);
   one->add_option("--purposes", given->purposes, "comma-separated, with all below them")->required();
   one = verb("list", "Consents you may see", list);
+  one->add_flag("--inherited", given->inherited, "those of your household and organisation");
   one->add_option("--user", given->user);
   one->add_option("--mate", given->mate);
   one = verb("history", "Every change of the consents you may see", history);
@@ -311,6 +354,8 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--default-days", given->default_days,
                   "how long a consent holds unless they say otherwise");
   one->add_option("--max-days", given->max_days, "the longest it may hold");
+  one->add_flag("--inheritable", given->inheritable,
+                "households and the organisation may consent for their people");
   one = verb_of(catalogue, "scope", "Add or change a scope", define_scope);
   one->add_option("name", given->name)->required();
   one->add_option("--description", given->description);

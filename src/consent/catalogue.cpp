@@ -80,6 +80,18 @@ Result<void> Catalogue::check(std::span<const Purpose> purposes, std::span<const
   return {};
 }
 
+Result<void> Catalogue::check_inheritable(std::span<const Purpose> purposes) const {
+  for (const auto& purpose : purposes) {
+    const auto* entry = nearest(purposes_, purpose.str());
+    bool inheritable = entry != nullptr && entry->inheritable;
+    const auto below = purpose.str() + ".";
+    for (auto at = purposes_.lower_bound(below); at != purposes_.end() && at->first.starts_with(below); ++at)
+      inheritable = inheritable && at->second.inheritable;
+    if (!inheritable) return fail(errors::not_inheritable, "'" + purpose.str() + "'");
+  }
+  return {};
+}
+
 Result<std::optional<Timestamp>> Catalogue::expiry(std::span<const Purpose> purposes,
                                                    std::optional<Timestamp> asked, Timestamp now) const {
   auto longest = kMaxLifetime;

@@ -17,6 +17,9 @@ inline constexpr ErrorCode unknown_scope{ErrorKind::invalid, "consent.unknown_sc
 inline constexpr ErrorCode lifetime_too_long{
     ErrorKind::invalid, "consent.lifetime_too_long",
     "A consent lasts at most as long as its purposes allow, and never more than ten years; ask again then."};
+inline constexpr ErrorCode not_inheritable{
+    ErrorKind::denied, "consent.not_inheritable",
+    "The tenant's catalogue does not say that a group may consent to this purpose for its people."};
 }  // namespace errors
 
 /// The longest a consent may hold, whatever its purposes say.
@@ -32,6 +35,9 @@ class Catalogue {
 
   /// Refuses names without an entry, where the catalogue is closed.
   Result<void> check(std::span<const Purpose> purposes, std::span<const Scope> scopes) const;
+  /// Refuses purposes that a group may not consent to: those whose entry does not say that it may, and those
+  /// with such an entry below them.
+  Result<void> check_inheritable(std::span<const Purpose> purposes) const;
   /// When a consent for these purposes ends: as asked, else after the shortest default lifetime. None where
   /// no purpose has a default and nothing was asked. The shortest maximum binds; without one, ten years.
   Result<std::optional<Timestamp>> expiry(std::span<const Purpose> purposes, std::optional<Timestamp> asked,

@@ -39,7 +39,7 @@ Result<HistoryEntry> first_change(const ConsentId& id, const Request& request, E
   CHECK(catalogue.check(request.purposes, request.scopes));
   HistoryEntry change;
   change.consent_id = id;
-  change.user_id = request.user_id;
+  change.user_id = subject_of(request.user_id);
   change.mate_id = request.mate_id;
   change.event = event;
   change.actor = moment.actor;

@@ -212,7 +212,7 @@ Result<ReceiptSummary> check_receipt(const bj::value& document) {
     if (principal == nullptr || !principal->is_string() || !salt ||
         crypto::hex(crypto::sha256(*salt + std::string(principal->get_string()))) != proof.subject)
       return broken("pii_principal_id: the chain is about another person");
-    TRY(summary.user_id, UserId::parse(std::string_view(principal->get_string())));
+    TRY(summary.user_id, SubjectId::parse(std::string_view(principal->get_string())));
   }
   summary.consent_id = changes.front().consent_id;
   summary.mate_id = changes.front().mate_id;

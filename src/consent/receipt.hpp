@@ -26,7 +26,7 @@ BOOST_DESCRIBE_STRUCT(ChainedChange, (), (statement, hash))
 
 /// The person a chain is about.
 struct ChainSubject {
-  UserId user_id;
+  SubjectId user_id;
   std::optional<std::string> salt;  ///< hex; absent once the person's data was erased
 };
 BOOST_DESCRIBE_STRUCT(ChainSubject, (), (user_id, salt))
@@ -40,7 +40,7 @@ Result<boost::json::value> make_receipt(const TenantId& tenant, const ConsentId&
 /// What a receipt proves.
 struct ReceiptSummary {
   ConsentId consent_id;
-  std::optional<UserId> user_id;  ///< absent: the receipt does not say whose it is
+  std::optional<SubjectId> user_id;  ///< absent: the receipt does not say whose it is
   MateId mate_id;
   Status status = Status::active;  ///< after the last change; expiry is for the clock of whoever asks
   std::vector<Purpose> purposes;

@@ -37,7 +37,7 @@ struct Chain {
 
   boost::json::value receipt() const {
     ChainSubject subject;
-    subject.user_id = UserId::trusted("alice");
+    subject.user_id = SubjectId::trusted("alice");
     subject.salt = crypto::hex(kSalt);
     auto made = make_receipt(TenantId::trusted("acme"), ConsentId::trusted("c1"), subject, changes,
                              Catalogue(), Timestamp(std::chrono::seconds(1'800'000'000)));
@@ -62,7 +62,7 @@ TEST(Receipt, proves_whose_it_is_and_what_holds_after_every_change) {
   auto chain = granted_and_narrowed();
   const auto checked = check_receipt(boost::json::parse(boost::json::serialize(chain.receipt())));
   ASSERT_TRUE(checked) << checked.error().detail;
-  EXPECT_EQ(checked->user_id, UserId::trusted("alice"));
+  EXPECT_EQ(checked->user_id, SubjectId::trusted("alice"));
   EXPECT_EQ(checked->scopes, std::vector{Scope::trusted("profile.read")});
   EXPECT_EQ(checked->status, Status::active);
   EXPECT_EQ(checked->changes, 2u);
@@ -106,7 +106,7 @@ TEST(Receipt, a_chain_speaks_of_one_person_and_one_consent) {
 TEST(Receipt, holds_without_the_salt_and_then_says_nothing_of_the_person) {
   const auto chain = granted_and_narrowed();
   ChainSubject erased;
-  erased.user_id = UserId::trusted("erased-1");
+  erased.user_id = SubjectId::trusted("erased-1");
   const auto made = make_receipt(TenantId::trusted("acme"), ConsentId::trusted("c1"), erased, chain.changes,
                                  Catalogue(), {});
   ASSERT_TRUE(made) << made.error().detail;

@@ -9,6 +9,7 @@
 #include "contract/operations/consent.hpp"
 #include "contract/operations/consent_upkeep.hpp"
 #include "contract/operations/decisions.hpp"
+#include "contract/operations/households.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/privacy.hpp"
 #include "contract/operations/registry.hpp"
@@ -65,6 +66,13 @@ std::span<const OperationInfo> catalog() {
       info(consent::object),
       info(consent::receipt),
       info(consent::evidence),
+      info(consent::found_household),
+      info(consent::households),
+      info(consent::invite_to_household),
+      info(consent::join_household),
+      info(consent::leave_household),
+      info(consent::grant_inherited),
+      info(consent::refuse_inherited),
       info(policy::create),
       info(policy::update),
       info(policy::delete_),

@@ -15,7 +15,8 @@ namespace intra365::guard {
 class ConsentCopies {
  public:
   struct Copy {
-    Copy(MateId mate, std::chrono::milliseconds lease_time) : consents(std::move(mate)), lease(lease_time) {}
+    Copy(MateId mate, std::chrono::milliseconds lease_time)
+        : consents(std::move(mate), Holding::everything), lease(lease_time) {}
     ConsentCopy consents;
     SyncedLease lease;
     SteadyTime asked_at{}, used_at{};

@@ -1,49 +1,85 @@
 #include "guard/consent_copy.hpp"
 
+#include "consent/groups.hpp"
+
 namespace intra365::guard {
 namespace {
 
 constexpr auto kClockSlack = std::chrono::minutes(1);
 
+bool is_of_group(const consent::Consent& record) {
+  return consent::group_of(record.user_id.str()).has_value();
+}
+
 }  // namespace
 
 Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
-  if (record.mate_epoch <= mate_epoch_) return Push::old;
+  auto& copy = current_;
+  if (record.mate_epoch <= copy.epoch) return Push::old;
   // The first answer leaves out what is over, so nothing that it may be silent about must be there before it.
-  if (mate_epoch_ == 0) return Push::gap;
-  // A record replaces only an older one of itself, so it may be applied before those it overtook.
-  if (record.mate_id == mate_) index_.apply(record, now);
-  if (record.mate_epoch > mate_epoch_ + 1) return Push::gap;
-  mate_epoch_ = record.mate_epoch;
+  if (copy.epoch == 0) return Push::gap;
+  const bool is_for_us = record.mate_id == mate_;
+  if (is_for_us && is_of_group(record) && copy.holding == Holding::what_holds)
+    want_everything();
+  else if (is_for_us)
+    // A record replaces only an older one of itself, so it may be applied before those it overtook.
+    copy.index.apply(record, now);
+  if (record.mate_epoch > copy.epoch + 1) return Push::gap;
+  copy.epoch = record.mate_epoch;
   return Push::applied;
 }
 
-void ConsentCopy::prune(Timestamp now) {
-  if (now + kClockSlack < newest_) {  // set back: what was forgotten as expired may hold again
-    index_.clear();
-    mate_epoch_ = 0;
-  }
-  newest_ = now;
-  index_.prune(now - std::chrono::hours(24));
+void ConsentCopy::want_everything() {
+  if (!next_) next_.emplace(Holding::everything);
 }
 
-consent::SyncRequest ConsentCopy::question() const {
+void ConsentCopy::prune(Timestamp now) {
+  const bool is_back = now + kClockSlack < newest_;
+  newest_ = now;
+  if (current_.holding == Holding::everything)
+    return current_.index.prune_replaced(now - std::chrono::hours(24));
+  if (is_back) {  // what was forgotten as expired may hold again
+    current_.index.clear();
+    current_.epoch = 0;
+  }
+  current_.index.prune(now - std::chrono::hours(24));
+}
+
+consent::SyncRequest ConsentCopy::question_of(const Copy& copy) const {
   consent::SyncRequest request;
   request.mate_id = mate_;
-  request.mate_epoch = mate_epoch_;
+  request.mate_epoch = copy.epoch;
+  if (copy.holding == Holding::everything) request.whole = true;
   return request;
 }
 
-bool ConsentCopy::on_answer(const consent::SyncReply& reply, Timestamp now) {
+bool ConsentCopy::take(Copy& copy, const consent::SyncReply& reply, Timestamp now) {
   // Pushes may have overtaken the answer. Within a page the epoch moves with the records; with the last one
   // it is what the platform says.
   for (const auto& record : reply.consents) {
-    if (record.mate_epoch <= mate_epoch_) continue;
-    mate_epoch_ = record.mate_epoch;
-    index_.apply(record, now);
+    if (record.mate_epoch <= copy.epoch) continue;
+    copy.epoch = record.mate_epoch;
+    if (copy.holding == Holding::everything || !is_of_group(record)) copy.index.apply(record, now);
   }
-  if (!reply.more) mate_epoch_ = std::max(mate_epoch_, reply.mate_epoch);
+  if (!reply.more) copy.epoch = std::max(copy.epoch, reply.mate_epoch);
   return reply.more;
+}
+
+bool ConsentCopy::on_answer(const consent::SyncReply& reply, Timestamp now) {
+  if (reply.inherited && current_.holding == Holding::what_holds) want_everything();
+  return take(current_, reply, now);
+}
+
+std::optional<consent::SyncRequest> ConsentCopy::second_question() const {
+  return next_ ? std::optional(question_of(*next_)) : std::nullopt;
+}
+
+bool ConsentCopy::on_second_answer(const consent::SyncReply& reply, Timestamp now) {
+  if (!next_ || take(*next_, reply, now)) return next_.has_value();
+  if (next_->epoch < current_.epoch) return true;  // a push was faster
+  current_ = *std::move(next_);
+  next_.reset();
+  return false;
 }
 
 }  // namespace intra365::guard

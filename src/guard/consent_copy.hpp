@@ -6,30 +6,53 @@
 
 namespace intra365::guard {
 
+/// What a copy has of what is over. A no of somebody's own outranks a yes of their groups, so only a copy
+/// that has every no may decide by consents of groups. Most Mates have none: their copies begin with
+/// `what_holds`, forget what is over, and deny whatever only a group allows.
+enum class Holding { what_holds, everything };
+
+/// A copy of `what_holds` that hears of a group's consent fetches everything beside itself (`second_*`), goes
+/// on answering meanwhile, and is replaced once that has caught up.
+///
 /// INVARIANT: every change up to `mate_epoch` is in the copy, so what is older than that has nothing to add
 /// (TrustSim.no_allow_after_the_bound, ConsentCopy.a_late_push_of_what_was_forgotten_changes_nothing).
 /// Owned by one shard; not thread-safe.
 class ConsentCopy {
  public:
-  explicit ConsentCopy(MateId mate) : mate_(std::move(mate)) {}
+  explicit ConsentCopy(MateId mate, Holding holding = Holding::what_holds)
+      : mate_(std::move(mate)), current_(holding) {}
 
   /// A change that the service has told everybody about.
   Push on_push(const consent::Consent& record, Timestamp now);
   /// What to ask the service next.
-  consent::SyncRequest question() const;
+  consent::SyncRequest question() const { return question_of(current_); }
   /// Takes the answer to `question`; true when there is more to ask for.
   bool on_answer(const consent::SyncReply& reply, Timestamp now);
+  /// What to ask beside, once `question` has been answered to the end; nothing mostly.
+  std::optional<consent::SyncRequest> second_question() const;
+  /// Takes the answer to that; true when there is more to ask for, now or after the next round.
+  bool on_second_answer(const consent::SyncReply& reply, Timestamp now);
   /// Forgets what has been over for a day; everything, to be asked for again, when the clock was set back.
   void prune(Timestamp now);
 
-  const ConsentIndex& index() const { return index_; }
-  std::uint64_t mate_epoch() const { return mate_epoch_; }
+  const ConsentIndex& index() const { return current_.index; }
+  std::uint64_t mate_epoch() const { return current_.epoch; }
 
  private:
+  struct Copy {
+    explicit Copy(Holding holding) : holding(holding) {}
+    Holding holding;
+    ConsentIndex index;
+    std::uint64_t epoch = 0;
+  };
+  consent::SyncRequest question_of(const Copy& copy) const;
+  static bool take(Copy& copy, const consent::SyncReply& reply, Timestamp now);
+  void want_everything();
+
   MateId mate_;
-  ConsentIndex index_;
-  std::uint64_t mate_epoch_ = 0;
-  Timestamp newest_{};  ///< of the last `prune`
+  Copy current_;
+  std::optional<Copy> next_;  ///< everything, while it is being fetched
+  Timestamp newest_{};        ///< of the last `prune`
 };
 
 }  // namespace intra365::guard

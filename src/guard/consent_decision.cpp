@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "consent/groups.hpp"
 #include "consent/lifecycle.hpp"
+#include "guard/precedence.hpp"
 
 namespace intra365::guard {
 namespace {
@@ -25,6 +27,16 @@ DecisionCode decide_one(const consent::Consent& record, std::span<const Scope> s
         record.scopes, [&](const Scope& granted) { return consent::covers(granted.str(), needed.str()); });
   });
   return covered ? DecisionCode::granted : DecisionCode::scope_missing;
+}
+
+/// True when the record is about this, whatever it says: what was put aside for another says nothing.
+bool touches(const consent::Consent& record, std::span<const Scope> scopes, const Purpose& purpose) {
+  const auto covered = [](const auto& held, const auto& asked) {
+    return std::ranges::any_of(held,
+                               [&](const auto& one) { return consent::covers(one.str(), asked.str()); });
+  };
+  return record.status != consent::Status::superseded && covered(record.purposes, purpose) &&
+         std::ranges::any_of(scopes, [&](const Scope& one) { return covered(record.scopes, one); });
 }
 
 }  // namespace
@@ -60,6 +72,26 @@ ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
     if (best.allowed()) break;
   }
   return best;
+}
+
+ConsentDecision decide_inherited(std::span<const consent::Consent* const> own,
+                                 std::span<const consent::Consent* const> inherited,
+                                 std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) {
+  const auto say = [&](std::span<const consent::Consent* const> records) {
+    Said<ConsentDecision> said;
+    said.answer = decide_consent(records, scopes, purpose, now);
+    said.touches =
+        std::ranges::any_of(records, [&](const auto* one) { return touches(*one, scopes, purpose); });
+    return said;
+  };
+  return decide_by_precedence([&](std::optional<consent::InheritedFrom> level) {
+    if (!level) return say(own);
+    std::vector<const consent::Consent*> of_level;
+    for (const auto* one : inherited) {
+      if (consent::group_of(one->user_id.str()) == level) of_level.push_back(one);
+    }
+    return say(of_level);
+  });
 }
 
 const ErrorCode& error_of(DecisionCode code) {

@@ -1,6 +1,7 @@
-// Does a person's consent cover this use, now? A pure function over records; ConsentIndex gives the same
-// answers from memory.
+// Does a person's consent, or one they inherit, cover this use, now? Pure functions over records;
+// ConsentIndex gives the same answers from memory.
 #pragma once
+#include <optional>
 #include <span>
 
 #include "base/time.hpp"
@@ -11,7 +12,8 @@ namespace intra365::guard {
 
 struct ConsentDecision {
   consent::DecisionCode code = consent::DecisionCode::none;
-  const consent::Consent* consent = nullptr;  ///< the record that decided; none for `none`
+  const consent::Consent* consent = nullptr;             ///< the record that decided; none for `none`
+  std::optional<consent::InheritedFrom> inherited_from;  ///< whose it is; absent: the person's own
   bool allowed() const { return code == consent::DecisionCode::granted; }
 };
 
@@ -20,6 +22,12 @@ struct ConsentDecision {
 /// and none. A scope or purpose covers those below it: `profile` covers `profile.read`.
 ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
                                std::span<const Scope> scopes, const Purpose& purpose, Timestamp now);
+
+/// The same with what the person's groups have decided, by the precedence of `decide_by_precedence`.
+/// `inherited` are records of groups that the person belongs to now; nobody else's may be among them.
+ConsentDecision decide_inherited(std::span<const consent::Consent* const> own,
+                                 std::span<const consent::Consent* const> inherited,
+                                 std::span<const Scope> scopes, const Purpose& purpose, Timestamp now);
 
 /// How near an answer is to a grant; of several records the nearest decides.
 int nearness(consent::DecisionCode code);

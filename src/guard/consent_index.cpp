@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "consent/groups.hpp"
+
 namespace intra365::guard {
 namespace {
 
@@ -137,7 +139,9 @@ void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
   if (read_id(from.consent_id.str(), id)) {
     const auto known = by_id_.find(id_hash(id), [&](std::uint32_t number) { return at(number).id == id; });
     if (known != kNothing) {  // user and Mate of a consent never change
-      if (from.epoch >= at(known).epoch) fill(at(known), from, now);
+      if (from.epoch < at(known).epoch) return;
+      fill(at(known), from, now);
+      note_group(from, at(known).user);
       return;
     }
   } else {
@@ -147,6 +151,7 @@ void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
   auto& record = at(number);
   record.id = id;
   record.user = users_.add(from.user_id.str());
+  note_group(from, record.user);
   record.mate = mates_.add(from.mate_id.str());
   record.used = true;
   fill(record, from, now);
@@ -184,14 +189,24 @@ DecisionCode ConsentIndex::code_of(const Record& record, const Question& questio
   return DecisionCode::granted;
 }
 
-ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_view mate,
-                                          std::span<const Scope> scopes, std::string_view purpose,
-                                          Timestamp now) const {
-  const auto hash = pair_hash(user, mate);
-  by_pair_.prefetch(hash);
-  const Question question(*this, scopes, purpose);
+bool ConsentIndex::touches(const Record& record, const Question& question) const {
+  if (record.status == Status::superseded) return false;
+  if (question.end == nullptr)
+    return purposes_.covers(record.purposes, question.purpose) &&
+           std::ranges::any_of(question.scopes,
+                               [&](const Scope& one) { return scopes_.covers(record.scopes, one.str()); });
+  const std::uint32_t* at = question.numbers;
+  if (!purposes_.covers(record.purposes, at)) return false;
+  while (at != question.end) {
+    if (scopes_.covers(record.scopes, at)) return true;
+  }
+  return false;
+}
+
+ConsentIndex::Answer ConsentIndex::decide_among(std::uint32_t first, const Question& question,
+                                                Timestamp now) const {
   Answer best;
-  for (auto number = find_pair(hash, user, mate); number != kNothing; number = at(number).next) {
+  for (auto number = first; number != kNothing; number = at(number).next) {
     const auto& record = at(number);
     best.epoch = std::max(best.epoch, record.epoch);
     if (best.allowed()) continue;
@@ -203,6 +218,60 @@ ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_vie
   return best;
 }
 
+ConsentIndex::Answer ConsentIndex::decide(std::string_view user, std::string_view mate,
+                                          std::span<const Scope> scopes, std::string_view purpose,
+                                          Timestamp now) const {
+  const auto hash = pair_hash(user, mate);
+  by_pair_.prefetch(hash);
+  const Question question(*this, scopes, purpose);
+  const auto first = find_pair(hash, user, mate);
+  const auto own = decide_among(first, question, now);
+  if (!has_groups_ || own.allowed()) return own;
+  return decide_beyond(own, first, user, mate, question, now);
+}
+
+/// Out of the common way: the person's own consents have not allowed it, and there are groups.
+ConsentIndex::Answer ConsentIndex::decide_beyond(const Answer& own, std::uint32_t first_own,
+                                                 std::string_view user, std::string_view mate,
+                                                 const Question& question, Timestamp now) const {
+  auto decided = decide_by_precedence([&](std::optional<consent::InheritedFrom> level) {
+    return level ? say_of(*level, user, mate, question, now) : say(first_own, question, now);
+  });
+  decided.epoch = own.epoch;
+  return decided;
+}
+
+Said<ConsentIndex::Answer> ConsentIndex::say(std::uint32_t first, const Question& question,
+                                             Timestamp now) const {
+  Said<Answer> said;
+  said.answer = decide_among(first, question, now);
+  for (auto number = first; number != kNothing && !said.touches; number = at(number).next)
+    said.touches = touches(at(number), question);
+  return said;
+}
+
+Said<ConsentIndex::Answer> ConsentIndex::say_of(consent::InheritedFrom level, std::string_view user,
+                                                std::string_view mate, const Question& question,
+                                                Timestamp now) const {
+  const auto of_group = [&](std::uint32_t group) {
+    const auto name = users_.at(group);
+    return say(find_pair(pair_hash(name, mate), name, mate), question, now);
+  };
+  Said<Answer> said;
+  if (level == consent::InheritedFrom::organisation) {
+    if (organisation_ != kNothing) said = of_group(organisation_);
+    return said;
+  }
+  // Of two, one has been left already: that news is still under way.
+  for (const auto household : households_of(user)) {
+    const auto one = of_group(household);
+    said.touches = said.touches || one.touches;
+    if (said.answer.record == kNothing || nearness(one.answer.code) > nearness(said.answer.code))
+      said.answer = one.answer;
+  }
+  return said;
+}
+
 ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::string_view user,
                                              std::string_view mate, std::span<const Scope> scopes,
                                              std::string_view purpose, Timestamp now) const {
@@ -211,8 +280,66 @@ ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::stri
   const auto number = by_id_.find(id_hash(id), [&](std::uint32_t one) { return at(one).id == id; });
   if (number == kNothing) return {};
   const auto& record = at(number);
-  if (users_.at(record.user) != user || mates_.at(record.mate) != mate) return {};
-  return {code_of(record, Question(*this, scopes, purpose), now), number, record.epoch};
+  if (mates_.at(record.mate) != mate) return {};
+  const Question question(*this, scopes, purpose);
+  if (users_.at(record.user) == user) return {code_of(record, question, now), number, record.epoch, {}};
+
+  const auto group = consent::group_of(users_.at(record.user));
+  const auto households = households_of(user);
+  const bool is_ours = group == consent::InheritedFrom::organisation ||
+                       (group && std::ranges::find(households, record.user) != households.end());
+  if (!is_ours) return {};
+  return decide_by_precedence([&](std::optional<consent::InheritedFrom> level) {
+    Said<Answer> said;
+    if (level == group) {
+      said.answer = {code_of(record, question, now), number, record.epoch, {}};
+      said.touches = true;  // it is the one that was asked about
+      return said;
+    }
+    said = level ? say_of(*level, user, mate, question, now)
+                 : say(find_pair(pair_hash(user, mate), user, mate), question, now);
+    // Another's yes neither ends this one nor makes it hold.
+    if (said.answer.allowed()) said = Said<Answer>();
+    return said;
+  });
+}
+
+std::span<const std::uint32_t> ConsentIndex::households_of(std::string_view user) const {
+  if (households_of_.empty()) return {};
+  const auto found = households_of_.find(users_.find(user));
+  return found == households_of_.end() ? std::span<const std::uint32_t>() : std::span(found->second);
+}
+
+void ConsentIndex::note_group(const consent::Consent& from, std::uint32_t subject) {
+  const auto group = consent::group_of(from.user_id.str());
+  if (!group) return;
+  has_groups_ = true;
+  if (*group == consent::InheritedFrom::organisation) {
+    organisation_ = subject;
+    return;
+  }
+  auto& household = households_[subject];
+  if (from.epoch < household.epoch) return;
+  household.epoch = from.epoch;
+  std::vector<std::uint32_t> members;
+  // Who says nothing of members, or of too many, speaks for nobody.
+  if (from.members && from.members->size() <= consent::kMaxHouseholdMembers) {
+    for (const auto& member : *from.members) members.push_back(users_.add(member.str()));
+  }
+  set_members(subject, std::move(members));
+}
+
+void ConsentIndex::set_members(std::uint32_t subject, std::vector<std::uint32_t> members) {
+  auto& household = households_[subject];
+  for (const auto member : household.members) {
+    const auto found = households_of_.find(member);
+    std::erase(found->second, subject);
+    if (found->second.empty()) households_of_.erase(found);
+  }
+  std::ranges::sort(members);
+  members.erase(std::unique(members.begin(), members.end()), members.end());
+  for (const auto member : members) households_of_[member].push_back(subject);
+  household.members = std::move(members);
 }
 
 void ConsentIndex::forget(std::uint32_t number) {
@@ -237,12 +364,22 @@ void ConsentIndex::forget(std::uint32_t number) {
   ++forgotten_;
 }
 
-void ConsentIndex::prune(Timestamp before) {
+template <class Forget>
+void ConsentIndex::prune_where(Forget&& forgets) {
   for (std::uint32_t number = 0; number < records_.size(); ++number) {
     const auto& record = at(number);
-    if (record.used && record.ends < before) forget(number);
+    if (record.used && forgets(record)) forget(number);
   }
   if (forgotten_ > size_ + kMostForgotten) rebuild();
+}
+
+void ConsentIndex::prune(Timestamp before) {
+  prune_where([before](const Record& record) { return record.ends < before; });
+}
+
+void ConsentIndex::prune_replaced(Timestamp before) {
+  prune_where(
+      [before](const Record& record) { return record.ends < before && record.status == Status::superseded; });
 }
 
 /// Names are never taken out of their arenas, so a copy is made once most of them may be of no use.
@@ -264,6 +401,15 @@ void ConsentIndex::rebuild() {
     fresh.link(to);
     fresh.by_id_.add(fresh.id_hash(copy.id), to);
   }
+  for (const auto& [subject, household] : households_) {
+    const auto name = fresh.users_.add(users_.at(subject));
+    std::vector<std::uint32_t> members;
+    for (const auto member : household.members) members.push_back(fresh.users_.add(users_.at(member)));
+    fresh.households_[name].epoch = household.epoch;
+    fresh.set_members(name, std::move(members));
+  }
+  if (organisation_ != kNothing) fresh.organisation_ = fresh.users_.add(users_.at(organisation_));
+  fresh.has_groups_ = has_groups_;
   *this = std::move(fresh);
 }
 

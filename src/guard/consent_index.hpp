@@ -4,12 +4,17 @@
 //   user + Mate --hash--> slot (8 B) --> record (64 B: ids, sets, end, epoch) --> next record of the pair
 //                                          |-> user's name, once      |-> sets of scopes and purposes, once
 //                                          each
+//
+// Consents of groups are records like others, under the name of the group. Who belongs to a household is kept
+// once for it, so nothing is copied to its members.
 #pragma once
 #include <array>
+#include <unordered_map>
 #include <vector>
 
 #include "guard/consent_decision.hpp"
 #include "guard/name_sets.hpp"
+#include "guard/precedence.hpp"
 
 namespace intra365::guard {
 
@@ -21,16 +26,19 @@ class ConsentIndex {
   struct Answer {
     consent::DecisionCode code = consent::DecisionCode::none;
     std::uint32_t record = kNothing;  ///< the record that decided, for `consent_id`; until the next change
-    std::uint64_t epoch = 0;  ///< the newest epoch of the user that their records for this Mate have seen
+    std::uint64_t epoch = 0;  ///< the newest epoch of the user that their own records for this Mate have seen
+    std::optional<consent::InheritedFrom> inherited_from;  ///< whose consent decided; absent: their own
     bool allowed() const { return code == consent::DecisionCode::granted; }
   };
 
-  /// Adds or replaces a record, unless what is there is newer (by epoch). `now` is when we learned it.
+  /// Adds or replaces a record, unless what is there is newer (by epoch). `now` is when we learned it. A
+  /// household's record says who belongs to it; the newest of any of its records counts for all of them.
   void apply(const consent::Consent& record, Timestamp now);
   void clear();
   Answer decide(std::string_view user, std::string_view mate, std::span<const Scope> scopes,
                 std::string_view purpose, Timestamp now) const;
-  /// What this one record says; `none` when it is not of this user and Mate.
+  /// What this one record says; `none` when it is not of this user and Mate, nor of a group of the user. A
+  /// group's says nothing where a level before it says no: that level's answer is given then.
   Answer decide_by(std::string_view consent, std::string_view user, std::string_view mate,
                    std::span<const Scope> scopes, std::string_view purpose, Timestamp now) const;
   ConsentId consent_id(std::uint32_t record) const;
@@ -43,6 +51,8 @@ class ConsentIndex {
   /// `none`. What is over is kept by when we learned it, not since when it is: an older copy of it may still
   /// be under way.
   void prune(Timestamp before);
+  /// The same, but every no stays: with consents of groups here, the absence of a no would be a yes.
+  void prune_replaced(Timestamp before);
   /// What all this takes.
   std::size_t size_bytes() const;
 
@@ -83,6 +93,18 @@ class ConsentIndex {
     std::uint32_t numbers[64];
   };
   consent::DecisionCode code_of(const Record& record, const Question& question, Timestamp now) const;
+  bool touches(const Record& record, const Question& question) const;
+  Answer decide_among(std::uint32_t first, const Question& question, Timestamp now) const;
+  Answer decide_beyond(const Answer& own, std::uint32_t first_own, std::string_view user,
+                       std::string_view mate, const Question& question, Timestamp now) const;
+  Said<Answer> say(std::uint32_t first, const Question& question, Timestamp now) const;
+  Said<Answer> say_of(consent::InheritedFrom level, std::string_view user, std::string_view mate,
+                      const Question& question, Timestamp now) const;
+  std::span<const std::uint32_t> households_of(std::string_view user) const;
+  void note_group(const consent::Consent& from, std::uint32_t subject);
+  void set_members(std::uint32_t subject, std::vector<std::uint32_t> members);
+  template <class Forget>
+  void prune_where(Forget&& forgets);
   void rebuild();
 
   std::uint64_t seed_;
@@ -92,6 +114,15 @@ class ConsentIndex {
   std::uint32_t free_ = kNothing;
   std::size_t size_ = 0, forgotten_ = 0;
   Slots by_pair_, by_id_;
+  /// By places in `users_`, as all below.
+  struct Household {
+    std::uint64_t epoch = 0;
+    std::vector<std::uint32_t> members;
+  };
+  std::unordered_map<std::uint32_t, Household> households_;
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> households_of_;
+  std::uint32_t organisation_ = kNothing;
+  bool has_groups_ = false;
 };
 
 }  // namespace intra365::guard

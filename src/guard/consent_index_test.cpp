@@ -18,7 +18,7 @@ consent::Consent record(std::string id, std::vector<std::string> scopes, std::st
                         std::string mate = "bob") {
   consent::Consent one;
   one.consent_id = ConsentId::trusted(std::move(id));
-  one.user_id = UserId::trusted(std::move(user));
+  one.user_id = consent::SubjectId::trusted(std::move(user));
   one.mate_id = MateId::trusted(std::move(mate));
   one.purposes = {Purpose::trusted("analytics")};
   for (auto& scope : scopes) one.scopes.push_back(Scope::trusted(scope));

@@ -15,7 +15,7 @@ const Timestamp kNow = *parse_rfc3339("2026-06-01T12:00:00Z");
 consent::Consent record(std::string id, std::vector<std::string> scopes, std::string purpose = "analytics") {
   consent::Consent one;
   one.consent_id = ConsentId::trusted(std::move(id));
-  one.user_id = UserId::trusted("alice");
+  one.user_id = consent::SubjectId::trusted("alice");
   one.mate_id = MateId::trusted("bob");
   one.purposes = {Purpose::trusted(std::move(purpose))};
   for (auto& scope : scopes) one.scopes.push_back(Scope::trusted(scope));

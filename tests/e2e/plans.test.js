@@ -47,7 +47,8 @@ function statements() {
   for (const path of files) {
     const source = readFileSync(join(root, "src", path), "utf8");
     const macros = {};
-    for (const [, name, body] of source.matchAll(/^#define ([A-Z_]+)\s((?:[^\n]*\\\n)*[^\n]*)/gm)) macros[name] = text(body.replaceAll("\\\n", "\n"), 0, macros)[0];
+    const columns = [...source.matchAll(/^#include "(.*\/columns\.hpp)"/gm)].map(([, header]) => readFileSync(join(root, "src", header), "utf8"));
+    for (const [, name, body] of [...columns, source].join("\n").matchAll(/^#define ([A-Z_]+)\s((?:[^\n]*\\\n)*[^\n]*)/gm)) macros[name] = text(body.replaceAll("\\\n", "\n"), 0, macros)[0];
     for (const match of source.matchAll(/\bQuery \w+\{/g)) {
       ++declared;
       const [name, comma] = text(source, match.index + match[0].length, macros);

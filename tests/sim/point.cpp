@@ -4,6 +4,8 @@ namespace intra365::sim {
 namespace {
 
 constexpr Micros kSyncTimeout = std::chrono::milliseconds(800);  // as src/replica waits
+constexpr int kSecondPages = 4;                                  // as sdk/cpp fetches
+constexpr Micros kSecondTime = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -32,8 +34,10 @@ void Point::plan_sync(Micros delay) {
 
 void Point::hear(const Consent& record, int life) {
   if (life != life_) return;  // told to a process that is gone
-  if (copy_->on_push(record, wall()) != guard::Push::gap) return;
-  lease_->gap();
+  const auto push = copy_->on_push(record, wall());
+  if (push == guard::Push::old) return;
+  if (push == guard::Push::gap) lease_->gap();
+  if (push == guard::Push::applied && !copy_->second_question()) return;
   if (!asking_) plan_sync(Micros(0));
 }
 
@@ -51,27 +55,42 @@ void Point::sync() {
 }
 
 void Point::ask(guard::SyncedLease::Round round, int life) {
-  const auto epoch = copy_->question().mate_epoch;
-  world_.send(*this, [this, round, life, epoch, question = question_] {
-    world_.answer(mate_, epoch, [this, round, life, question](const consent::SyncReply& reply) {
-      world_.send(*this, [this, round, life, question, reply] { answered(round, life, question, reply); });
+  send(copy_->question(), life, [this, round, life](const consent::SyncReply& reply) {
+    if (copy_->on_answer(reply, wall())) return ask(round, life);
+    world_.scheduler().after(kSecondTime, [this, round, question = question_] {
+      if (question == question_ && asking_) finish(round, false);
+    });
+    ask_second(round, life, 0);
+  });
+}
+
+/// What a copy needs to decide by consents of groups: some pages in each round.
+void Point::ask_second(guard::SyncedLease::Round round, int life, int page) {
+  const auto question = copy_->second_question();
+  if (!question || page == kSecondPages) return finish(round, question.has_value());
+  send(*question, life, [this, round, life, page](const consent::SyncReply& reply) {
+    copy_->on_second_answer(reply, wall());
+    ask_second(round, life, page + 1);
+  });
+}
+
+void Point::send(const consent::SyncRequest& request, int life,
+                 std::function<void(const consent::SyncReply&)> then) {
+  world_.send(*this, [this, request, life, then = std::move(then), question = question_] {
+    world_.answer(request, [this, life, then, question](const consent::SyncReply& reply) {
+      world_.send(*this, [this, life, then, question, reply] {
+        if (life == life_ && question == question_ && asking_) then(reply);
+      });
     });
   });
 }
 
-void Point::answered(guard::SyncedLease::Round round, int life, std::uint64_t question,
-                     const consent::SyncReply& reply) {
-  if (life != life_ || question != question_ || !asking_) return;
-  if (copy_->on_answer(reply, wall())) return ask(round, life);
+void Point::finish(guard::SyncedLease::Round round, bool behind) {
   copy_->prune(wall());
-  finish(round);
-}
-
-void Point::finish(guard::SyncedLease::Round round) {
   asking_ = false;
   ++question_;
   if (world_.broken() == Break::renewal) round.asked_at = world_.scheduler().steady();
-  plan_sync(lease_->end(round) ? Micros(guard::kSyncPause) : Micros(0));
+  plan_sync(lease_->end(round) && !behind ? Micros(guard::kSyncPause) : Micros(0));
 }
 
 void Point::decide() {
@@ -81,8 +100,10 @@ void Point::decide() {
   const auto purpose = Purpose::trusted("care");
   ++world_.outcome().decisions;
   if (!lease_->alive(scheduler.steady())) return;
-  if (copy_->index().decide(user, mate_, std::span(&scope, 1), purpose.str(), wall()).allowed())
-    world_.judge(name(), user, mate_, scope, wall());
+  const auto answer = copy_->index().decide(user, mate_, std::span(&scope, 1), purpose.str(), wall());
+  if (!answer.allowed()) return;
+  if (answer.inherited_from) ++world_.outcome().inherited;
+  world_.judge(name(), user, mate_, scope, wall());
 }
 
 }  // namespace intra365::sim

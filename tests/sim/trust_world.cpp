@@ -9,6 +9,7 @@ std::optional<Break> read_break(const std::string& name) {
   if (name == "renewal") return Break::renewal;
   if (name == "copies") return Break::copies;
   if (name == "delegation") return Break::delegation;
+  if (name == "household") return Break::household;
   return std::nullopt;
 }
 

@@ -21,6 +21,7 @@ enum class Break {
   renewal,     ///< a lease counts from the answer, not from the question
   copies,      ///< a consent service trusts its copies for an hour
   delegation,  ///< a change of a consent is not passed down to what was handed on from it
+  household,   ///< who leaves a household is not passed on to those who hold its consents
 };
 std::optional<Break> read_break(const std::string& name);
 
@@ -30,7 +31,8 @@ struct Options {
 };
 
 struct Outcome {
-  std::uint64_t events = 0, decisions = 0, allowed = 0, changes = 0, delegated = 0, conflicts = 0, lost = 0;
+  std::uint64_t events = 0, decisions = 0, allowed = 0, changes = 0, delegated = 0, moves = 0, inherited = 0,
+                conflicts = 0, lost = 0;
   /// Empty, or the first rule that did not hold, with the virtual time and what was seen.
   std::string violation;
 };

@@ -21,13 +21,15 @@ std::uint64_t noticed(Break broken, std::uint64_t seeds) {
 }
 
 TEST(TrustSim, no_allow_after_the_bound) {
-  std::uint64_t allowed = 0, changes = 0, delegated = 0, conflicts = 0, lost = 0;
+  std::uint64_t allowed = 0, changes = 0, delegated = 0, moves = 0, inherited = 0, conflicts = 0, lost = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     const auto outcome = run(of(seed));
     ASSERT_EQ(outcome.violation, "") << "seed " << seed << "; ./dev sim --seed " << seed << " shows it again";
     allowed += outcome.allowed;
     changes += outcome.changes;
     delegated += outcome.delegated;
+    moves += outcome.moves;
+    inherited += outcome.inherited;
     conflicts += outcome.conflicts;
     lost += outcome.lost;
   }
@@ -35,6 +37,8 @@ TEST(TrustSim, no_allow_after_the_bound) {
   EXPECT_GT(allowed, 300u * 500);
   EXPECT_GT(changes, 300u * 50);
   EXPECT_GT(delegated, 300u * 2);
+  EXPECT_GT(moves, 300u * 5);
+  EXPECT_GT(inherited, 300u * 20);
   EXPECT_GT(conflicts, 300u / 20);
   EXPECT_GT(lost, 300u * 10);
 }
@@ -56,6 +60,10 @@ TEST(TrustSim, a_service_that_trusts_its_copies_for_too_long_is_noticed) {
 
 TEST(TrustSim, a_change_that_is_not_passed_down_is_noticed) {
   EXPECT_NE(noticed(Break::delegation, 50), 0u);
+}
+
+TEST(TrustSim, a_household_that_was_left_and_nobody_told_of_it_is_noticed) {
+  EXPECT_NE(noticed(Break::household, 50), 0u);
 }
 
 TEST(TrustSim, a_lease_that_counts_from_the_answer_is_noticed) {

@@ -15,21 +15,28 @@ class Truth {
  public:
   /// Whether a change raises the epochs of what hangs on it; forgotten only to see that it matters.
   enum class Below { raised, forgotten };
-  explicit Truth(const Scheduler& scheduler, Below below = Below::raised)
-      : scheduler_(scheduler), below_(below) {}
+  /// The same for the consents of a household that somebody joins or leaves.
+  Truth(const Scheduler& scheduler, Below below, Below members)
+      : scheduler_(scheduler), below_(below), raised_members_(members) {}
 
-  /// Records of a user, as stored.
-  std::vector<consent::Consent> of(const std::string& user) const;
+  /// Records of a user or a group, as stored.
+  std::vector<consent::Consent> of(const std::string& subject) const;
   /// What a delegated consent hangs on, the nearest first.
   std::vector<consent::Consent> above(const consent::Consent& record) const;
-  /// As it holds now, with everything above it.
+  /// As it holds now, with everything above it, and for whom.
   consent::Consent effective(const consent::Consent& record) const;
   /// What append_consent_changes does: nothing is stored where a revision has moved on. Returns what was
   /// changed and everything delegated below it, with new epochs, as stored.
   std::vector<consent::Consent> append(const consent::HistoryEntry& change, consent::Consent record);
+  /// Somebody who belongs to no household joins this one, or, where it is empty, leaves theirs. What
+  /// raise_consent_household does: returns the newest record that each Mate has of it, with new epochs.
+  std::vector<consent::Consent> move(const std::string& user, const std::string& household);
+  std::string household_of(const std::string& user) const { return household_at(user, scheduler_.now()); }
   std::uint64_t mate_epoch(const std::string& mate) const;
-  /// What consent_changed (`holding`) and consent_all_changed select; at most a page.
-  enum class Which { holding, all };
+  /// True when a group has a consent for this Mate that may hold.
+  bool is_inherited(const std::string& mate) const;
+  /// What consent_changed (`holding`, `whole`) and consent_all_changed select; at most a page.
+  enum class Which { holding, whole, all };
   std::vector<consent::Consent> changed_since(const std::string& mate, std::uint64_t epoch,
                                               Which which) const;
   /// Has the truth allowed this at some moment from `since` until now?
@@ -48,10 +55,19 @@ class Truth {
   std::optional<consent::Consent> effective_at(const States& states, Micros at) const;
   static const State* state_at(const States& states, Micros at);
   void raise_below(const std::string& id, std::vector<consent::Consent>& raised);
+  std::string household_at(const std::string& user, Micros at) const;
+  void raise_members(const std::string& household, std::vector<consent::Consent>& raised);
+  bool allows_at(Micros at, const std::string& user, const std::string& mate, const Scope& scope,
+                 const Purpose& purpose, Timestamp wall) const;
 
   const Scheduler& scheduler_;
-  Below below_;
+  Below below_, raised_members_;
   std::map<std::string, States> states_;
+  struct Stay {
+    Micros since;
+    std::string household;
+  };
+  std::map<std::string, std::vector<Stay>> stays_;  ///< by person
   std::map<std::string, std::uint64_t> user_epochs_, mate_epochs_;
 };
 

@@ -1,15 +1,25 @@
 #include "tests/sim/world.hpp"
 
+#include "consent/groups.hpp"
+
 namespace intra365::sim {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+Truth::Below passed_on(bool is) {
+  return is ? Truth::Below::raised : Truth::Below::forgotten;
+}
+
+}  // namespace
 
 World::World(const Options& options)
     : options_(options),
       scheduler_(options.seed),
       weather_(forecast()),
-      truth_(scheduler_,
-             options.broken == Break::delegation ? Truth::Below::forgotten : Truth::Below::raised) {
+      truth_(scheduler_, passed_on(options.broken != Break::delegation),
+             passed_on(options.broken != Break::household)) {
   for (int i = 0; i < 4; ++i)
     points_.push_back(std::make_unique<Point>(*this, kMates[static_cast<std::size_t>(i) % kMates.size()], i));
   for (int i = 0; i < 2; ++i) services_.push_back(std::make_unique<Service>(*this, i));
@@ -68,7 +78,9 @@ void World::ask_database(const Place& at, Micros timeout, std::function<void()> 
 }
 
 void World::make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void()> then) {
-  if (std::ranges::none_of(*records, [](const Consent& one) { return one.parent_id.has_value(); }))
+  if (std::ranges::none_of(*records, [](const Consent& one) {
+        return one.parent_id.has_value() || !consent::household_of(one.user_id.str()).empty();
+      }))
     return then();
   scheduler_.after(database_time(), [this, records, then = std::move(then)] {
     for (auto& one : *records) one = truth_.effective(one);
@@ -76,15 +88,16 @@ void World::make_effective(std::shared_ptr<std::vector<Consent>> records, std::f
   });
 }
 
-void World::answer(const std::string& mate, std::uint64_t epoch,
-                   std::function<void(consent::SyncReply)> reply) {
-  scheduler_.after(database_time(), [this, mate, epoch, reply = std::move(reply)] {
+void World::answer(const consent::SyncRequest& question, std::function<void(consent::SyncReply)> reply) {
+  const auto which = question.whole ? Truth::Which::whole : Truth::Which::holding;
+  scheduler_.after(database_time(), [this, mate = question.mate_id.str(), epoch = question.mate_epoch, which,
+                                     reply = std::move(reply)] {
     auto answer = std::make_shared<consent::SyncReply>();
     answer->mate_epoch = truth_.mate_epoch(mate);
     if (answer->mate_epoch == epoch) return reply(*answer);
-    scheduler_.after(database_time(), [this, mate, epoch, reply, answer] {
-      const auto records =
-          std::make_shared<std::vector<Consent>>(truth_.changed_since(mate, epoch, Truth::Which::holding));
+    scheduler_.after(database_time(), [this, mate, epoch, which, reply, answer] {
+      answer->inherited = truth_.is_inherited(mate);
+      const auto records = std::make_shared<std::vector<Consent>>(truth_.changed_since(mate, epoch, which));
       make_effective(records, [reply, answer, records] {
         answer->consents = *records;
         answer->more = records->size() == Truth::kPage;
@@ -122,24 +135,28 @@ Micros World::database_time() {
 
 /// A person changes something every now and then, through some service.
 void World::person() {
-  change(scheduler_.pick(kUsers));
+  const auto kind = scheduler_.below(20);
+  if (kind < 3)
+    move(scheduler_.pick(kUsers));
+  else
+    change(scheduler_.pick(kind < 7 ? kGroups : kUsers));
   scheduler_.after(scheduler_.between(5ms, scheduler_.chance(0.2) ? 1500ms : 200ms), [this] {
     if (scheduler_.now() < kFaultsUntil + 1s) person();
   });
 }
 
 /// Load, decide, save, spread: what the consent service does, each step at a time of its own.
-void World::change(const std::string& user) {
-  scheduler_.after(database_time(), [this, user] {
-    const auto held = truth_.of(user);
+void World::change(const std::string& subject) {
+  scheduler_.after(database_time(), [this, subject] {
+    const auto held = truth_.of(subject);
     consent::Moment moment;
-    moment.actor = "user:" + user;
+    moment.actor = "user:" + subject;
     moment.now = kWallStart + scheduler_.now();
     Consent before;
-    auto decided = decide(user, held, moment, before);
+    auto decided = decide(subject, held, moment, before);
     if (!decided) return;
     auto& by = *services_[scheduler_.below(services_.size())];
-    // A crash here loses the request; a crash below, what would have been told.
+    // A crash here loses the request.
     if (scheduler_.faulty() && scheduler_.chance(0.03)) return;
     scheduler_.after(database_time(), [this, &by, life = by.life(), change = *decided, before] {
       auto after = before;
@@ -151,24 +168,41 @@ void World::change(const std::string& user) {
       }
       ++outcome_.changes;
       if (change.event == consent::EventKind::delegated) ++outcome_.delegated;
-      if (scheduler_.faulty() && scheduler_.chance(0.05)) return;
-      make_effective(stored, [this, &by, life, stored] {
-        for (const auto& record : *stored) {
-          scheduler_.after(scheduler_.between(10us, 2ms), [this, &by, life, record] {
-            if (life == by.life()) spread(record, by);
-          });
-        }
-      });
+      tell(stored, by, life);
     });
   });
 }
 
-Result<HistoryEntry> World::decide(const std::string& user, const std::vector<Consent>& held,
+/// After the commit. A crash here loses what would have been told.
+void World::tell(std::shared_ptr<std::vector<Consent>> stored, Service& by, int life) {
+  if (scheduler_.faulty() && scheduler_.chance(0.05)) return;
+  make_effective(stored, [this, &by, life, stored] {
+    for (const auto& record : *stored) {
+      scheduler_.after(scheduler_.between(10us, 2ms), [this, &by, life, record] {
+        if (life == by.life()) spread(record, by);
+      });
+    }
+  });
+}
+
+/// Somebody leaves their household, or joins another.
+void World::move(const std::string& user) {
+  auto& by = *services_[scheduler_.below(services_.size())];
+  scheduler_.after(database_time(), [this, user, &by, life = by.life()] {
+    // One leaves before one joins another: two changes, with a time between them.
+    const auto household = truth_.household_of(user).empty() ? scheduler_.pick(kHouseholds) : std::string();
+    const auto raised = std::make_shared<std::vector<Consent>>(truth_.move(user, household));
+    ++outcome_.moves;
+    tell(raised, by, life);
+  });
+}
+
+Result<HistoryEntry> World::decide(const std::string& subject, const std::vector<Consent>& held,
                                    consent::Moment moment, Consent& before) {
   const auto kind = scheduler_.below(12);
   if (held.empty() || kind < 3) {
     consent::GrantRequest request;
-    request.user_id = UserId::trusted(user);
+    request.user_id = UserId::trusted(subject);
     request.mate_id = MateId::trusted(scheduler_.pick(kMates));
     request.purposes = {Purpose::trusted("care")};
     request.scopes = {Scope::trusted(scheduler_.pick(kScopes)), Scope::trusted(scheduler_.pick(kScopes))};
@@ -192,9 +226,22 @@ Result<HistoryEntry> World::decide(const std::string& user, const std::vector<Co
       return consent::decide_suspend(before, {}, moment);
     case 6:
       return consent::decide_resume(before, {}, moment);
+    case 7:
+      before = Consent();
+      return refuse(subject, moment);
     default:
       return consent::decide_revoke(before, {}, {}, moment);
   }
+}
+
+Result<HistoryEntry> World::refuse(const std::string& subject, const consent::Moment& moment) {
+  consent::RefuseRequest request;
+  request.user_id = UserId::trusted(subject);
+  request.mate_id = MateId::trusted(scheduler_.pick(kMates));
+  request.purposes = {Purpose::trusted("care")};
+  request.scopes = {Scope::trusted(scheduler_.pick(kScopes))};
+  return consent::decide_refuse(ConsentId::trusted("c" + std::to_string(++last_id_)), request, catalogue_,
+                                moment);
 }
 
 /// A Mate hands on what it was given.

@@ -15,6 +15,8 @@ using consent::HistoryEntry;
 inline const Timestamp kWallStart = Timestamp(std::chrono::hours(24 * 365 * 56));
 inline const TenantId kTenant = TenantId::trusted("default");
 inline const std::vector<std::string> kUsers{"alice", "ben", "cleo"}, kMates{"reader", "writer", "keeper"};
+inline const std::vector<std::string> kHouseholds{"h1", "h2"};
+inline const std::vector<std::string> kGroups{"household:h1", "household:h2", "organisation:default"};
 inline const std::vector<std::string> kScopes{"profile", "profile.read", "image", "image.analyze"};
 
 class World;
@@ -75,9 +77,10 @@ class Point final : public Place {
  private:
   friend class World;
   void ask(guard::SyncedLease::Round round, int life);
-  void answered(guard::SyncedLease::Round round, int life, std::uint64_t question,
-                const consent::SyncReply& reply);
-  void finish(guard::SyncedLease::Round round);
+  void ask_second(guard::SyncedLease::Round round, int life, int page);
+  void send(const consent::SyncRequest& request, int life,
+            std::function<void(const consent::SyncReply&)> then);
+  void finish(guard::SyncedLease::Round round, bool behind);
   void plan_sync(Micros delay);
 
   std::string mate_;
@@ -103,11 +106,11 @@ class World {
   /// A message on its way; `at` is the place at one of its ends.
   void send(const Place& at, std::function<void()> arrive);
   /// `consent.sync` in a service: the epoch first, the records at least as new.
-  void answer(const std::string& mate, std::uint64_t epoch, std::function<void(consent::SyncReply)> reply);
+  void answer(const consent::SyncRequest& question, std::function<void(consent::SyncReply)> reply);
   /// Runs `there` in the database; `done` says whether its answer came back in time.
   void ask_database(const Place& at, Micros timeout, std::function<void()> there,
                     std::function<void(bool)> done);
-  /// Makes delegated records as they hold, with a question of its own where there are any.
+  /// Makes records as they hold, with a question of its own where any is delegated or a household's.
   void make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void()> then);
   /// Whoever allows this must have been allowed to within the last second.
   void judge(const std::string& who, const std::string& user, const std::string& mate, const Scope& scope,
@@ -123,9 +126,12 @@ class World {
   };
   Weather forecast();
   void person();
-  void change(const std::string& user);
-  Result<HistoryEntry> decide(const std::string& user, const std::vector<Consent>& held,
+  void change(const std::string& subject);
+  void move(const std::string& user);
+  void tell(std::shared_ptr<std::vector<Consent>> stored, Service& by, int life);
+  Result<HistoryEntry> decide(const std::string& subject, const std::vector<Consent>& held,
                               consent::Moment moment, Consent& before);
+  Result<HistoryEntry> refuse(const std::string& subject, const consent::Moment& moment);
   Result<HistoryEntry> delegate(const std::vector<Consent>& held, consent::Moment moment);
   void spread(const Consent& record, Service& by);
   void keep_deciding(Point& point);

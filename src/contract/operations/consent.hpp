@@ -9,6 +9,22 @@ namespace intra365::consent {
 
 using namespace std::chrono_literals;
 
+/// Whose consent it is: a person's (their user id), `household:<id>` or `organisation:<tenant>`. No user id
+/// has a colon, so no person can be taken for a group.
+struct SubjectTag : tags::Dotted {};
+using SubjectId = Name<SubjectTag>;
+inline SubjectId subject_of(const UserId& user) {
+  return SubjectId::trusted(user.str());
+}
+
+/// A group of at most 50 people of a tenant; somebody is a member of at most one at a time.
+struct HouseholdTag : tags::Token {};
+using HouseholdId = Name<HouseholdTag>;
+
+/// Where a consent that is not the person's own comes from.
+enum class InheritedFrom { household, organisation };
+BOOST_DESCRIBE_ENUM(InheritedFrom, household, organisation)
+
 /// Where a consent stands in its life. Expiry is not a status: the clock decides it whenever it matters.
 enum class Status {
   active,      ///< granted, and holds until it expires
@@ -22,7 +38,7 @@ BOOST_DESCRIBE_ENUM(Status, active, refused, suspended, revoked, superseded)
 /// The mission's consent model, with what we keep beside it.
 struct Consent {
   ConsentId consent_id;
-  UserId user_id;
+  SubjectId user_id;
   MateId mate_id;
   std::vector<Purpose> purposes;
   std::vector<Scope> scopes;
@@ -39,13 +55,14 @@ struct Consent {
   std::optional<std::string> method;          ///< how it was given, such as `console` or `paper`
   std::optional<std::string> notice_version;  ///< which text the person was shown
   std::optional<ConsentId> superseded_by;
-  std::optional<ConsentId> parent_id;  ///< the consent that a Mate has handed on with this one
-  int delegation_depth = 0;            ///< in how many more steps it may be handed on
+  std::optional<ConsentId> parent_id;          ///< the consent that a Mate has handed on with this one
+  int delegation_depth = 0;                    ///< in how many more steps it may be handed on
+  std::optional<std::vector<UserId>> members;  ///< of a household's: for whom it holds; absent: for nobody
 };
 BOOST_DESCRIBE_STRUCT(Consent, (),
                       (consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at,
                        revoked_at, metadata, epoch, mate_epoch, status, revision, method, notice_version,
-                       superseded_by, parent_id, delegation_depth))
+                       superseded_by, parent_id, delegation_depth, members))
 
 /// What the person was shown and from where they answered. Kept apart, sealed with a key of the person's own
 /// that an erasure destroys; read by the person and by privacy officers only.
@@ -186,8 +203,9 @@ struct VerifyReply {
   DecisionCode code = DecisionCode::none;
   std::uint64_t epoch = 0;        ///< the user's consent epoch that this answer has seen, or a later one
   std::int64_t cache_age_ms = 0;  ///< since the truth was asked about this Mate; 0: it was asked for this
+  std::optional<InheritedFrom> inherited_from;  ///< whose consent has decided; absent: the person's own
 };
-BOOST_DESCRIBE_STRUCT(VerifyReply, (), (allowed, consent_id, code, epoch, cache_age_ms))
+BOOST_DESCRIBE_STRUCT(VerifyReply, (), (allowed, consent_id, code, epoch, cache_age_ms, inherited_from))
 
 struct QueryRequest {
   std::optional<UserId> user_id;
@@ -195,8 +213,9 @@ struct QueryRequest {
   std::optional<bool> active;  ///< only those that hold now, or only those that do not
   std::optional<int> limit;    ///< 1 to 200, 50 when absent
   std::optional<std::string> cursor;
+  std::optional<bool> inherited;  ///< instead of a person's own those of their household and organisation
 };
-BOOST_DESCRIBE_STRUCT(QueryRequest, (), (user_id, mate_id, active, limit, cursor))
+BOOST_DESCRIBE_STRUCT(QueryRequest, (), (user_id, mate_id, active, limit, cursor, inherited))
 
 struct QueryReply {
   std::vector<Consent> consents;
@@ -232,7 +251,7 @@ BOOST_DESCRIBE_ENUM(EventKind, granted, refused, narrowed, renewed, suspended, r
 struct HistoryEntry {
   std::int64_t sequence = 0;
   ConsentId consent_id;
-  UserId user_id;
+  SubjectId user_id;
   MateId mate_id;
   EventKind event = EventKind::granted;
   std::string actor;  ///< `user:<id>` or `system`
@@ -263,8 +282,9 @@ struct SyncRequest {
   MateId mate_id;
   std::uint64_t mate_epoch = 0;         ///< what the caller has, and decides by; 0: everything that holds
   std::optional<std::string> instance;  ///< which process of the Mate asks; a token of its own choice
+  std::optional<bool> whole;  ///< with consents of groups, and with every no from the first answer on
 };
-BOOST_DESCRIBE_STRUCT(SyncRequest, (), (mate_id, mate_epoch, instance))
+BOOST_DESCRIBE_STRUCT(SyncRequest, (), (mate_id, mate_epoch, instance, whole))
 
 /// Everything about one Mate that changed since an epoch. An empty list with the same epoch says "you are
 /// current" and renews the caller's lease.
@@ -272,8 +292,9 @@ struct SyncReply {
   std::uint64_t mate_epoch = 0;
   std::vector<Consent> consents;  ///< in the order of their mateEpoch
   bool more = false;              ///< ask again with the highest mateEpoch of this page
+  bool inherited = false;  ///< groups have consents for this Mate, which only a `whole` copy may decide by
 };
-BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more))
+BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more, inherited))
 
 /// Was this use lawful at `validAt`, by what was known at `knownAt`? Both default to now.
 struct AsOfRequest {
@@ -289,18 +310,21 @@ struct AsOfReply {
   bool allowed = false;
   std::optional<ConsentId> consent_id;
   DecisionCode code = DecisionCode::none;
-  std::vector<Consent> consents;  ///< as they stood
+  std::vector<Consent> consents;  ///< as they stood, those of the person's groups of then with them
   Timestamp valid_at, known_at;
+  std::optional<InheritedFrom> inherited_from;  ///< whose consent has decided; absent: the person's own
 };
-BOOST_DESCRIBE_STRUCT(AsOfReply, (), (allowed, consent_id, code, consents, valid_at, known_at))
+BOOST_DESCRIBE_STRUCT(AsOfReply, (),
+                      (allowed, consent_id, code, consents, valid_at, known_at, inherited_from))
 
 /// A purpose covers those below it (`research` covers `research.cancer`), and so do its lifetimes.
 struct PurposeEntry {
   Purpose purpose;
   std::string description;
   std::optional<int> default_days, max_days;  ///< 1 to 3653
+  bool inheritable = false;  ///< households and the organisation may consent for their people
 };
-BOOST_DESCRIBE_STRUCT(PurposeEntry, (), (purpose, description, default_days, max_days))
+BOOST_DESCRIBE_STRUCT(PurposeEntry, (), (purpose, description, default_days, max_days, inheritable))
 
 struct ScopeEntry {
   Scope scope;

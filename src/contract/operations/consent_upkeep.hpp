@@ -46,7 +46,7 @@ BOOST_DESCRIBE_STRUCT(PropagationReply, (),
 /// What has happened around the end of a consent.
 struct Renewal {
   ConsentId consent_id;
-  UserId user_id;
+  SubjectId user_id;
   MateId mate_id;
   std::vector<Purpose> purposes;
   std::vector<Scope> scopes;

@@ -39,6 +39,7 @@ Task<> Cache::make_bucket() {
 std::string Cache::text_of(const intra365::consent::Consent& record) {
   auto slim = record;
   slim.metadata = nullptr;  // evidence is not for caches
+  slim.members.reset();     // nor is who lives with whom
   return json::encode(slim);
 }
 

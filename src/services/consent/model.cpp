@@ -16,6 +16,11 @@ Result<void> check_names(const Names& names, std::string_view field) {
 
 }  // namespace
 
+std::optional<UserId> person_of(const intra365::consent::SubjectId& subject) {
+  if (intra365::consent::group_of(subject.str())) return std::nullopt;
+  return UserId::trusted(subject.str());
+}
+
 Result<void> check_person(const platform::Caller& caller, const UserId& user) {
   if (!caller.is_user(user)) return fail(errors::not_the_person);
   return {};
@@ -33,7 +38,7 @@ Result<UserId> check_revoke(const platform::Caller& caller, const intra365::cons
     return fail(intra365::errors::bad_value, "name a consentId, or a userId and a mateId");
   if (request.revision && !request.consent_id)
     return fail(intra365::errors::bad_value, "revision: only with a consentId");
-  if (caller.kind != PrincipalKind::user) return fail(errors::not_the_person);
+  if (caller.kind != PrincipalKind::user && !request.consent_id) return fail(errors::not_the_person);
   if (request.user_id && request.user_id->str() != caller.id) return fail(errors::not_the_person);
   return UserId::parse(caller.id);
 }
@@ -63,6 +68,13 @@ Result<View> view_of(const platform::Caller& caller, const std::optional<UserId>
   if (own && *own != caller.id) return fail(intra365::errors::not_yours);
   own = caller.id;
   return view;
+}
+
+Result<void> check_inherits(const platform::Caller& caller, const intra365::consent::QueryRequest& request) {
+  const bool is_other = request.user_id && !caller.is_user(*request.user_id);
+  if (is_other || (caller.kind != PrincipalKind::user && !caller.is_operator()))
+    return fail(intra365::errors::not_yours);
+  return {};
 }
 
 }  // namespace intra365::services::consent

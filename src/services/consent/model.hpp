@@ -1,6 +1,6 @@
 // Who may see and change which consents. What a change may be is in src/consent.
 #pragma once
-#include "contract/operations/consent.hpp"
+#include "consent/groups.hpp"
 #include "platform/caller.hpp"
 
 namespace intra365::services::consent {
@@ -12,7 +12,21 @@ inline constexpr ErrorCode unknown_consent{ErrorKind::not_found, "consent.unknow
                                            "There is no such consent for this person."};
 inline constexpr ErrorCode stale{ErrorKind::unavailable, "consent.stale",
                                  "The answer would be older than the epoch asked for; try again."};
+inline constexpr ErrorCode not_for_the_group{
+    ErrorKind::denied, "consent.not_for_the_group",
+    "Only a keeper speaks for a household, and only the tenant's operator for the organisation."};
+inline constexpr ErrorCode unknown_household{ErrorKind::not_found, "consent.unknown_household",
+                                             "There is no such household, or no invitation to it."};
+inline constexpr ErrorCode in_a_household{ErrorKind::conflict, "consent.in_a_household",
+                                          "Somebody belongs to one household at a time; leave it first."};
+inline constexpr ErrorCode known_member{ErrorKind::conflict, "consent.known_member",
+                                        "The person belongs to the household, or is invited to it, already."};
+inline constexpr ErrorCode household_full{ErrorKind::exhausted, "consent.household_full",
+                                          "A household has at most 50 people and 1,000 consents."};
 }  // namespace errors
+
+/// Whose consent an audit entry is about, where that is a person.
+std::optional<UserId> person_of(const intra365::consent::SubjectId& subject);
 
 /// Only the person whose data it is grants, refuses and changes.
 Result<void> check_person(const platform::Caller& caller, const UserId& user);
@@ -35,5 +49,8 @@ struct View {
 };
 Result<View> view_of(const platform::Caller& caller, const std::optional<UserId>& user,
                      const std::optional<MateId>& mate);
+
+/// What groups say for people is for those people, and for the operator.
+Result<void> check_inherits(const platform::Caller& caller, const intra365::consent::QueryRequest& request);
 
 }  // namespace intra365::services::consent

@@ -50,7 +50,7 @@ BOOST_DESCRIBE_STRUCT(KeyRow, (), (sealed_key))
 struct EvidenceRow {
   std::string evidence_id;
   wire::EventKind event = wire::EventKind::granted;
-  UserId user_id;
+  wire::SubjectId user_id;
   Timestamp recorded_at;
   postgres::Bytes sealed;
 };
@@ -72,8 +72,10 @@ Result<void> check(const wire::Evidence& evidence) {
 }
 
 /// A consent is proven to the person it is of, and to privacy officers; `also`: who else may see this.
-Result<void> check_reader(const Caller& caller, const UserId& user, bool also) {
-  if (caller.is_user(user) || caller.is_privacy_officer() || caller.is_service() || also) return {};
+Result<void> check_reader(const Caller& caller, const wire::SubjectId& user, bool also) {
+  if ((caller.kind == PrincipalKind::user && caller.id == user.str()) || caller.is_privacy_officer() ||
+      caller.is_service() || also)
+    return {};
   return fail(errors::unknown_consent);
 }
 
@@ -115,9 +117,9 @@ Task<wire::EvidenceReply> Proof::evidence(const Caller& caller, const wire::Proo
   wire::EvidenceReply reply;
   if (kept.empty()) co_return reply;
   const auto& user = kept.front().user_id;
-  caller.note->user_id = user;
+  caller.note->user_id = person_of(user);
   CO_CHECK(check_reader(caller, user, false));
-  CO_TRY(const auto key, co_await key_of(caller.tenant, user, caller.deadline));
+  CO_TRY(const auto key, co_await key_of(caller.tenant, UserId::trusted(user.str()), caller.deadline));
   for (const auto& row : kept) {
     CO_TRY(const auto text,
            key.open(row.sealed.value, context_of("consent_evidence", caller.tenant, row.evidence_id)));
@@ -141,7 +143,7 @@ Task<AttestedDocument> Proof::receipt(const Caller& caller, wire::ProofRequest r
          co_await environment_.database.atomically(scope, std::move(statements), caller.deadline));
   CO_TRY(const auto subject, results.at(0).as_optional<wire::ChainSubject>());
   if (!subject) co_return fail(errors::unknown_consent);
-  caller.note->user_id = subject->user_id;
+  caller.note->user_id = person_of(subject->user_id);
   CO_CHECK(check_reader(caller, subject->user_id, caller.is_operator()));
   CO_TRY(const auto changes, results.at(1).as<wire::ChainedChange>());
   CO_TRY(auto document, wire::make_receipt(caller.tenant, request.consent_id, *subject, changes, *catalogue,

@@ -39,7 +39,7 @@ constexpr Query consent_propagation_points{
 
 struct ChangeRow {
   MateId mate_id;
-  UserId user_id;
+  wire::SubjectId user_id;
   wire::Status status = wire::Status::active;
   std::uint64_t mate_epoch = 0;
   Timestamp changed_at;
@@ -95,7 +95,7 @@ void Propagation::reached(const TenantId& tenant, const wire::SyncRequest& reque
 
 void Propagation::told(const TenantId& tenant, const wire::Consent& record) {
   // A grant that stands as it was given has no change to follow.
-  if (record.revision == 1 && record.parent_id == std::nullopt) return;
+  if (record.revision == 1 && !record.parent_id && !wire::group_of(record.user_id.str())) return;
   if (told_.size() >= kMaxWaiting) return;
   told_.push_back({tenant, record.consent_id, record.mate_epoch});
   changed_.cancel();
@@ -177,10 +177,10 @@ Task<wire::PropagationReply> Propagation::state(const platform::Caller& caller,
   CO_TRY(const auto rows,
          co_await environment_.database.query(scope, consent_propagation, std::move(which), caller.deadline));
   CO_TRY(const auto change, rows.as_optional<ChangeRow>());
-  if (!change ||
-      !(caller.is_user(change->user_id) || caller.is_mate(change->mate_id) || caller.is_operator()))
+  if (!change || !((caller.kind == PrincipalKind::user && caller.id == change->user_id.str()) ||
+                   caller.is_mate(change->mate_id) || caller.is_operator()))
     co_return fail(errors::unknown_consent);
-  caller.note->user_id = change->user_id;
+  caller.note->user_id = person_of(change->user_id);
 
   auto parameters = postgres::bind(caller.tenant, request.consent_id, change->mate_epoch, change->mate_id,
                                    change->changed_at);

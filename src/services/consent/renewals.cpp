@@ -74,7 +74,7 @@ struct Outcome {
 BOOST_DESCRIBE_STRUCT(Outcome, (), (outcome))
 
 struct Whose {
-  UserId user_id;
+  wire::SubjectId user_id;
   MateId mate_id;
 };
 BOOST_DESCRIBE_STRUCT(Whose, (), (user_id, mate_id))
@@ -271,7 +271,7 @@ Task<wire::Renewal> Renewals::ask(const platform::Caller& caller, const wire::As
   CO_TRY(const auto whose, found.as_optional<Whose>());
   // Only the Mate that the consent is for may ask for more of it.
   if (!whose || !caller.is_mate(whose->mate_id)) co_return fail(errors::unknown_consent);
-  caller.note->user_id = whose->user_id;
+  caller.note->user_id = person_of(whose->user_id);
   auto parameters = postgres::bind(caller.tenant, request.consent_id, caller.subject(),
                                    std::string(caller.trace.trace_id()));
   CO_TRY(const auto rows, co_await environment_.database.query(scope, consent_ask_renewal,

@@ -12,6 +12,7 @@
 #include "services/consent/cache.hpp"
 #include "services/consent/cache_repair.hpp"
 #include "services/consent/copies.hpp"
+#include "services/consent/households.hpp"
 #include "services/consent/proof.hpp"
 #include "services/consent/propagation.hpp"
 #include "services/consent/renewals.hpp"
@@ -29,6 +30,9 @@ using platform::Caller;
 constexpr int kSyncPage = 500;
 constexpr int kRevokeBatch = 500;
 constexpr int kObjectBatch = 10'000;
+/// `Store::find` gives no more of one person and Mate: what is beyond might be a no.
+constexpr std::size_t kMostOwn = 200;
+constexpr std::size_t kMostChanges = 2000;  // as Store::changes
 constexpr std::size_t kMaxCatalogues = 1000;
 constexpr auto kCatalogueAge = std::chrono::seconds(1);
 
@@ -51,7 +55,10 @@ class Consents final : public platform::Service {
         proof_(environment),
         propagation_(environment),
         renewals_(environment),
-        repair_(environment, store_, cache_) {}
+        repair_(environment, store_, cache_),
+        households_(environment, store_, [this](const Caller& caller, Households::Records stored) {
+          return tell(caller, std::move(stored));
+        }) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -80,7 +87,14 @@ class Consents final : public platform::Service {
             bind(wire::define_scope, *this, &Consents::define_scope),
             bind(wire::object, *this, &Consents::object),
             bind(wire::receipt, *this, &Consents::receipt),
-            bind(wire::evidence, proof_, &Proof::evidence)};
+            bind(wire::evidence, proof_, &Proof::evidence),
+            bind(wire::found_household, households_, &Households::found),
+            bind(wire::households, households_, &Households::list),
+            bind(wire::invite_to_household, households_, &Households::invite),
+            bind(wire::join_household, households_, &Households::join),
+            bind(wire::leave_household, households_, &Households::leave),
+            bind(wire::grant_inherited, *this, &Consents::grant_inherited),
+            bind(wire::refuse_inherited, *this, &Consents::refuse_inherited)};
   }
 
   Task<> start() override {
@@ -139,6 +153,28 @@ class Consents final : public platform::Service {
     co_return std::move(stored.front());
   }
 
+  Task<wire::Consent> grant_inherited(const Caller& caller, const wire::InheritedRequest& request) {
+    return say_for_group(caller, request, wire::decide_group_grant);
+  }
+
+  Task<wire::Consent> refuse_inherited(const Caller& caller, const wire::InheritedRequest& request) {
+    return say_for_group(caller, request, wire::decide_group_refuse);
+  }
+
+  Task<wire::Consent> say_for_group(const Caller& caller, const wire::InheritedRequest& request,
+                                    decltype(&wire::decide_group_grant) decide) {
+    caller.note->scopes = request.scopes;
+    caller.note->resource = "mate:" + request.mate_id.str();
+    CO_TRY(const auto group, co_await households_.group_for(caller, request.household_id));
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(auto said, decide(ConsentId::trusted(new_uuid()), group, request, *catalogue, moment(caller)));
+    CO_CHECK(co_await seal_evidence(caller, said));
+    std::vector<Change> changes;
+    add(changes, {}, std::move(said));
+    CO_TRY(auto stored, co_await save(caller, std::move(changes)));
+    co_return std::move(stored.front());
+  }
+
   Task<wire::Consent> narrow(const Caller& caller, const wire::NarrowRequest& request) {
     return change(caller, request.consent_id,
                   [request](const wire::Consent& current, const wire::Moment& at) {
@@ -148,7 +184,9 @@ class Consents final : public platform::Service {
 
   Task<wire::Consent> renew(const Caller& caller, const wire::RenewRequest& request) {
     CO_TRY(const auto catalogue, co_await catalogue_of(caller));
-    Decide decide = [request, catalogue](const wire::Consent& current, const wire::Moment& at) {
+    Decide decide = [request, catalogue](const wire::Consent& current,
+                                         const wire::Moment& at) -> Result<wire::HistoryEntry> {
+      CHECK(wire::check_still_inheritable(current, *catalogue));
       return wire::decide_renew(current, request, *catalogue, at);
     };
     co_return co_await change(caller, request.consent_id, std::move(decide));
@@ -162,10 +200,13 @@ class Consents final : public platform::Service {
   }
 
   Task<wire::Consent> resume(const Caller& caller, const wire::HoldRequest& request) {
-    return change(caller, request.consent_id,
-                  [request](const wire::Consent& current, const wire::Moment& at) {
-                    return wire::decide_resume(current, request, at);
-                  });
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    Decide decide = [request, catalogue](const wire::Consent& current,
+                                         const wire::Moment& at) -> Result<wire::HistoryEntry> {
+      CHECK(wire::check_still_inheritable(current, *catalogue));
+      return wire::decide_resume(current, request, at);
+    };
+    co_return co_await change(caller, request.consent_id, std::move(decide));
   }
 
   Task<wire::Consent> delegate(const Caller& caller, const wire::DelegateRequest& request) {
@@ -174,7 +215,7 @@ class Consents final : public platform::Service {
     std::optional<UserId> of_anybody;
     CO_TRY(auto current, co_await store_.get(caller.tenant, of_anybody, request.consent_id, caller.deadline));
     if (!current || !caller.is_mate(current->mate_id)) co_return fail(errors::unknown_consent);
-    caller.note->user_id = current->user_id;
+    caller.note->user_id = person_of(current->user_id);
     std::vector<ConsentId> ids{request.consent_id};
     CO_TRY(auto chains, co_await store_.above(caller.tenant, std::move(ids), caller.deadline));
     const auto& above = chains[request.consent_id];
@@ -192,15 +233,15 @@ class Consents final : public platform::Service {
   Task<wire::RevokeReply> revoke(const Caller& caller, const wire::RevokeRequest& request) {
     caller.note->consent_id = request.consent_id;
     CO_TRY(const auto user, check_revoke(caller, request));
-    caller.note->user_id = user;
+    if (caller.kind != PrincipalKind::mate) caller.note->user_id = user;
+    if (caller.is_service()) CO_CHECK(co_await households_.leave_all(caller, user));
     Find find = [this, &caller, &request, user]() -> Task<std::vector<wire::Consent>> {
       if (!request.consent_id)
         co_return co_await store_.revocable(caller.tenant, user, request.mate_id, kRevokeBatch,
                                             caller.deadline);
       std::vector<wire::Consent> held;
-      CO_TRY(auto found, co_await store_.get(caller.tenant, user, *request.consent_id, caller.deadline));
-      if (found && (!request.mate_id || found->mate_id == *request.mate_id))
-        held.push_back(*std::move(found));
+      CO_TRY(auto found, co_await load_own(caller, *request.consent_id));
+      if (!request.mate_id || found.mate_id == *request.mate_id) held.push_back(std::move(found));
       co_return held;
     };
     End end = [this, &caller,
@@ -218,13 +259,49 @@ class Consents final : public platform::Service {
     CO_CHECK(check_person(caller, request.user_id));
     if (request.purposes.empty() || request.purposes.size() > 50)
       co_return fail(intra365::errors::bad_value, "purposes: 1 to 50 are needed");
+    // What a group allows must not come to light once the person's own consents are narrowed.
+    CO_TRY(auto refused, co_await refuse_groups(caller, request));
     Find find = [this, &caller, &request] {
       return store_.revocable(caller.tenant, request.user_id, std::nullopt, kObjectBatch, caller.deadline);
     };
     End end = [this, &caller, &request](const wire::Consent& record) {
       return wire::decide_object(record, request.purposes, moment(caller));
     };
-    co_return co_await take_back(caller, find, end);
+    CO_TRY(auto reply, co_await take_back(caller, find, end));
+    for (auto& record : refused) {
+      reply.epoch = std::max(reply.epoch, record.epoch);
+      reply.consents.push_back(std::move(record));
+    }
+    co_return reply;
+  }
+
+  /// The person's own no to what their groups allow for these purposes.
+  Task<std::vector<wire::Consent>> refuse_groups(const Caller& caller, const wire::ObjectRequest& request) {
+    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    std::vector<wire::Consent> refused;
+    Page page;
+    page.limit = kRevokeBatch;
+    while (true) {
+      CO_TRY(const auto records, co_await households_.query(caller, std::nullopt, true, page));
+      for (const auto& record : records) {
+        wire::RefuseRequest refusal;
+        refusal.user_id = request.user_id;
+        refusal.mate_id = record.mate_id;
+        refusal.scopes = record.scopes;
+        refusal.purposes = wire::in_common(record.purposes, request.purposes);
+        refusal.method = "objection";
+        if (refusal.purposes.empty()) continue;
+        CO_TRY(auto decided,
+               wire::decide_refuse(ConsentId::trusted(new_uuid()), refusal, *catalogue, moment(caller)));
+        std::vector<Change> changes;
+        add(changes, {}, std::move(decided));
+        CO_TRY(auto stored, co_await save(caller, std::move(changes)));
+        refused.push_back(std::move(stored.front()));
+      }
+      if (records.size() < static_cast<std::size_t>(page.limit)) break;
+      page.after = records.back().consent_id.str();
+    }
+    co_return refused;
   }
 
   using Find = std::function<Task<std::vector<wire::Consent>>()>;
@@ -233,8 +310,7 @@ class Consents final : public platform::Service {
   /// Ends what `find` gives as `end` decides, again and again until `end` finds nothing more to do: whoever
   /// changes a consent at the same time does not save it.
   Task<wire::RevokeReply> take_back(const Caller& caller, const Find& find, const End& end) {
-    wire::RevokeReply reply;
-    reply.propagation = {true, true, true, guard::kLeaseDuration.count()};
+    Households::Told told;
     std::uint64_t cached = 0;
     while (true) {
       CO_TRY(auto held, co_await find());
@@ -246,22 +322,62 @@ class Consents final : public platform::Service {
         if (changes.size() == kRevokeBatch) break;
       }
       if (changes.empty()) break;
-      CO_TRY(auto stored, co_await appender_.append(caller.tenant, std::move(changes),
-                                                    std::string(caller.trace.trace_id()), caller.deadline));
-      auto holding = stored;
-      CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
-      for (auto& record : holding) {
-        const auto reached = co_await spread(caller.tenant, record, caller.trace);
-        cached = reached.cached;
-        reply.propagation.published = reply.propagation.published && reached.published;
-        reply.epoch = std::max(reply.epoch, record.epoch);
-        reply.consents.push_back(std::move(record));
-      }
+      CO_TRY(auto stored, co_await append(caller, std::move(changes)));
+      CO_TRY(cached, co_await spread_all(caller, std::move(stored), told));
     }
-    for (auto& record : reply.consents) CO_CHECK(co_await open(caller, record));
-    CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
-                                                                         std::chrono::milliseconds(500)));
+    for (auto& record : told.consents) CO_CHECK(co_await open(caller, record));
+    CO_CHECK(co_await settle(told, cached));
+    wire::RevokeReply reply;
+    reply.propagation = told.propagation;
+    reply.epoch = told.epoch;
+    reply.consents = std::move(told.consents);
     co_return reply;
+  }
+
+  /// Records that were stored just now: spreads them, adds them to what was told, and returns the last
+  /// position in the cache's queue.
+  Task<std::uint64_t> spread_all(const Caller& caller, std::vector<wire::Consent> stored,
+                                 Households::Told& told) {
+    std::uint64_t cached = 0;
+    told.propagation.committed = true;
+    if (told.consents.empty()) told.propagation.published = true;
+    CO_CHECK(co_await store_.make_effective(caller.tenant, stored, caller.deadline));
+    for (auto& record : stored) {
+      const auto reached = co_await spread(caller.tenant, record, caller.trace);
+      cached = reached.cached;
+      told.propagation.published = told.propagation.published && reached.published;
+      told.epoch = std::max(told.epoch, record.epoch);
+      told.consents.push_back(std::move(record));
+    }
+    co_return cached;
+  }
+
+  Task<> settle(Households::Told& told, std::uint64_t cached) {
+    told.propagation.committed = true;
+    if (told.consents.empty()) told.propagation.published = true;
+    told.propagation.bound_ms = guard::kLeaseDuration.count();
+    CO_TRY(told.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
+                                                                        std::chrono::milliseconds(500)));
+    co_return Result<void>{};
+  }
+
+  Task<Households::Told> tell(const Caller& caller, Households::Records stored) {
+    Households::Told told;
+    CO_TRY(const auto cached, co_await spread_all(caller, std::move(stored), told));
+    CO_CHECK(co_await settle(told, cached));
+    co_return told;
+  }
+
+  /// Consents of a household are stored while nobody comes or goes.
+  Task<std::vector<wire::Consent>> append(const Caller& caller, std::vector<Change> changes) {
+    auto household = wire::household_of(changes.front().change.user_id.str());
+    if (household.empty())
+      co_return co_await appender_.append(caller.tenant, std::move(changes),
+                                          std::string(caller.trace.trace_id()), caller.deadline);
+    Append all;
+    all.changes = std::move(changes);
+    all.trace_id = std::string(caller.trace.trace_id());
+    co_return co_await households_.append(caller, std::move(household), std::move(all));
   }
 
   /// From memory, where a copy may be used and has seen what was asked for.
@@ -277,6 +393,7 @@ class Consents final : public platform::Service {
     if (request.min_epoch.value_or(0) > answer.epoch) return std::nullopt;
     reply.epoch = answer.epoch;
     reply.code = answer.code;
+    reply.inherited_from = answer.inherited_from;
     reply.cache_age_ms = copy.age.count();
     if (answer.allowed()) reply.consent_id = copy.index->consent_id(answer.record);
     return verified(caller, request, std::move(reply));
@@ -285,18 +402,36 @@ class Consents final : public platform::Service {
   /// From PostgreSQL.
   Task<wire::VerifyReply> verify(const Caller& caller, const wire::VerifyRequest& request) {
     CO_CHECK(check_verify(caller, request));
-    CO_TRY(const auto pair,
-           co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
+    CO_TRY(auto pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
+    auto decision = decide(pair.records, {}, request, environment_.clock.now());
+    std::vector<wire::Consent> inherited;
+    if (!decision.allowed() && pair.records.size() < kMostOwn) {
+      CO_TRY(inherited, co_await households_.inherited(caller.tenant, request.user_id, request.mate_id,
+                                                       caller.deadline));
+      if (!inherited.empty()) {
+        // The person's own after the groups': a no that came in between must not be missed.
+        CO_TRY(pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
+        if (pair.records.size() >= kMostOwn) inherited.clear();
+        decision = decide(pair.records, inherited, request, environment_.clock.now());
+      }
+    }
     if (request.min_epoch.value_or(0) > pair.epoch) co_return fail(errors::stale);
-    std::vector<const wire::Consent*> records;
-    for (const auto& record : pair.records) records.push_back(&record);
-    const auto decision =
-        guard::decide_consent(records, request.scopes, request.purpose, environment_.clock.now());
     wire::VerifyReply reply;
     reply.code = decision.code;
+    reply.inherited_from = decision.inherited_from;
     reply.epoch = pair.epoch;
     if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
     co_return verified(caller, request, std::move(reply));
+  }
+
+  template <class Request>
+  static guard::ConsentDecision decide(const std::vector<wire::Consent>& own,
+                                       const std::vector<wire::Consent>& inherited, const Request& request,
+                                       Timestamp at) {
+    std::vector<const wire::Consent*> owned, of_groups;
+    for (const auto& record : own) owned.push_back(&record);
+    for (const auto& record : inherited) of_groups.push_back(&record);
+    return guard::decide_inherited(owned, of_groups, request.scopes, request.purpose, at);
   }
 
   /// Completes an answer, and notes it for the audit trail.
@@ -318,19 +453,38 @@ class Consents final : public platform::Service {
     const auto now = environment_.clock.now();
     reply.valid_at = request.valid_at.value_or(now);
     reply.known_at = request.known_at.value_or(now);
-    CO_TRY(const auto changes, co_await store_.changes(caller.tenant, request.user_id, request.mate_id,
-                                                       reply.valid_at, reply.known_at, caller.deadline));
-    const auto all = wire::fold(changes, reply.valid_at, reply.known_at);
-    for (const auto& one : all) {
-      if (one.mate_id == request.mate_id) reply.consents.push_back(wire::effective(one, above(one, all)));
+    bool complete = true;
+    CO_TRY(reply.consents, co_await records_then(caller, wire::subject_of(request.user_id), request.mate_id,
+                                                 reply, complete));
+    std::vector<wire::Consent> inherited;
+    CO_TRY(const auto groups, co_await households_.groups_then(caller.tenant, request.user_id, reply.valid_at,
+                                                               reply.known_at, caller.deadline));
+    for (const auto& group : groups) {
+      CO_TRY(const auto of_group, co_await records_then(caller, group, request.mate_id, reply, complete));
+      inherited.insert(inherited.end(), of_group.begin(), of_group.end());
     }
-    std::vector<const wire::Consent*> records;
-    for (const auto& record : reply.consents) records.push_back(&record);
-    const auto decision = guard::decide_consent(records, request.scopes, request.purpose, reply.valid_at);
+    if (!complete) inherited.clear();  // part of a history may lack a no
+    const auto decision = decide(reply.consents, inherited, request, reply.valid_at);
     reply.allowed = decision.allowed();
     reply.code = decision.code;
+    reply.inherited_from = decision.inherited_from;
     if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
+    reply.consents.insert(reply.consents.end(), inherited.begin(), inherited.end());
     co_return reply;
+  }
+
+  /// A person's or a group's records for a Mate as they stood at the times of `at`.
+  Task<std::vector<wire::Consent>> records_then(const Caller& caller, wire::SubjectId subject, MateId mate,
+                                                const wire::AsOfReply& at, bool& complete) {
+    CO_TRY(const auto changes, co_await store_.changes(caller.tenant, std::move(subject), mate, at.valid_at,
+                                                       at.known_at, caller.deadline));
+    complete = complete && changes.size() < kMostChanges;
+    const auto all = wire::fold(changes, at.valid_at, at.known_at);
+    std::vector<wire::Consent> records;
+    for (const auto& one : all) {
+      if (one.mate_id == mate) records.push_back(wire::effective(one, above(one, all)));
+    }
+    co_return records;
   }
 
   Task<AttestedDocument> receipt(const Caller& caller, const wire::ProofRequest& request) {
@@ -368,8 +522,14 @@ class Consents final : public platform::Service {
     caller.note->user_id = request.user_id;
     CO_TRY(const auto page, read_page(request.limit, request.cursor));
     CO_TRY(const auto view, view_of(caller, request.user_id, request.mate_id));
-    CO_TRY(auto consents, co_await store_.query(caller.tenant, view, request.active, page, caller.deadline));
-    CO_CHECK(co_await store_.make_effective(caller.tenant, consents, caller.deadline));
+    std::vector<wire::Consent> consents;
+    if (request.inherited.value_or(false)) {
+      CO_CHECK(check_inherits(caller, request));
+      CO_TRY(consents, co_await households_.query(caller, request.mate_id, request.active, page));
+    } else {
+      CO_TRY(consents, co_await store_.query(caller.tenant, view, request.active, page, caller.deadline));
+      CO_CHECK(co_await store_.make_effective(caller.tenant, consents, caller.deadline));
+    }
     for (auto& consent : consents) CO_CHECK(co_await open(caller, consent));
     std::optional<std::string> cursor;
     if (consents.size() == static_cast<std::size_t>(page.limit)) cursor = consents.back().consent_id.str();
@@ -402,8 +562,12 @@ class Consents final : public platform::Service {
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
     if (reply.mate_epoch != request.mate_epoch) {
+      const auto holding =
+          request.whole.value_or(false) ? guard::Holding::everything : guard::Holding::what_holds;
       CO_TRY(reply.consents, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
-                                                           kSyncPage, caller.deadline));
+                                                           kSyncPage, holding, caller.deadline));
+      CO_TRY(reply.inherited,
+             co_await households_.is_inherited(caller.tenant, request.mate_id, caller.deadline));
       reply.more = reply.consents.size() == kSyncPage;
       for (auto& record : reply.consents)
         record.metadata = nullptr;  // evidence is not for enforcement points
@@ -416,9 +580,7 @@ class Consents final : public platform::Service {
   /// One change of one record: load, decide, save.
   Task<wire::Consent> change(const Caller& caller, ConsentId id, Decide decide) {
     caller.note->consent_id = id;
-    CO_TRY(const auto user, person(caller));
-    caller.note->user_id = user;
-    CO_TRY(auto current, co_await load(caller, user, id));
+    CO_TRY(auto current, co_await load_own(caller, id));
     CO_TRY(auto decided, decide(current, moment(caller)));
     std::vector<Change> changes;
     add(changes, std::move(current), std::move(decided));
@@ -426,9 +588,31 @@ class Consents final : public platform::Service {
     co_return std::move(stored.front());
   }
 
+  Task<wire::Consent> load_any(const Caller& caller, ConsentId id) {
+    std::optional<UserId> of_anybody;
+    CO_TRY(auto found, co_await store_.get(caller.tenant, of_anybody, std::move(id), caller.deadline));
+    if (!found) co_return fail(errors::unknown_consent);
+    co_return *std::move(found);
+  }
+
   Task<wire::Consent> load(const Caller& caller, UserId user, ConsentId id) {
     CO_TRY(auto found, co_await store_.get(caller.tenant, std::move(user), std::move(id), caller.deadline));
     if (!found) co_return fail(errors::unknown_consent);
+    co_return *std::move(found);
+  }
+
+  /// A consent that the caller may change: their own, or one of a group that they speak for.
+  Task<wire::Consent> load_own(const Caller& caller, ConsentId id) {
+    std::optional<UserId> of_anybody;
+    CO_TRY(auto found, co_await store_.get(caller.tenant, of_anybody, std::move(id), caller.deadline));
+    const bool is_group = found && wire::group_of(found->user_id.str()).has_value();
+    if (!is_group) {
+      CO_TRY(const auto user, person(caller));
+      caller.note->user_id = user;
+      if (!found || found->user_id != wire::subject_of(user)) co_return fail(errors::unknown_consent);
+    } else {
+      CO_CHECK(co_await households_.check_speaks(caller, found->user_id));
+    }
     co_return *std::move(found);
   }
 
@@ -460,13 +644,14 @@ class Consents final : public platform::Service {
   /// revision that the first has left.
   Task<std::vector<wire::Consent>> save(const Caller& caller, std::vector<Change> changes) {
     const auto& last = changes.back().change;
-    const auto user = last.user_id;
+    const auto subject = last.user_id;
     const auto id = last.consent_id;
     caller.note->consent_id = changes.front().change.consent_id;
-    CO_TRY(auto stored, co_await appender_.append(caller.tenant, std::move(changes),
-                                                  std::string(caller.trace.trace_id()), caller.deadline));
+    CO_TRY(auto stored, co_await append(caller, std::move(changes)));
     if (stored.empty()) {
-      CO_TRY(const auto now, co_await load(caller, user, id));
+      if (caller.kind == PrincipalKind::user && wire::group_of(subject.str()))
+        CO_CHECK(co_await households_.check_speaks(caller, subject));
+      CO_TRY(const auto now, co_await load_any(caller, id));
       co_return fail(wire::errors::conflict, "the current revision is " + std::to_string(now.revision));
     }
     auto holding = stored;
@@ -555,6 +740,7 @@ class Consents final : public platform::Service {
   Propagation propagation_;
   Renewals renewals_;
   CacheRepair repair_;
+  Households households_;
   struct KnownCatalogue {
     SteadyTime read_at;
     std::shared_ptr<const wire::Catalogue> catalogue;

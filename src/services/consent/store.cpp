@@ -3,6 +3,7 @@
 #include <span>
 
 #include "consent/lifecycle.hpp"
+#include "services/consent/columns.hpp"
 
 namespace intra365::services::consent {
 namespace {
@@ -10,9 +11,6 @@ namespace {
 namespace wire = intra365::consent;
 using postgres::Query;
 
-#define CONSENT_COLUMNS                                                                                     \
-  "consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, metadata, " \
-  "epoch, mate_epoch, status, revision, method, notice_version, superseded_by, parent_id, delegation_depth"
 #define HISTORY_COLUMNS                                                                                      \
   "sequence, consent_id, user_id, mate_id, event, actor, purposes, scopes, expires_at, epoch, recorded_at, " \
   "trace_id, valid_from, revision, method, notice_version, evidence, superseded_by, parent_id, "             \
@@ -46,7 +44,8 @@ constexpr Query consent_above{
     "  where tenant_id = $1 and consent_id = any($2::text[]) and parent_id is not null"
     " union all select up.of_id, r.parent_id, up.depth + 1 from up join intra365.consent_records r"
     "  on r.tenant_id = $1 and r.consent_id = up.parent_id where r.parent_id is not null and up.depth < 10)"
-    " select up.of_id, r.* from up join intra365.consent_records r on r.tenant_id = $1 and r.consent_id = "
+    " select up.of_id, r.*, null::text[] as members from up join intra365.consent_records r on r.tenant_id = "
+    "$1 and r.consent_id = "
     "up.parent_id"
     " order by up.of_id, up.depth"};
 constexpr Query consent_revocable{
@@ -65,7 +64,7 @@ constexpr Query consent_changes{
     " and valid_from <= $4::timestamptz"
     " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
 constexpr Query consent_purposes{"consent_purposes",
-                                 "select purpose, description, default_days, max_days"
+                                 "select purpose, description, default_days, max_days, inheritable"
                                  " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
 constexpr Query consent_scopes{
     "consent_scopes",
@@ -79,10 +78,11 @@ constexpr Query consent_close_catalogue{
     " on conflict (tenant_id) do update set catalogue_closed = excluded.catalogue_closed"};
 constexpr Query consent_put_purpose{
     "consent_put_purpose",
-    "insert into intra365.consent_purposes (tenant_id, purpose, description, default_days, max_days)"
-    " values ($1, $2, $3, $4, $5) on conflict (tenant_id, purpose) do update set"
+    "insert into intra365.consent_purposes (tenant_id, purpose, description, default_days, max_days, "
+    "inheritable)"
+    " values ($1, $2, $3, $4, $5, $6) on conflict (tenant_id, purpose) do update set"
     " description = excluded.description, default_days = excluded.default_days, max_days = "
-    "excluded.max_days"};
+    "excluded.max_days, inheritable = excluded.inheritable"};
 constexpr Query consent_put_scope{
     "consent_put_scope",
     "insert into intra365.consent_scopes (tenant_id, scope, description) values ($1, $2, $3)"
@@ -116,12 +116,13 @@ constexpr Query consent_changed{
     "consent_changed",
     "select " CONSENT_COLUMNS
     " from intra365.consent_records where tenant_id = $1 and mate_id = $2 and mate_epoch > $3"
-    " and ($3 > 0 or granted) order by mate_epoch limit $4"};
+    " and case when $5 then $3 > 0 or status <> 'superseded'"
+    "  else position(':' in user_id) = 0 and ($3 > 0 or granted) end order by mate_epoch limit $4"};
 constexpr Query consent_all_changed{
     "consent_all_changed",
     "select consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, "
     "'null'::jsonb as metadata, epoch, mate_epoch, status, revision, method, notice_version, superseded_by, "
-    "parent_id, delegation_depth"
+    "parent_id, delegation_depth, " CONSENT_MEMBERS
     " from intra365.consent_records"
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{
@@ -273,7 +274,7 @@ Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, UserId user, 
   co_return rows.as<wire::Consent>();
 }
 
-Task<std::vector<wire::HistoryEntry>> Store::changes(TenantId tenant, UserId user, MateId mate,
+Task<std::vector<wire::HistoryEntry>> Store::changes(TenantId tenant, wire::SubjectId user, MateId mate,
                                                      Timestamp valid_at, Timestamp known_at,
                                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
@@ -306,8 +307,8 @@ Task<> Store::close_catalogue(TenantId tenant, bool closed, SteadyTime deadline)
 
 Task<> Store::put(TenantId tenant, wire::PurposeEntry entry, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters =
-      postgres::bind(tenant, entry.purpose, entry.description, entry.default_days, entry.max_days);
+  auto parameters = postgres::bind(tenant, entry.purpose, entry.description, entry.default_days,
+                                   entry.max_days, entry.inheritable);
   CO_CHECK(co_await database_.query(scope, consent_put_purpose, std::move(parameters), deadline));
   co_return Result<void>{};
 }
@@ -375,9 +376,10 @@ Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime d
 }
 
 Task<std::vector<wire::Consent>> Store::changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch,
-                                                      int limit, SteadyTime deadline) {
+                                                      int limit, guard::Holding holding,
+                                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
+  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit, holding == guard::Holding::everything);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changed, std::move(parameters), deadline));
   CO_TRY(auto records, rows.as<wire::Consent>());
   CO_CHECK(co_await make_effective(tenant, records, deadline));

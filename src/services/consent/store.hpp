@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "contract/operations/consent.hpp"
+#include "guard/consent_copy.hpp"
 #include "platform/environment.hpp"
 #include "services/consent/model.hpp"
 
@@ -53,8 +54,10 @@ class Store {
   Task<std::vector<intra365::consent::Consent>> revocable(TenantId tenant, UserId user,
                                                           std::optional<MateId> mate, int limit,
                                                           SteadyTime deadline);
-  /// The changes between a user and a Mate that held at one time, as known at another; at most 2,000.
-  Task<std::vector<intra365::consent::HistoryEntry>> changes(TenantId tenant, UserId user, MateId mate,
+  /// The changes between a user or a group and a Mate that held at one time, as known at another; at most
+  /// 2,000.
+  Task<std::vector<intra365::consent::HistoryEntry>> changes(TenantId tenant,
+                                                             intra365::consent::SubjectId user, MateId mate,
                                                              Timestamp valid_at, Timestamp known_at,
                                                              SteadyTime deadline);
   /// The tenant's own entries.
@@ -77,9 +80,11 @@ class Store {
   /// Those of `ids` that are consents of the tenant, in their order.
   Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
   Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
+  /// For a copy that keeps `everything`: with consents of groups, and from the first on with whatever says
+  /// no.
   Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
                                                               std::uint64_t mate_epoch, int limit,
-                                                              SteadyTime deadline);
+                                                              guard::Holding holding, SteadyTime deadline);
   /// The same with those that no longer hold, and without evidence: for copies in memory.
   Task<std::vector<intra365::consent::Consent>> all_changed_since(TenantId tenant, MateId mate,
                                                                   std::uint64_t mate_epoch, int limit,
