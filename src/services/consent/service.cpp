@@ -255,10 +255,10 @@ class Consents final : public platform::Service {
         cached = reached.cached;
         reply.propagation.published = reply.propagation.published && reached.published;
         reply.epoch = std::max(reply.epoch, record.epoch);
-        CO_CHECK(co_await open(caller, record));
         reply.consents.push_back(std::move(record));
       }
     }
+    for (auto& record : reply.consents) CO_CHECK(co_await open(caller, record));
     CO_TRY(reply.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
                                                                          std::chrono::milliseconds(500)));
     co_return reply;
