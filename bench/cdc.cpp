@@ -1,5 +1,6 @@
 // Change data capture from PostgreSQL to JetStream, durable at both ends, beside pg_recvlogical (which only
-// reads the log: the ceiling) and the usual Node packages on the same tables and servers, in one run.
+// reads the log: the ceiling), the usual Node packages, and Debezium Server with its JetStream sink, on the
+// same table and servers, in one run.
 //
 //   cdc_bench [--json] [--rows N]
 //   cdc_bench --rows-in-one-transaction N[,N…]   memory only: one transaction of so many rows, whole?
@@ -48,8 +49,8 @@ double peak_megabytes(pid_t pid) {
   return 0;
 }
 
-std::uint64_t stored(bench::Client& client) {
-  const auto state = client.run(client.jetstream.stream_state("CHANGES"));
+std::uint64_t stored(bench::Client& client, const std::string& stream = "CHANGES") {
+  const auto state = client.run(client.jetstream.stream_state(stream));
   return state ? state->messages : 0;
 }
 
@@ -61,7 +62,7 @@ class Bench {
   }
 
   void throughput(bench::Report& report) {
-    for (const auto* slot : {"ours", "reader", "node"})
+    for (const auto* slot : {"ours", "reader", "node", "debezium"})
       sql("SELECT pg_create_logical_replication_slot('" + std::string(slot) + "', 'pgoutput')");
     std::fprintf(stderr, "writing %lu rows in transactions of 1,000\n", rows_);
     sql("CREATE PROCEDURE fill(first bigint, total bigint) LANGUAGE plpgsql AS $$ BEGIN FOR n IN 0..total / "
@@ -75,6 +76,8 @@ class Bench {
     bench::Row broker{"cpu.nats-server", "us/row", "lower", 0, {}, {}, {}};
     if (const auto reading = recvlogical()) rows.peers["pg_recvlogical (reads only)"] = *reading;
     if (const auto node = node_peer()) rows.peers["pg-logical-replication + jetstream"] = *node;
+
+    if (const auto debezium = debezium_peer()) rows.peers[kDebezium] = *debezium;
 
     const double broker_before = bench::cpu_us(nats_.pid());
     const auto begun = now();
@@ -96,21 +99,38 @@ class Bench {
   void latency(bench::Report& report) {
     const auto feed = start_feed("ours");
     std::this_thread::sleep_for(1s);
+    const auto ours = latencies_in("CHANGES", "change.row.>", 2500);
+    end_child(feed);
+    if (ours.empty()) return;
+    bench::Row p50{"latency.p50", "ms", "lower", ours[ours.size() / 2], {}, 10, {}};
+    bench::Row p99{"latency.p99", "ms", "lower", ours[ours.size() * 99 / 100], {}, 50, {}};
+    const auto theirs = debezium_latencies();
+    if (!theirs.empty()) {
+      p50.peers[kDebezium] = theirs[theirs.size() / 2];
+      p99.peers[kDebezium] = theirs[theirs.size() * 99 / 100];
+    }
+    report.add(std::move(p50));
+    report.add(std::move(p99));
+  }
+
+  /// Sorted, in milliseconds; empty where not every row came.
+  std::vector<double> latencies_in(const std::string& stream, const std::string& rows, int transactions) {
+    constexpr int kRows = 10;
     bench::Client client(nats_.url());
     nats::ConsumerConfig consumer;
     consumer.durable_name = "latency";
     consumer.ack_policy = "none";
     consumer.deliver_policy = "new";
-    consumer.filter_subjects = {"change.row.>"};
-    if (!client.run(client.jetstream.ensure_consumer("CHANGES", consumer))) return;
+    consumer.filter_subjects = {rows};
+    if (!client.run(client.jetstream.ensure_consumer(stream, consumer))) return {};
 
-    constexpr int kTransactions = 2500, kRows = 10;
-    std::vector<std::atomic<std::int64_t>> committed(kTransactions);
+    const auto expected = static_cast<std::size_t>(transactions) * kRows;
+    std::vector<std::atomic<std::int64_t>> committed(static_cast<std::size_t>(transactions));
     std::jthread writer([&] { write_steadily(committed, kRows); });
     std::vector<double> latencies;
-    for (std::size_t seen = 0; seen < std::size_t{kTransactions} * kRows;) {
+    for (std::size_t seen = 0; seen < expected;) {
       const auto fetched =
-          client.run(client.jetstream.fetch("CHANGES", "latency", 500, 5s, nats::FetchUntil::available));
+          client.run(client.jetstream.fetch(stream, "latency", 500, 5s, nats::FetchUntil::available));
       if (!fetched || fetched->empty()) break;
       const auto at = now().time_since_epoch().count();
       seen += fetched->size();
@@ -124,11 +144,9 @@ class Bench {
       }
     }
     writer.join();
-    end_child(feed);
+    if (latencies.size() < expected) return {};
     std::ranges::sort(latencies);
-    if (latencies.empty()) return;
-    report.add({"latency.p50", "ms", "lower", latencies[latencies.size() / 2], {}, 10, {}});
-    report.add({"latency.p99", "ms", "lower", latencies[latencies.size() * 99 / 100], {}, 50, {}});
+    return latencies;
   }
 
   /// What one transaction of all rows costs in memory.
@@ -243,6 +261,82 @@ class Bench {
     double rate = 0;
     if (!output || std::fscanf(output.get(), "%lf", &rate) != 1) return std::nullopt;
     return rate;
+  }
+
+  static constexpr const char* kDebezium = "Debezium Server + jetstream";
+
+  std::string debezium_script() const { return "'" INTRA365_SOURCE_DIR "/bench/peers/cdc/debezium.sh' "; }
+
+  /// The process, once it is installed; 0 otherwise.
+  pid_t start_debezium() {
+    static const bool installed = std::system((debezium_script() + "install").c_str()) == 0;
+    if (!installed) {
+      std::fprintf(stderr, "Debezium Server cannot be installed: its column is left out\n");
+      return 0;
+    }
+    bench::Client client(nats_.url());
+    nats::StreamConfig stream;
+    stream.name = "DEBEZIUM";
+    stream.subjects = {"debezium.>"};
+    if (!client.run(client.jetstream.ensure_stream(stream))) return 0;
+    const auto folder = std::filesystem::temp_directory_path() / ("debezium-" + std::to_string(::getpid()));
+    const auto command = "exec " + debezium_script() + "run '" + nats_.url() + "' '" +
+                         postgres_.dsn(database_) + "' debezium bench '" + folder.string() + "' >&2";
+    return fork_child([&] { ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr); });
+  }
+
+  void end_debezium(pid_t debezium) {
+    end_child(debezium, SIGTERM);
+    std::filesystem::remove_all(std::filesystem::temp_directory_path() /
+                                ("debezium-" + std::to_string(::getpid())));
+  }
+
+  /// Until so many rows of Debezium are stored; false where none comes for a minute.
+  bool wait_for_debezium(bench::Client& client, std::uint64_t rows) {
+    std::uint64_t seen = 0;
+    for (auto last = now(); seen < rows; std::this_thread::sleep_for(5ms)) {
+      const auto state = client.run(client.jetstream.stream_state("DEBEZIUM"));
+      if (state && state->messages > seen) {
+        seen = state->messages;
+        last = now();
+      }
+      if (now() - last > 60s) return false;
+    }
+    return true;
+  }
+
+  std::optional<double> debezium_peer() {
+    const auto debezium = start_debezium();
+    if (debezium == 0) return std::nullopt;
+    bench::Client client(nats_.url());
+    // From the thousandth row on: the start of its virtual machine is not what is measured. Not all rows, as
+    // with the Node packages.
+    const auto wanted = std::max<std::uint64_t>(rows_ / 50, 3000);
+    std::optional<double> rate;
+    if (wait_for_debezium(client, 1000)) {
+      const auto begun = now();
+      if (wait_for_debezium(client, wanted))
+        rate = static_cast<double>(wanted - 1000) / Seconds(now() - begun).count();
+    }
+    if (!rate) std::fprintf(stderr, "Debezium Server publishes nothing: its column is left out\n");
+    end_debezium(debezium);
+    return rate;
+  }
+
+  /// From a slot of its own that begins now, so that it has nothing to catch up with.
+  std::vector<double> debezium_latencies() {
+    sql("SELECT pg_drop_replication_slot('debezium') FROM pg_replication_slots WHERE slot_name = 'debezium'");
+    sql("TRUNCATE events_of_bench");
+    sql("SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')");
+    const auto debezium = start_debezium();
+    if (debezium == 0) return {};
+    bench::Client client(nats_.url());
+    const auto before = stored(client, "DEBEZIUM");
+    sql("INSERT INTO events_of_bench VALUES (-1, 'wakes it', 0, now())");
+    std::vector<double> latencies;
+    if (wait_for_debezium(client, before + 1)) latencies = latencies_in("DEBEZIUM", "debezium.>", 2500);
+    end_debezium(debezium);
+    return latencies;
   }
 
   void write_steadily(std::vector<std::atomic<std::int64_t>>& committed, int rows) {

@@ -55,7 +55,7 @@ class Audit final : public platform::Service {
  public:
   explicit Audit(platform::Environment& environment)
       : environment_(environment),
-        store_(environment.database, environment.reads),
+        store_(environment.database, &environment.reads),
         ingest_(environment, store_) {}
 
   std::vector<platform::BoundOperation> operations() override {

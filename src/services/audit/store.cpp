@@ -158,7 +158,7 @@ Task<std::vector<wire::Entry>> Store::find(TenantId tenant, wire::QueryRequest r
                                    reader.user_id, cursor.at, cursor.entry_id, request.text, limit);
   Scope scope{tenant.str()};
   CO_TRY(const auto rows,
-         co_await reads_.query(scope, kFindRead, std::move(parameters), changed_at, deadline));
+         co_await reads_->query(scope, kFindRead, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::Entry>();
 }
 
@@ -233,7 +233,7 @@ Task<std::vector<wire::DayOfDecisions>> Store::report(TenantId tenant, std::opti
   auto parameters = postgres::bind(since, until);
   Scope scope{tenant.str()};
   CO_TRY(const auto rows,
-         co_await reads_.query(scope, kReportRead, std::move(parameters), changed_at, deadline));
+         co_await reads_->query(scope, kReportRead, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::DayOfDecisions>();
 }
 

@@ -41,7 +41,9 @@ class Store {
   /// At most this many entries are looked at for one page of a verification.
   static constexpr std::int64_t entries_per_check = 300'000;
 
-  Store(postgres::Pool& database, platform::Reads& reads) : database_(database), reads_(reads) {}
+  /// Without `reads` nothing is searched, only appended and verified.
+  explicit Store(postgres::Pool& database, platform::Reads* reads = nullptr)
+      : database_(database), reads_(reads) {}
 
   /// Adds the entries that are not there yet, of any tenants, in one transaction.
   Task<> append(const std::vector<platform::AuditRecord>& records, SteadyTime deadline);
@@ -80,7 +82,7 @@ class Store {
 
  private:
   postgres::Pool& database_;
-  platform::Reads& reads_;
+  platform::Reads* reads_;
 };
 
 }  // namespace intra365::services::audit

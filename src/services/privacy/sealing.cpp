@@ -9,7 +9,7 @@ using postgres::Query;
 
 constexpr auto kPause = std::chrono::seconds(2);
 constexpr auto kStepTime = std::chrono::seconds(30);
-constexpr int kPage = 200;
+constexpr int kPage = 25;  ///< a value may be as large as a request
 constexpr int kMaxCounted = 100'000;
 
 constexpr Query claim_query{"sealing_claim", "select tenant_id from intra365.claim_sealing(20)"};

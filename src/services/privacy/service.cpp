@@ -19,7 +19,7 @@ using platform::Caller;
 constexpr std::size_t kMaxText = 4000;
 /// Of the rows of one page: a reply has to fit into a NATS message of 1 MiB.
 constexpr std::size_t kPageBytes = 500'000;
-constexpr int kPageRows = 1000;
+constexpr std::size_t kFewRows = 10, kManyRows = 1000;  ///< asked for at once
 
 Result<void> check_text(const std::string& text, std::string_view field) {
   if (text.empty() || text.size() > kMaxText)
@@ -129,15 +129,24 @@ class Privacy final : public platform::Service {
     std::size_t bytes = 0;
     for (; position.table < tables.size(); ++position.table, position.skip = 0) {
       const auto& table = tables[position.table];
-      CO_TRY(auto found,
-             co_await store_.rows_of(caller.tenant, user, table, position.skip, kPageRows, caller.deadline));
-      for (auto& row : found) {
-        bytes += table.size() + json::encode(row).size() + 30;
-        if (bytes > kPageBytes && !rows.empty()) co_return Result<void>{};
-        rows.push_back(boost::json::object{{"table", table}, {"row", std::move(row)}});
-        ++position.skip;
+      // A row may be as large as a request: a few first, then as many as fit by what they have weighed.
+      std::size_t at_once = kFewRows, weight = 0;
+      while (true) {
+        const auto before = position.skip;
+        CO_TRY(auto found, co_await store_.rows_of(caller.tenant, user, table, position.skip,
+                                                   static_cast<int>(at_once), caller.deadline));
+        const bool more = found.size() == at_once;
+        for (auto& row : found) {
+          const auto size = table.size() + json::encode(row).size() + 30;
+          bytes += size;
+          weight = std::max(weight, size);
+          if (bytes > kPageBytes && !rows.empty()) co_return Result<void>{};
+          rows.push_back(boost::json::object{{"table", table}, {"row", std::move(row)}});
+          ++position.skip;
+        }
+        if (!more || position.skip == before) break;
+        at_once = std::clamp((kPageBytes - std::min(bytes, kPageBytes)) / weight, kFewRows, kManyRows);
       }
-      if (found.size() == kPageRows) co_return Result<void>{};
     }
     // Last what lies sealed: the consent service opens it.
     CO_TRY(const auto consents, co_await store_.with_evidence(caller.tenant, user, caller.deadline));
