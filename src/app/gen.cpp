@@ -40,6 +40,9 @@ std::string metrics_document() {
   platform::Metrics metrics;
   for (const auto& operation : catalog()) metrics.operation(*operation.spec);
   metrics.counter("postgres_query_failures_total", "Queries that ended in an error.");
+  metrics.counter("postgres_replica_reads_total",
+                  "Reads that a replica may answer, by who did; behind: a replica was asked first and lacked "
+                  "something.");
   metrics.histogram("postgres_query_duration_seconds",
                     "Time a query took, including waiting for a connection.");
   std::string text =

@@ -38,6 +38,19 @@ Task<> create_user(sdk::Client& client, const Target& target, const Arguments& a
   co_return Result<void>{};
 }
 
+Task<> list_users(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  auth::UserListRequest request;
+  request.display_name = given(arguments.query);
+  CO_TRY(const auto reply, co_await client.call(auth::user_list, std::move(request)));
+  std::string text = reply.users.empty() ? "nobody" : "";
+  for (const auto& user : reply.users) {
+    text += (text.empty() ? "" : "\n") + user.user_id.str() + "  " + user.display_name.value_or("-") + "  " +
+            user.country.value_or("-");
+  }
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
 Task<> create_mate(sdk::Client& client, const Target& target, const Arguments& arguments) {
   auth::MateCreateRequest request;
   CO_TRY(request.name, MateId::parse(arguments.name));
@@ -217,6 +230,8 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   user_create->add_option("name", arguments->name, "name, which becomes the id")->required();
   user_create->add_option("--role", arguments->role, "user (default), operator or privacy-officer");
   user_create->add_option("--country", arguments->country, "two letters, for policies");
+  verb(user, "list", "The tenant's people", list_users)
+      ->add_option("--name", arguments->query, "only who is called exactly this");
 
   auto* mate = noun("mate", "Mates: agents, apps, services, devices");
   auto* mate_create = verb(mate, "create", "Create the identity of a Mate", create_mate);

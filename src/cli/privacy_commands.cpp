@@ -181,6 +181,30 @@ Task<> access(sdk::Client& client, const Target& target, const Arguments& argume
   co_return Result<void>{};
 }
 
+std::string describe(const privacy::SealingReply& reply) {
+  std::string text;
+  for (const auto& key : reply.keys) {
+    text += (text.empty() ? "key " : "\nkey ") + std::to_string(key.number) + "  made " +
+            format_rfc3339(key.made_at) +
+            (key.destroyed_at ? "  destroyed " + format_rfc3339(*key.destroyed_at) : "");
+  }
+  for (const auto& column : reply.columns)
+    text += "\n" + column.table + "." + column.column + "  " + std::to_string(column.waiting) + " waiting";
+  return text;
+}
+
+Task<> show_sealing(sdk::Client& client, const Target& target, const Arguments&) {
+  CO_TRY(const auto reply, co_await client.call(privacy::sealing, Empty()));
+  print(target, reply, describe(reply));
+  co_return Result<void>{};
+}
+
+Task<> rotate_key(sdk::Client& client, const Target& target, const Arguments&) {
+  CO_TRY(const auto reply, co_await client.call(privacy::rotate_key, Empty()));
+  print(target, reply, describe(reply));
+  co_return Result<void>{};
+}
+
 Result<crypto::KeySet> read_keys(const Arguments& arguments) {
   TRY(const auto text, read_input(arguments.keys));
   return crypto::KeySet::parse(text);
@@ -290,6 +314,9 @@ void add_privacy_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* privacy =
       app.add_subcommand("privacy", "People's rights over their data; as the person or a privacy officer");
   privacy->require_subcommand(1);
+  verb(privacy, "sealing", "As the operator: data keys, and what the newest has not sealed yet",
+       show_sealing);
+  verb(privacy, "rotate-key", "As the operator: make a new data key and seal everything with it", rotate_key);
   verb(privacy, "keys", "Public keys that verify receipts and exports", show_keys);
   one = verb(privacy, "export", "Everything that is kept about a person, signed", export_);
   whose(one);

@@ -98,6 +98,8 @@ std::span<const OperationInfo> catalog() {
       info(privacy::resolve),
       info(privacy::correct),
       info(privacy::access),
+      info(privacy::sealing),
+      info(privacy::rotate_key),
       info(audit::append),
       info(audit::query),
       info(audit::verify),

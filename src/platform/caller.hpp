@@ -30,7 +30,8 @@ struct Caller {
   std::string token_id;  ///< jti of the access token
   TraceContext trace;    ///< our span
   SteadyTime deadline;
-  AuditNote* note = nullptr;  ///< never null inside a handler
+  std::optional<SteadyTime> changed_at;  ///< of the caller's own latest change: reads must have seen it
+  AuditNote* note = nullptr;             ///< never null inside a handler
 
   bool is_operator() const { return allows(roles, Access::operator_); }
   bool is_privacy_officer() const {

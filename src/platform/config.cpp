@@ -51,6 +51,7 @@ Reader document(Config& config) {
           {"postgres", section("postgres.", {{"ownerDsn", into(postgres.owner_dsn)},
                                              {"replicationDsn", into(postgres.replication_dsn)},
                                              {"serviceDsn", into(postgres.service_dsn)},
+                                             {"replicaDsns", into(postgres.replica_dsns)},
                                              {"maxConnections", into(postgres.max_connections)},
                                              {"prepare", into(postgres.prepare)}})},
           {"keys", section("keys.", {{"operatorSigningSeedFile", into(keys.operator_signing_seed_file)},

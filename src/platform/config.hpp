@@ -24,6 +24,9 @@ struct Config {
     std::string owner_dsn;        ///< migrations; empty where somebody else migrates
     std::string replication_dsn;  ///< role with REPLICATION, straight to PostgreSQL (events only)
     std::string service_dsn;      ///< role without the right to bypass row-level security
+    /// Hot standbys, each with the service role: they answer reads that are declared for it, where new
+    /// enough.
+    std::vector<std::string> replica_dsns;
     std::size_t max_connections = 16;
     bool prepare = true;  ///< off behind a PgBouncer below 1.21
   } postgres;

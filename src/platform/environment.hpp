@@ -8,6 +8,7 @@
 #include "platform/audit_trail.hpp"
 #include "platform/caller.hpp"
 #include "platform/config.hpp"
+#include "platform/reads.hpp"
 #include "platform/telemetry.hpp"
 #include "platform/tenant_directory.hpp"
 #include "postgres/pool.hpp"
@@ -50,6 +51,7 @@ struct Environment {
   nats::Connection& nats;  ///< in the PLATFORM account
   nats::JetStream& jetstream;
   postgres::Pool& database;
+  Reads& reads;  ///< statements that a replica may answer
   TaskGroup& tasks;
   TenantDirectory& tenants;
   AuditTrail& audit;

@@ -86,10 +86,11 @@ struct Host::Impl {
         modules(std::move(modules_)),
         telemetry(telemetry_),
         tasks(executor, "platform", 10'000),
-        nats(executor,
-             connection_options(config, config.nats.platform_creds_file, "intra365-platform", telemetry)),
+        nats(executor, watched(connection_options(config, config.nats.platform_creds_file,
+                                                  "intra365-platform", telemetry))),
         jetstream(nats),
         database(executor, pool_options(config, telemetry)),
+        reads(executor, config, database, nats, telemetry),
         tenants(database),
         audit(jetstream, tasks),
         tokens(system_clock()),
@@ -99,8 +100,30 @@ struct Host::Impl {
                       [this](auth::SyncRequest request, SteadyTime deadline) {
                         return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
                       }),
-        environment{config, system_clock(), executor, nats,   jetstream, database,
-                    tasks,  tenants,        audit,    tokens, telemetry, [this] { return readiness(); }} {}
+        environment{config,
+                    system_clock(),
+                    executor,
+                    nats,
+                    jetstream,
+                    database,
+                    reads,
+                    tasks,
+                    tenants,
+                    audit,
+                    tokens,
+                    telemetry,
+                    [this] { return readiness(); }} {}
+
+  /// While the connection is away notices of changes are missed.
+  nats::Options watched(nats::Options options) {
+    options.on_event = [this, log = std::move(options.on_event)](std::string_view event,
+                                                                 std::string_view detail) {
+      if (started) reads.missed();
+      log(event, detail);
+    };
+    return options;
+  }
+  ~Impl() { started = false; }
 
   Task<> start_service(std::size_t index);
   std::vector<std::pair<std::string, bool>> readiness() const {
@@ -116,6 +139,7 @@ struct Host::Impl {
     std::unique_ptr<nats::Service> endpoints;
   };
 
+  bool started = false;  ///< outlives the connection, whose last events ask for it
   asio::any_io_executor executor;
   Config config;
   std::vector<ServiceModule> modules;
@@ -124,6 +148,7 @@ struct Host::Impl {
   nats::Connection nats;
   nats::JetStream jetstream;
   postgres::Pool database;
+  Reads reads;
   TenantDirectory tenants;
   AuditTrail audit;
   guard::TokenVerifier tokens;
@@ -163,6 +188,8 @@ Task<> Host::start(SteadyTime deadline) {
   CO_CHECK(co_await impl_->nats.connect(deadline));
   CO_CHECK(co_await postgres::check_schema(impl_->database, all_migrations(impl_->modules), deadline));
   impl_->database_up = true;
+  CO_CHECK(impl_->reads.start(impl_->tasks));
+  impl_->started = true;
   CO_CHECK(co_await impl_->audit.start());
   CO_CHECK(impl_->tasks.spawn(impl_->watch_database()));
   // Tokens are checked with what the STS publishes: where it runs here, it comes first.
@@ -223,6 +250,7 @@ Task<> Host::stop(SteadyTime deadline) {
     if (entry->endpoints) co_await entry->endpoints->drain(deadline);
     if (entry->service) co_await entry->service->stop();
   }
+  impl_->started = false;
   auto audited = co_await impl_->audit.stop(deadline);
   impl_->tasks.cancel();
   co_await impl_->tasks.join(deadline);

@@ -81,6 +81,8 @@ asio::awaitable<nats::ServiceReply> Pipeline::handle_later(std::size_t index, na
     if (!durable) outcome = fail(durable.error());
   }
   if (!written && outcome) outcome = fail(written.error());
+  // In front of the answer, on the same connection. A failure may have changed something, too.
+  if (operation.spec->effect == Effect::changes) environment_.reads.tell_change(caller);
   co_return reply_of(index, passage, std::move(outcome), took);
 }
 
@@ -121,6 +123,7 @@ Task<std::string> Pipeline::answer(const BoundOperation& operation, const nats::
   CO_CHECK(check_sizes(message));
   CO_CHECK(co_await authenticate(*operation.spec, message, caller));
   CO_CHECK(check_role(*operation.spec, caller));
+  caller.changed_at = environment_.reads.changed_at(caller);
   co_return co_await with_deadline(caller.deadline, operation.invoke(caller, std::string(message.payload)));
 }
 

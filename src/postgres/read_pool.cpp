@@ -7,6 +7,8 @@ namespace {
 
 constexpr std::size_t kMaxSamples = 4096;
 constexpr auto kTired = std::chrono::milliseconds(100);
+/// One that does not answer costs a caller half of its time each time it is asked: at most 100 ms * 2^6.
+constexpr int kMaxDoublings = 6;
 
 // Not where the log is written to: a transaction that does not wait for the disk is visible before that.
 constexpr Query kEnd{"read_pool_end", "select pg_current_wal_insert_lsn()::text"};
@@ -83,12 +85,13 @@ Task<std::optional<Rows>> ReadPool::ask(Standby& standby, Scope scope, Query que
   statements.push_back({query, std::move(parameters)});
   auto rows = co_await standby.pool->atomically(std::move(scope), std::move(statements), deadline);
   if (!rows && !worth_asking_elsewhere(rows.error())) co_return fail(std::move(rows).error());
+  standby.failures = rows ? 0 : std::min(standby.failures + 1, kMaxDoublings);
   if (rows) {
     const auto replayed = lsn_in(rows->front());
     if (replayed && *replayed >= needed) co_return std::move(rows->back());
     ++counts_.behind;
   }
-  standby.tired_until = now() + kTired;
+  standby.tired_until = now() + kTired * (1 << standby.failures);
   co_return std::optional<Rows>();
 }
 

@@ -55,6 +55,7 @@ class ReadPool {
   struct Standby {
     std::unique_ptr<Pool> pool;
     SteadyTime tired_until{};  ///< it was behind, or away: not asked again before
+    int failures = 0;          ///< in a row: each doubles the time it is left alone
   };
   Standby* next_standby(SteadyTime now);
   Task<std::optional<Rows>> ask(Standby& standby, Scope scope, Query query, Parameters parameters, Lsn needed,

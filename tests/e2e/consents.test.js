@@ -208,3 +208,25 @@ test("from the command line a person manages their consents, and the operator th
   assert.equal(platform.cli("consent", "catalogue", "open").closed, false);
   await revokeAll();
 });
+
+test("what many change at the same time is stored as if they had come one after another", async () => {
+  const first = (await ask(alice, "audit", { limit: 200 })).entries.length;
+  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...wish(), mateId: `crowd-${i % 3}` })));
+  const ends = made.filter((one) => one.granted).slice(0, 20).map(({ consentId }) => ask(alice, "suspend", { consentId }));
+  await Promise.all([...ends, ...Array.from({ length: 20 }, (_, i) => ask(alice, "grant", { ...wish(), mateId: `crowd-${i % 3}` }))]);
+  const all = [];
+  for (let cursor; ; ) {
+    const page = await ask(alice, "audit", { limit: 200, ...(cursor && { cursor }) });
+    all.push(...page.entries);
+    if (!(cursor = page.nextCursor)) break;
+  }
+  const added = all.slice(first);
+  assert.equal(added.length, 100);
+  assert.deepEqual(added.map((one, i) => one.epoch - added[0].epoch - i).filter((gap) => gap !== 0), [], "each raises the person's epoch by one, in the order of the history");
+  const crowd = await logIn(platform, platform.cli("mate", "create", "crowd-0").apiKey);
+  const { mateEpoch, consents } = await ask(crowd, "sync", { mateId: "crowd-0", mateEpoch: 1 });
+  assert.equal(mateEpoch, added.filter((one) => one.mateId === "crowd-0").length, "and the Mate's");
+  assert.equal(new Set(consents.map((one) => one.mateEpoch)).size, consents.length, "none shares a Mate's epoch");
+  await crowd.connection.close();
+  for (const mateId of ["crowd-0", "crowd-1", "crowd-2"]) await ask(alice, "revoke", { mateId });
+});

@@ -107,17 +107,34 @@ struct Template {
   }
 };
 
-/// A server that was killed leaves its System V shared memory behind, and the system has few of them.
-void remove_shared_memory(const fs::path& data) {
+/// The System V shared memory of a server that did not come to its end: named in its lock file.
+std::optional<int> shared_memory_left(const fs::path& data) {
   std::istringstream lines(read_file(data / "postmaster.pid"));
   std::string line;
   for (int number = 1; number <= 7; ++number) {
-    if (!std::getline(lines, line)) return;
+    if (!std::getline(lines, line)) return std::nullopt;
   }
   std::istringstream ids(line);
   long key = 0;
   int id = 0;
-  if (ids >> key >> id) ::shmctl(id, IPC_RMID, nullptr);
+  if (ids >> key >> id) return id;
+  return std::nullopt;
+}
+
+/// A server that was killed leaves it behind, and the system has few of them.
+void remove_shared_memory(const fs::path& data) {
+  if (const auto id = shared_memory_left(data)) ::shmctl(*id, IPC_RMID, nullptr);
+}
+
+/// Sessions of a server that was killed notice it when they next look; until then no other starts in its
+/// place.
+void wait_for_sessions(const fs::path& data) {
+  const auto id = shared_memory_left(data);
+  const auto limit = Clock::now() + kServerTimeout;
+  for (shmid_ds state{}; id && ::shmctl(*id, IPC_STAT, &state) == 0 && state.shm_nattch > 0;) {
+    if (Clock::now() > limit) throw std::runtime_error("sessions of the killed PostgreSQL do not end");
+    ::usleep(5'000);
+  }
 }
 
 }  // namespace
@@ -175,6 +192,7 @@ void PostgresServer::start() {
   options.environment = {{"LC_ALL", "C"}};
   options.user = source.user;
   process_.reset();
+  wait_for_sessions(dir() / "data");
   process_ = std::make_unique<ChildProcess>(options);
 
   const auto limit = Clock::now() + kServerTimeout;

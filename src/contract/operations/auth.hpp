@@ -151,6 +151,13 @@ struct ListRequest {
 };
 BOOST_DESCRIBE_STRUCT(ListRequest, (), (limit, cursor))
 
+struct UserListRequest {
+  std::optional<int> limit;                 ///< 1 to 200, 50 when absent
+  std::optional<std::string> cursor;        ///< `nextCursor` of the page before
+  std::optional<std::string> display_name;  ///< only people of exactly this name; small and capital alike
+};
+BOOST_DESCRIBE_STRUCT(UserListRequest, (), (limit, cursor, display_name))
+
 struct UserListReply {
   std::vector<User> users;
   std::optional<std::string> next_cursor;
@@ -284,7 +291,7 @@ inline constexpr auto user_create = operation<UserCreateRequest, UserCreateReply
     .summary = "Creates a person who can log in with the API key that is returned once.",
     .example = R"({"name":"alice","country":"US"})",
 });
-inline constexpr auto user_list = operation<ListRequest, UserListReply>({
+inline constexpr auto user_list = operation<UserListRequest, UserListReply>({
     .subject = "intra365.auth.user.list",
     .http = {Method::get, "/v1/users"},
     .access = Access::operator_,

@@ -151,6 +151,27 @@ struct AccessReply {
 };
 BOOST_DESCRIBE_STRUCT(AccessReply, (), (entries))
 
+/// A data key of the tenant; the one with the highest number seals.
+struct SealingKey {
+  int number = 0;
+  Timestamp made_at;
+  std::optional<Timestamp> checked_at;    ///< everything was last looked through
+  std::optional<Timestamp> destroyed_at;  ///< nothing needed it any more
+};
+BOOST_DESCRIBE_STRUCT(SealingKey, (), (number, made_at, checked_at, destroyed_at))
+
+struct SealingColumn {
+  std::string table, column;
+  std::int64_t waiting = 0;  ///< values that the newest key has not sealed yet; counted to 100,000
+};
+BOOST_DESCRIBE_STRUCT(SealingColumn, (), (table, column, waiting))
+
+struct SealingReply {
+  std::vector<SealingKey> keys;  ///< the newest first, at most 100
+  std::vector<SealingColumn> columns;
+};
+BOOST_DESCRIBE_STRUCT(SealingReply, (), (keys, columns))
+
 inline constexpr auto keys = operation<Empty, KeysReply>({
     .subject = "intra365.privacy.keys",
     .http = {Method::get, "/v1/privacy/keys"},
@@ -221,6 +242,23 @@ inline constexpr auto access = operation<AccessRequest, AccessReply>({
     .deadline = 5000ms,
     .summary = "Who used whose data, for what and under which consent: one's own, or for privacy officers.",
     .example = R"({"userId":"alice"})",
+});
+inline constexpr auto sealing = operation<Empty, SealingReply>({
+    .subject = "intra365.privacy.sealing",
+    .http = {Method::get, "/v1/privacy/sealing"},
+    .access = Access::operator_,
+    .deadline = 10'000ms,
+    .summary = "The tenant's data keys, and what is not sealed with the newest one yet.",
+    .example = R"({})",
+});
+inline constexpr auto rotate_key = operation<Empty, SealingReply>({
+    .subject = "intra365.privacy.rotate_key",
+    .http = {Method::post, "/v1/privacy/rotate-key"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .deadline = 10'000ms,
+    .summary = "Makes a new data key for the tenant; everything is sealed anew in the background.",
+    .example = R"({})",
 });
 
 }  // namespace intra365::privacy

@@ -54,7 +54,9 @@ Result<void> check_entry(const wire::Entry& entry, Timestamp now) {
 class Audit final : public platform::Service {
  public:
   explicit Audit(platform::Environment& environment)
-      : environment_(environment), store_(environment.database), ingest_(environment, store_) {}
+      : environment_(environment),
+        store_(environment.database, environment.reads),
+        ingest_(environment, store_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -100,7 +102,7 @@ class Audit final : public platform::Service {
     if (caller.kind == PrincipalKind::user) reader.user_id = caller.id;
     wire::QueryReply reply;
     CO_TRY(reply.entries, co_await store_.find(caller.tenant, request, std::move(reader), std::move(cursor),
-                                               limit, caller.deadline));
+                                               limit, caller.changed_at, caller.deadline));
     if (reply.entries.size() == static_cast<std::size_t>(limit)) {
       reply.next_cursor = format_rfc3339(reply.entries.back().at) + "~" + reply.entries.back().entry_id;
     }
@@ -177,7 +179,8 @@ class Audit final : public platform::Service {
         co_return fail(errors::bad_value, "since, until: a day such as 2026-11-01");
     }
     wire::ReportReply reply;
-    CO_TRY(reply.days, co_await store_.report(caller.tenant, request.since, request.until, caller.deadline));
+    CO_TRY(reply.days, co_await store_.report(caller.tenant, request.since, request.until, caller.changed_at,
+                                              caller.deadline));
     co_return reply;
   }
 

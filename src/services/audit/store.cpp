@@ -27,6 +27,7 @@ constexpr Query kFind{
     "websearch_to_tsquery('pg_catalog.simple', translate(regexp_replace($13, '([[:alnum:]])[-_]', '\\1 ', "
     "'g'), ':/.', '   ')))"
     " order by at desc, entry_id desc limit $14"};
+constexpr platform::Read kFindRead{kFind, std::chrono::seconds(2)};
 // A block whose entries' time is over has links only. The hash in front of the page's first block comes
 // along.
 constexpr Query kCheck{"audit_check", R"(
@@ -86,6 +87,7 @@ constexpr Query kReport{"audit_report",
                         "intra365.own_decisions_by_day where day >= coalesce($1::date, (now() at time zone "
                         "'utc')::date - 30) and day <= coalesce($2::date, 'infinity') order by day desc, "
                         "decisions desc limit 10000"};
+constexpr platform::Read kReportRead{kReport, std::chrono::seconds(5)};
 constexpr Query kRefresh{"refresh_reports", "select intra365.refresh_reports()"};
 constexpr Query kMaintain{
     "maintain_partitions",
@@ -149,12 +151,14 @@ Task<> Store::append(const std::vector<platform::AuditRecord>& records, SteadyTi
 }
 
 Task<std::vector<wire::Entry>> Store::find(TenantId tenant, wire::QueryRequest request, Reader reader,
-                                           Cursor cursor, int limit, SteadyTime deadline) {
+                                           Cursor cursor, int limit, std::optional<SteadyTime> changed_at,
+                                           SteadyTime deadline) {
   auto parameters = postgres::bind(tenant, request.trace_id, request.actor, request.action, request.outcome,
                                    request.user_id, request.since, request.until, reader.subject,
                                    reader.user_id, cursor.at, cursor.entry_id, request.text, limit);
   Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, kFind, std::move(parameters), deadline));
+  CO_TRY(const auto rows,
+         co_await reads_.query(scope, kFindRead, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::Entry>();
 }
 
@@ -223,10 +227,13 @@ Task<std::vector<wire::Hold>> Store::holds(TenantId tenant, SteadyTime deadline)
 }
 
 Task<std::vector<wire::DayOfDecisions>> Store::report(TenantId tenant, std::optional<std::string> since,
-                                                      std::optional<std::string> until, SteadyTime deadline) {
+                                                      std::optional<std::string> until,
+                                                      std::optional<SteadyTime> changed_at,
+                                                      SteadyTime deadline) {
   auto parameters = postgres::bind(since, until);
   Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, kReport, std::move(parameters), deadline));
+  CO_TRY(const auto rows,
+         co_await reads_.query(scope, kReportRead, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::DayOfDecisions>();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "contract/operations/audit.hpp"
 #include "platform/audit_trail.hpp"
+#include "platform/reads.hpp"
 #include "postgres/pool.hpp"
 
 namespace intra365::errors {
@@ -40,12 +41,13 @@ class Store {
   /// At most this many entries are looked at for one page of a verification.
   static constexpr std::int64_t entries_per_check = 300'000;
 
-  explicit Store(postgres::Pool& database) : database_(database) {}
+  Store(postgres::Pool& database, platform::Reads& reads) : database_(database), reads_(reads) {}
 
   /// Adds the entries that are not there yet, of any tenants, in one transaction.
   Task<> append(const std::vector<platform::AuditRecord>& records, SteadyTime deadline);
   Task<std::vector<wire::Entry>> find(TenantId tenant, wire::QueryRequest request, Reader reader,
-                                      Cursor cursor, int limit, SteadyTime deadline);
+                                      Cursor cursor, int limit, std::optional<SteadyTime> changed_at,
+                                      SteadyTime deadline);
 
   /// The blocks from `from` on, as many as have `entries_per_check` entries, and at least one.
   Task<std::vector<CheckedBlock>> check(TenantId tenant, std::int64_t from, SteadyTime deadline);
@@ -66,7 +68,8 @@ class Store {
 
   /// Decisions of the days from `since` to `until` (ISO dates), newest first.
   Task<std::vector<wire::DayOfDecisions>> report(TenantId tenant, std::optional<std::string> since,
-                                                 std::optional<std::string> until, SteadyTime deadline);
+                                                 std::optional<std::string> until,
+                                                 std::optional<SteadyTime> changed_at, SteadyTime deadline);
 
   /// Brings the aggregates and reports up to date.
   Task<> refresh_reports(SteadyTime deadline);
@@ -77,6 +80,7 @@ class Store {
 
  private:
   postgres::Pool& database_;
+  platform::Reads& reads_;
 };
 
 }  // namespace intra365::services::audit

@@ -1,5 +1,7 @@
 #include "services/consent/appender.hpp"
 
+#include <algorithm>
+
 #include "contract/errors.hpp"
 
 namespace intra365::services::consent {
@@ -13,8 +15,14 @@ constexpr auto kBatchTime = std::chrono::seconds(5);
 
 struct Appender::Waiting {
   Waiting(asio::any_io_executor executor, Append append, SteadyTime deadline)
-      : append(std::move(append)), done(std::move(executor), deadline) {}
+      : append(std::move(append)), done(std::move(executor), deadline) {
+    for (const auto& change : this->append.changes) {
+      raises.insert("user " + change.change.user_id.str());
+      raises.insert("mate " + change.change.mate_id.str());
+    }
+  }
   Append append;
+  Raised raises;
   std::optional<Result<Consents>> outcome;
   asio::steady_timer done;  ///< cancelled once there is an outcome
 };
@@ -45,20 +53,39 @@ Task<Consents> Appender::append(TenantId tenant, std::vector<Change> changes, st
 Task<> Appender::store_all(TenantId tenant) {
   while (true) {
     auto& queue = queues_[tenant];
-    if (queue.waiting.empty()) {
+    auto batch = take_batch(queue);
+    if (batch.empty()) {
+      // What is still waiting is stored by whoever holds what it waits for.
       if (--queue.under_way == 0) queues_.erase(tenant);
       co_return Result<void>{};
     }
-    std::vector<std::shared_ptr<Waiting>> batch;
-    while (!queue.waiting.empty() && batch.size() < kMaxAtOnce) {
-      batch.push_back(std::move(queue.waiting.front()));
-      queue.waiting.pop_front();
-    }
+    Raised raised;
+    for (const auto& one : batch) raised.insert(one->raises.begin(), one->raises.end());
+    queue.held.insert(raised.begin(), raised.end());
     co_await store_batch(tenant, std::move(batch));
+    for (const auto& one : raised) queue.held.erase(one);
   }
 }
 
-asio::awaitable<void> Appender::store_batch(TenantId tenant, std::vector<std::shared_ptr<Waiting>> batch) {
+Appender::Batch Appender::take_batch(Queue& queue) {
+  Batch batch;
+  auto passed_over = queue.held;
+  std::size_t looked_at = 0;
+  for (auto next = queue.waiting.begin();
+       next != queue.waiting.end() && batch.size() < kMaxAtOnce && looked_at < kMaxLookedAt; ++looked_at) {
+    const auto& raises = (*next)->raises;
+    if (std::ranges::any_of(raises, [&](const auto& one) { return passed_over.contains(one); })) {
+      passed_over.insert(raises.begin(), raises.end());
+      ++next;
+    } else {
+      batch.push_back(std::move(*next));
+      next = queue.waiting.erase(next);
+    }
+  }
+  return batch;
+}
+
+asio::awaitable<void> Appender::store_batch(TenantId tenant, Batch batch) {
   std::vector<const Append*> appends;
   for (const auto& one : batch) appends.push_back(&one->append);
   auto stored =
@@ -67,7 +94,7 @@ asio::awaitable<void> Appender::store_batch(TenantId tenant, std::vector<std::sh
       !stored.error().is(postgres::errors::timeout)) {
     // One of them cannot be stored; the others must not suffer for it.
     for (auto& one : batch) {
-      std::vector<std::shared_ptr<Waiting>> alone;
+      Batch alone;
       alone.push_back(std::move(one));
       co_await store_batch(tenant, std::move(alone));
     }

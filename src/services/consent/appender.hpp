@@ -1,9 +1,10 @@
-// Changes that come at the same time are stored in one transaction: they share its wait for the disk, and the
-// locks on the epochs of a Mate that many grant to at once.
+// Changes that come at the same time are stored in one transaction: they share its wait for the disk. What
+// would wait in PostgreSQL for the epochs of a person or a Mate waits here, and shares the next one.
 #pragma once
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "services/consent/store.hpp"
 
@@ -21,18 +22,25 @@ class Appender {
 
  private:
   struct Waiting;
+  using Batch = std::vector<std::shared_ptr<Waiting>>;
+  /// Whose epochs are raised: people and Mates.
+  using Raised = std::set<std::string>;
   struct Queue {
-    std::deque<std::shared_ptr<Waiting>> waiting;
+    std::list<std::shared_ptr<Waiting>> waiting;
+    Raised held;        ///< by the batches under way
     int under_way = 0;  ///< batches
   };
 
-  /// Stores what waits, batch after batch, until nothing does.
+  /// Stores what waits, batch after batch, until nothing is left that could be stored now.
   Task<> store_all(TenantId tenant);
-  asio::awaitable<void> store_batch(TenantId tenant, std::vector<std::shared_ptr<Waiting>> batch);
+  asio::awaitable<void> store_batch(TenantId tenant, Batch batch);
+  /// The longest waiting that need not wait for a batch under way. None overtakes another of the same person
+  /// or Mate.
+  static Batch take_batch(Queue& queue);
 
-  static constexpr std::size_t kMaxAtOnce = 64;
-  static constexpr int kMaxUnderWay =
-      4;  ///< batches of a tenant: one computes while another waits for the disk
+  static constexpr std::size_t kMaxAtOnce = 128;
+  static constexpr std::size_t kMaxLookedAt = 1'000;
+  static constexpr int kMaxUnderWay = 4;  ///< batches of a tenant
   static constexpr std::size_t kMaxWaiting = 10'000;
 
   platform::Environment& environment_;

@@ -28,9 +28,11 @@ constexpr Query evidence_insert{"consent_evidence_insert",
 constexpr Query evidence_of{
     "consent_evidence",
     "select e.evidence_id, h.event, h.user_id, e.recorded_at, e.sealed from intra365.consent_history h"
-    " join intra365.consent_evidence e on e.tenant_id = h.tenant_id and h.evidence = 'evidence:' || "
-    "e.evidence_id"
-    " where h.tenant_id = $1 and h.consent_id = $2 order by h.sequence limit 100"};
+    " join intra365.consent_evidence e on e.tenant_id = h.tenant_id and e.evidence_id = substr(h.evidence, "
+    "10)"
+    " where h.tenant_id = $1 and h.consent_id = $2 and h.evidence like 'evidence:%' order by h.sequence "
+    "limit "
+    "100"};
 constexpr Query whose{"consent_whose",
                       "select r.user_id, encode(i.salt, 'hex') as salt from intra365.consent_records r"
                       " left join intra365.consent_identities i using (tenant_id, user_id)"

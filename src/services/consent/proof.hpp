@@ -13,6 +13,8 @@ class Proof {
   explicit Proof(platform::Environment& environment) : environment_(environment), attestor_(environment) {}
 
   Task<> start() { return attestor_.start(); }
+  /// Under the key-encryption key; only after `start`.
+  const crypto::Envelope& envelope() const { return attestor_.envelope(); }
   /// Stores evidence of a person, durable when it returns; returns what a change refers to it by.
   Task<std::string> keep(const platform::Caller& caller, UserId user, intra365::consent::Evidence evidence);
   Task<intra365::consent::EvidenceReply> evidence(const platform::Caller& caller,

@@ -7,6 +7,7 @@
 #include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
 #include "contract/subjects.hpp"
+#include "platform/vault.hpp"
 #include "services/consent/appender.hpp"
 #include "services/consent/cache.hpp"
 #include "services/consent/cache_repair.hpp"
@@ -98,6 +99,7 @@ class Consents final : public platform::Service {
 
   Task<> start() override {
     CO_CHECK(co_await proof_.start());
+    vault_.emplace(environment_.database, proof_.envelope());
     CO_CHECK(co_await cache_.start());
     CO_CHECK(copies_.start());
     CO_CHECK(propagation_.start());
@@ -117,8 +119,12 @@ class Consents final : public platform::Service {
     if (request.proof) {
       CO_TRY(granted.evidence, co_await proof_.keep(caller, request.user_id, *request.proof));
     }
+    CO_CHECK(co_await seal_evidence(caller, granted));
     add(changes, {}, std::move(granted));
-    changes.back().record.metadata = request.metadata;
+    auto& metadata = changes.back().record.metadata;
+    metadata = request.metadata;
+    CO_CHECK(co_await vault_->seal(caller.tenant, platform::sealed::consent_metadata, id.str(), metadata,
+                                   caller.deadline));
     if (request.supersedes) {
       CO_TRY(auto old, co_await load(caller, request.user_id, *request.supersedes));
       CO_TRY(auto superseded, wire::decide_supersede(old, id, at));
@@ -140,6 +146,7 @@ class Consents final : public platform::Service {
     if (request.proof) {
       CO_TRY(refused.evidence, co_await proof_.keep(caller, request.user_id, *request.proof));
     }
+    CO_CHECK(co_await seal_evidence(caller, refused));
     std::vector<Change> changes;
     add(changes, {}, std::move(refused));
     CO_TRY(auto stored, co_await save(caller, std::move(changes)));
@@ -161,6 +168,7 @@ class Consents final : public platform::Service {
     CO_TRY(const auto group, co_await households_.group_for(caller, request.household_id));
     CO_TRY(const auto catalogue, co_await catalogue_of(caller));
     CO_TRY(auto said, decide(ConsentId::trusted(new_uuid()), group, request, *catalogue, moment(caller)));
+    CO_CHECK(co_await seal_evidence(caller, said));
     std::vector<Change> changes;
     add(changes, {}, std::move(said));
     CO_TRY(auto stored, co_await save(caller, std::move(changes)));
@@ -322,6 +330,7 @@ class Consents final : public platform::Service {
     reply.propagation = told.propagation;
     reply.epoch = told.epoch;
     reply.consents = std::move(told.consents);
+    for (auto& record : reply.consents) CO_CHECK(co_await open(caller, record));
     co_return reply;
   }
 
@@ -521,6 +530,7 @@ class Consents final : public platform::Service {
       CO_TRY(consents, co_await store_.query(caller.tenant, view, request.active, page, caller.deadline));
       CO_CHECK(co_await store_.make_effective(caller.tenant, consents, caller.deadline));
     }
+    for (auto& consent : consents) CO_CHECK(co_await open(caller, consent));
     std::optional<std::string> cursor;
     if (consents.size() == static_cast<std::size_t>(page.limit)) cursor = consents.back().consent_id.str();
     co_return wire::QueryReply{std::move(consents), std::move(cursor)};
@@ -532,8 +542,14 @@ class Consents final : public platform::Service {
     if (page.after.find_first_not_of("0123456789") != std::string::npos || page.after.size() > 18)
       co_return fail(intra365::errors::bad_value, "cursor: not one that was given out");
     CO_TRY(const auto view, view_of(caller, request.user_id, request.mate_id));
-    CO_TRY(auto entries,
-           co_await store_.history(caller.tenant, view, request.consent_id, page, caller.deadline));
+    CO_TRY(auto entries, co_await store_.history(caller.tenant, view, request.consent_id, page,
+                                                 caller.changed_at, caller.deadline));
+    std::vector<platform::Vault::Cell> cells;
+    for (auto& entry : entries) {
+      if (entry.evidence)
+        cells.emplace_back(platform::sealed::consent_evidence, entry.consent_id.str(), *entry.evidence);
+    }
+    CO_CHECK(co_await vault_->open(caller.tenant, std::move(cells), caller.deadline));
     std::optional<std::string> cursor;
     if (entries.size() == static_cast<std::size_t>(page.limit))
       cursor = std::to_string(entries.back().sequence);
@@ -641,7 +657,22 @@ class Consents final : public platform::Service {
     auto holding = stored;
     CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
     for (const auto& record : holding) co_await spread(caller.tenant, record, caller.trace);
+    for (auto& record : stored) CO_CHECK(co_await open(caller, record));
     co_return stored;
+  }
+
+  /// A reference that was given; one to what lies sealed already stays readable.
+  Task<> seal_evidence(const Caller& caller, wire::HistoryEntry& entry) {
+    if (!entry.evidence || entry.evidence->starts_with("evidence:")) co_return Result<void>{};
+    std::vector<platform::Vault::Cell> cells;
+    cells.emplace_back(platform::sealed::consent_evidence, entry.consent_id.str(), *entry.evidence);
+    co_return co_await vault_->seal(caller.tenant, std::move(cells), caller.deadline);
+  }
+
+  /// Metadata of a record that leaves the service; inside it stays sealed.
+  Task<> open(const Caller& caller, wire::Consent& record) {
+    return vault_->open(caller.tenant, platform::sealed::consent_metadata, record.consent_id.str(),
+                        record.metadata, caller.deadline);
   }
 
   wire::Moment moment(const Caller& caller) const {
@@ -705,6 +736,7 @@ class Consents final : public platform::Service {
   Copies copies_;
   Cache cache_;
   Proof proof_;
+  std::optional<platform::Vault> vault_;  ///< after `start`
   Propagation propagation_;
   Renewals renewals_;
   CacheRepair repair_;

@@ -1,5 +1,7 @@
 #include "services/consent/store.hpp"
 
+#include <span>
+
 #include "consent/lifecycle.hpp"
 #include "services/consent/columns.hpp"
 
@@ -16,6 +18,9 @@ using postgres::Query;
 
 constexpr Query consent_append{
     "consent_append", "select " CONSENT_COLUMNS " from intra365.append_consent_changes($1, $2::jsonb, $3)"};
+constexpr Query consent_append_new{"consent_append_new",
+                                   "select " CONSENT_COLUMNS
+                                   " from intra365.append_new_consents($1, $2::jsonb, $3::text[])"};
 constexpr Query consent_lock_records{"consent_lock_records",
                                      "select count(*) from (select from intra365.consent_records where "
                                      "tenant_id = $1 and consent_id = any($2::text[])"
@@ -102,6 +107,7 @@ constexpr Query consent_history{"consent_history",
                                 " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = "
                                 "$3) and ($4::text is null or consent_id = $4)"
                                 " and sequence > $5 order by sequence limit $6"};
+constexpr platform::Read consent_history_read{consent_history, std::chrono::seconds(2)};
 constexpr Query consent_which_exist{
     "consent_which_exist",
     "select consent_id as of_id from intra365.consent_records where tenant_id = $1 and consent_id = "
@@ -144,15 +150,31 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
   return row ? row->epoch : 0;
 }
 
-}  // namespace
+/// A consent that nobody has had yet, and that hangs on no other.
+bool is_new(const Append& one) {
+  return one.changes.size() == 1 && one.changes[0].change.revision == 1 && !one.changes[0].change.parent_id;
+}
 
-Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
-                                                            std::vector<const Append*> appends,
-                                                            SteadyTime deadline) {
-  // A batch takes its locks first and in one order, records before epochs, as every single append does: so
-  // none waits for another in a circle.
+postgres::Statement append_new(const TenantId& tenant, std::span<const Append* const> appends) {
+  boost::json::array list;
+  std::vector<std::string> traces;
+  for (const auto* one : appends) {
+    list.push_back(json::to_value(one->changes[0]));
+    traces.push_back(one->trace_id);
+  }
+  return {consent_append_new, postgres::bind(tenant, boost::json::value(std::move(list)), traces)};
+}
+
+postgres::Statement append_changes(const TenantId& tenant, const Append& one) {
+  boost::json::array list;
+  for (const auto& change : one.changes) list.push_back(json::to_value(change));
+  return {consent_append, postgres::bind(tenant, boost::json::value(std::move(list)), one.trace_id)};
+}
+
+/// What is locked by any of them, in the order in which each locks its own: records, epochs of people,
+/// epochs of Mates. So none waits for another in a circle.
+std::vector<postgres::Statement> lock_all(const TenantId& tenant, std::span<const Append* const> appends) {
   std::vector<std::string> records, users, mates;
-  std::vector<postgres::Statement> statements;
   for (const auto* one : appends) {
     for (const auto& change : one->changes) {
       if (change.change.revision > 1) records.push_back(change.change.consent_id.str());
@@ -161,24 +183,45 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
       mates.push_back(change.change.mate_id.str());
     }
   }
-  if (appends.size() > 1) {
-    if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
-    statements.push_back({consent_make_epochs, postgres::bind(tenant, users, mates)});
-    statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
-  }
-  for (const auto* one : appends) {
-    boost::json::array list;
-    for (const auto& change : one->changes) list.push_back(json::to_value(change));
-    statements.push_back(
-        {consent_append, postgres::bind(tenant, boost::json::value(std::move(list)), one->trace_id)});
-  }
-  const auto before = statements.size() - appends.size();
+  std::vector<postgres::Statement> statements;
+  if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
+  statements.push_back({consent_make_epochs, postgres::bind(tenant, users, mates)});
+  statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
+  return statements;
+}
+
+}  // namespace
+
+Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
+                                                            std::vector<const Append*> appends,
+                                                            SteadyTime deadline) {
+  std::vector<const Append*> fresh, others;
+  for (const auto* one : appends) (is_new(*one) ? fresh : others).push_back(one);
+  std::vector<postgres::Statement> statements;
+  if (appends.size() > 1 && !others.empty()) statements = lock_all(tenant, appends);
+  const auto locks = statements.size();
+  if (!fresh.empty()) statements.push_back(append_new(tenant, fresh));
+  for (const auto* one : others) statements.push_back(append_changes(tenant, *one));
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+
+  std::map<ConsentId, wire::Consent> made;
+  if (!fresh.empty()) {
+    CO_TRY(auto records, results.at(locks).as<wire::Consent>());
+    for (auto& record : records) made.emplace(record.consent_id, std::move(record));
+  }
+  auto next = locks + (fresh.empty() ? 0 : 1);
   std::vector<std::vector<wire::Consent>> stored;
-  for (std::size_t i = 0; i < appends.size(); ++i) {
-    CO_TRY(auto changed, results.at(before + i).as<wire::Consent>());
-    stored.push_back(std::move(changed));
+  for (const auto* one : appends) {
+    if (is_new(*one)) {
+      const auto record = made.find(one->changes[0].change.consent_id);
+      if (record == made.end()) co_return fail(postgres::errors::bad_row, "consent_append_new left one out");
+      stored.emplace_back();
+      stored.back().push_back(std::move(record->second));
+    } else {
+      CO_TRY(auto changed, results.at(next++).as<wire::Consent>());
+      stored.push_back(std::move(changed));
+    }
   }
   co_return stored;
 }
@@ -301,11 +344,13 @@ Task<std::vector<wire::Consent>> Store::query(TenantId tenant, View view, std::o
 
 Task<std::vector<wire::HistoryEntry>> Store::history(TenantId tenant, View view,
                                                      std::optional<ConsentId> consent, Page page,
+                                                     std::optional<SteadyTime> changed_at,
                                                      SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, view.user_id, view.mate_id, consent,
                                    page.after.empty() ? std::string("0") : page.after, page.limit);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_history, std::move(parameters), deadline));
+  CO_TRY(const auto rows,
+         co_await reads_.query(scope, consent_history_read, std::move(parameters), changed_at, deadline));
   co_return rows.as<wire::HistoryEntry>();
 }
 

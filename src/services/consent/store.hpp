@@ -30,7 +30,8 @@ struct Page {
 
 class Store {
  public:
-  explicit Store(platform::Environment& environment) : database_(environment.database) {}
+  explicit Store(platform::Environment& environment)
+      : database_(environment.database), reads_(environment.reads) {}
 
   /// Records, history rows and epochs, everything in one transaction; durable when it returns. Returns for
   /// each append what was changed, and after it everything delegated below, with new epochs; all as stored,
@@ -74,6 +75,7 @@ class Store {
                                                       Page page, SteadyTime deadline);
   Task<std::vector<intra365::consent::HistoryEntry>> history(TenantId tenant, View view,
                                                              std::optional<ConsentId> consent, Page page,
+                                                             std::optional<SteadyTime> changed_at,
                                                              SteadyTime deadline);
   /// Those of `ids` that are consents of the tenant, in their order.
   Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
@@ -94,6 +96,7 @@ class Store {
 
  private:
   postgres::Pool& database_;
+  platform::Reads& reads_;
 };
 
 }  // namespace intra365::services::consent

@@ -3,7 +3,9 @@
 #include "contract/errors.hpp"
 #include "contract/operations/consent.hpp"
 #include "crypto/attestation.hpp"
+#include "platform/vault.hpp"
 #include "services/privacy/erasure.hpp"
+#include "services/privacy/sealing.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> privacy();
@@ -62,19 +64,29 @@ class Privacy final : public platform::Service {
         store_(environment),
         attestor_(environment),
         erasure_(environment, store_, attestor_),
+        sealing_(environment),
         services_(environment.nats, "privacy") {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
-    return {bind(wire::keys, *this, &Privacy::keys),       bind(wire::export_, *this, &Privacy::export_),
-            bind(wire::erase, *this, &Privacy::erase),     bind(wire::status, *this, &Privacy::status),
-            bind(wire::submit, *this, &Privacy::submit),   bind(wire::list, *this, &Privacy::list),
-            bind(wire::resolve, *this, &Privacy::resolve), bind(wire::correct, *this, &Privacy::correct),
-            bind(wire::access, *this, &Privacy::access)};
+    return {bind(wire::keys, *this, &Privacy::keys),
+            bind(wire::export_, *this, &Privacy::export_),
+            bind(wire::erase, *this, &Privacy::erase),
+            bind(wire::status, *this, &Privacy::status),
+            bind(wire::submit, *this, &Privacy::submit),
+            bind(wire::list, *this, &Privacy::list),
+            bind(wire::resolve, *this, &Privacy::resolve),
+            bind(wire::correct, *this, &Privacy::correct),
+            bind(wire::access, *this, &Privacy::access),
+            bind(wire::sealing, *this, &Privacy::sealing),
+            bind(wire::rotate_key, *this, &Privacy::rotate_key)};
   }
 
   Task<> start() override {
     CO_CHECK(co_await attestor_.start());
+    vault_.emplace(environment_.database, attestor_.envelope());
+    store_.use(*vault_);
+    CO_CHECK(environment_.tasks.spawn(sealing_.run(*vault_)));
     co_return environment_.tasks.spawn(erasure_.run());
   }
 
@@ -265,12 +277,24 @@ class Privacy final : public platform::Service {
     co_return reply;
   }
 
+  Task<wire::SealingReply> sealing(const Caller& caller, const Empty&) {
+    co_return co_await sealing_.state(*vault_, caller.tenant, caller.deadline);
+  }
+
+  Task<wire::SealingReply> rotate_key(const Caller& caller, const Empty&) {
+    CO_TRY(const auto number, co_await vault_->rotate(caller.tenant, caller.deadline));
+    caller.note->resource = "data-key:" + std::to_string(number);
+    co_return co_await sealing_.state(*vault_, caller.tenant, caller.deadline);
+  }
+
   static constexpr std::size_t kEnd = std::numeric_limits<std::size_t>::max();
 
   platform::Environment& environment_;
   Store store_;
   platform::Attestor attestor_;
   Erasure erasure_;
+  std::optional<platform::Vault> vault_;
+  Sealing sealing_;
   platform::ServiceClient services_;
 };
 

@@ -42,6 +42,7 @@ constexpr Query correct_query{
     "privacy_correct",
     "update intra365.users set display_name = case when $3::text is null then display_name else nullif($3, "
     "'') end,"
+    " name_index = case when $3::text is null then name_index else $5::bytea end,"
     " country = case when $4::text is null then country else nullif($4, '') end"
     " where tenant_id = $1 and user_id = $2 returning user_id, display_name, country"};
 constexpr Query access_query{
@@ -90,7 +91,34 @@ struct CountRow {
 };
 BOOST_DESCRIBE_STRUCT(CountRow, (), (count))
 
+using Cells = std::vector<platform::Vault::Cell>;
+
+/// A value of a row as JSON: what was text becomes text again.
+Task<> open_member(platform::Vault& vault, TenantId tenant, const platform::SealedColumn& column,
+                   std::string row, boost::json::value& value, SteadyTime deadline) {
+  if (column.is_json)
+    co_return co_await vault.open(std::move(tenant), column, std::move(row), value, deadline);
+  auto text = std::string(value.get_string());
+  Cells cells;
+  cells.emplace_back(column, std::move(row), text);
+  CO_CHECK(co_await vault.open(std::move(tenant), std::move(cells), deadline));
+  value = text;
+  co_return Result<void>{};
+}
+
+void add_cells(Cells& cells, wire::PersonRequest& request) {
+  if (request.text) cells.emplace_back(platform::sealed::request_text, request.request_id, *request.text);
+  if (request.resolution)
+    cells.emplace_back(platform::sealed::request_resolution, request.request_id, *request.resolution);
+}
+
 }  // namespace
+
+Task<> Store::open(TenantId tenant, std::vector<wire::PersonRequest>& requests, SteadyTime deadline) {
+  Cells cells;
+  for (auto& request : requests) add_cells(cells, request);
+  co_return co_await vault_->open(std::move(tenant), std::move(cells), deadline);
+}
 
 Task<std::vector<std::string>> Store::personal_tables(TenantId tenant, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
@@ -108,7 +136,18 @@ Task<std::vector<boost::json::value>> Store::rows_of(TenantId tenant, UserId use
   CO_TRY(const auto rows, co_await database_.query(scope, rows_query, std::move(parameters), deadline));
   CO_TRY(auto found, rows.as<JsonRow>());
   std::vector<boost::json::value> values;
-  for (auto& row : found) values.push_back(std::move(row.row));
+  for (auto& row : found) {
+    for (const auto* column : platform::sealed::all) {
+      if (column->table != table || !row.row.is_object()) continue;
+      auto& members = row.row.get_object();
+      auto* value = members.if_contains(column->column);
+      const auto* key = members.if_contains(column->key);
+      if (value == nullptr || !value->is_string() || key == nullptr || !key->is_string()) continue;
+      CO_CHECK(
+          co_await open_member(*vault_, tenant, *column, std::string(key->get_string()), *value, deadline));
+    }
+    values.push_back(std::move(row.row));
+  }
   co_return values;
 }
 
@@ -140,11 +179,15 @@ Task<bool> Store::is_held(TenantId tenant, UserId user, SteadyTime deadline) {
 
 Task<wire::PersonRequest> Store::add(TenantId tenant, wire::PersonRequest request, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
+  Cells cells;
+  add_cells(cells, request);
+  CO_CHECK(co_await vault_->seal(tenant, std::move(cells), deadline));
   auto parameters =
       postgres::bind(tenant, request.request_id, request.kind, request.state, request.user_id, request.text,
                      request.received_at, request.due_at, request.resolved_at, request.resolution);
   CO_TRY(const auto rows, co_await database_.query(scope, add_query, std::move(parameters), deadline));
   CO_TRY(auto added, rows.as<wire::PersonRequest>());
+  CO_CHECK(co_await open(tenant, added, deadline));
   co_return std::move(added.front());
 }
 
@@ -153,23 +196,47 @@ Task<std::vector<wire::PersonRequest>> Store::requests(TenantId tenant, std::opt
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, user, open);
   CO_TRY(const auto rows, co_await database_.query(scope, list_query, std::move(parameters), deadline));
-  co_return rows.as<wire::PersonRequest>();
+  CO_TRY(auto listed, rows.as<wire::PersonRequest>());
+  CO_CHECK(co_await this->open(tenant, listed, deadline));
+  co_return listed;
 }
 
 Task<std::optional<wire::PersonRequest>> Store::resolve(TenantId tenant, wire::ResolveRequest request,
                                                         SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
+  Cells cells;
+  cells.emplace_back(platform::sealed::request_resolution, request.request_id, request.resolution);
+  CO_CHECK(co_await vault_->seal(tenant, std::move(cells), deadline));
   auto parameters = postgres::bind(tenant, request.request_id, request.state, request.resolution);
   CO_TRY(const auto rows, co_await database_.query(scope, resolve_query, std::move(parameters), deadline));
-  co_return rows.as_optional<wire::PersonRequest>();
+  CO_TRY(auto resolved, rows.as<wire::PersonRequest>());
+  CO_CHECK(co_await open(tenant, resolved, deadline));
+  if (resolved.empty()) co_return std::optional<wire::PersonRequest>{};
+  co_return std::optional(std::move(resolved.front()));
 }
 
 Task<std::optional<wire::CorrectReply>> Store::correct(TenantId tenant, wire::CorrectRequest request,
                                                        SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, request.user_id, request.display_name, request.country);
+  std::optional<postgres::Bytes> index;
+  if (request.display_name && !request.display_name->empty()) {
+    postgres::Bytes digest;
+    CO_TRY(digest.value,
+           co_await vault_->index(tenant, platform::sealed::user_name, *request.display_name, deadline));
+    index = std::move(digest);
+    Cells cells;
+    cells.emplace_back(platform::sealed::user_name, request.user_id.str(), *request.display_name);
+    CO_CHECK(co_await vault_->seal(tenant, std::move(cells), deadline));
+  }
+  auto parameters = postgres::bind(tenant, request.user_id, request.display_name, request.country, index);
   CO_TRY(const auto rows, co_await database_.query(scope, correct_query, std::move(parameters), deadline));
-  co_return rows.as_optional<wire::CorrectReply>();
+  CO_TRY(auto corrected, rows.as_optional<wire::CorrectReply>());
+  if (corrected && corrected->display_name) {
+    Cells cells;
+    cells.emplace_back(platform::sealed::user_name, request.user_id.str(), *corrected->display_name);
+    CO_CHECK(co_await vault_->open(tenant, std::move(cells), deadline));
+  }
+  co_return corrected;
 }
 
 Task<std::vector<wire::AccessEntry>> Store::accesses(TenantId tenant, wire::AccessRequest request,

@@ -1,6 +1,7 @@
 // The SQL of people's rights.
 #pragma once
 #include "platform/environment.hpp"
+#include "platform/vault.hpp"
 #include "services/privacy/model.hpp"
 
 namespace intra365::services::privacy {
@@ -31,6 +32,8 @@ BOOST_DESCRIBE_STRUCT(Progress, (), (request_id, state, pseudonym, rows, message
 class Store {
  public:
   explicit Store(platform::Environment& environment) : database_(environment.database) {}
+  /// Before anything else. `vault` must outlive the store.
+  void use(platform::Vault& vault) { vault_ = &vault; }
 
   /// Tables with rows that can be a person's, in the order of their names.
   Task<std::vector<std::string>> personal_tables(TenantId tenant, SteadyTime deadline);
@@ -65,7 +68,11 @@ class Store {
   Task<std::optional<Progress>> progress(TenantId tenant, std::string request_id, SteadyTime deadline);
 
  private:
+  /// Opens what requests say.
+  Task<> open(TenantId tenant, std::vector<wire::PersonRequest>& requests, SteadyTime deadline);
+
   postgres::Pool& database_;
+  platform::Vault* vault_ = nullptr;
 };
 
 }  // namespace intra365::services::privacy

@@ -69,7 +69,8 @@ class Registry final : public platform::Service {
 
   Task<wire::DiscoverReply> discover(const Caller& caller, const wire::DiscoverRequest& request) {
     CO_CHECK(check_discovery(request));
-    CO_TRY(auto found, co_await store_.discover(caller.tenant, std::nullopt, request, caller.deadline));
+    CO_TRY(auto found, co_await store_.discover(caller.tenant, std::nullopt, request, caller.changed_at,
+                                                caller.deadline));
     wire::DiscoverReply reply;
     for (auto& one : found) {
       auto fit = rank(request, one.mate, one.text_rank, environment_.clock.now());
@@ -84,7 +85,8 @@ class Registry final : public platform::Service {
   Task<wire::Discovered> get(const Caller& caller, const wire::MateRequest& request) {
     caller.note->resource = "mate:" + request.mate_id.str();
     const wire::DiscoverRequest everything;
-    CO_TRY(auto found, co_await store_.discover(caller.tenant, request.mate_id, everything, caller.deadline));
+    CO_TRY(auto found, co_await store_.discover(caller.tenant, request.mate_id, everything, caller.changed_at,
+                                                caller.deadline));
     if (found.empty()) co_return fail(errors::unknown_mate);
     co_return std::move(found.front().mate);
   }

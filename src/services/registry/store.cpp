@@ -68,6 +68,8 @@ constexpr Query mate_discover{
     " and ($7::text[] is null or m.required_scopes <@ $7)"
     " order by m.status = 'active' desc, text_rank desc, m.last_seen_at desc nulls last, m.mate_id limit $8"};
 
+constexpr platform::Read mate_discover_read{mate_discover, std::chrono::seconds(1)};
+
 struct RegisteredRow {
   MateId mate_id;
   Timestamp registered_at;
@@ -170,11 +172,13 @@ Task<std::optional<std::uint64_t>> Store::deregister(TenantId tenant, MateId id,
 }
 
 Task<std::vector<Found>> Store::discover(TenantId tenant, std::optional<MateId> id,
-                                         wire::DiscoverRequest request, SteadyTime deadline) {
+                                         wire::DiscoverRequest request, std::optional<SteadyTime> changed_at,
+                                         SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, id, request.capability, request.query, request.version,
                                    request.tags, request.scopes, request.limit.value_or(50));
-  CO_TRY(const auto rows, co_await database_.query(scope, mate_discover, std::move(parameters), deadline));
+  CO_TRY(const auto rows,
+         co_await reads_.query(scope, mate_discover_read, std::move(parameters), changed_at, deadline));
   CO_TRY(auto listed, rows.as<MateRow>());
   std::vector<Found> found;
   for (auto& row : listed) {

@@ -61,8 +61,9 @@ Task<auth::UserCreateReply> Sts::user_create(const Caller& caller, const auth::U
   if (request.country && request.country->size() != 2)
     co_return fail(intra365::errors::bad_value, "country: two letters, ISO 3166-1");
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{caller.tenant,   request.name.str(),   PrincipalKind::user,
-                         std::move(held), request.display_name, request.country};
+  NewPrincipal principal{caller.tenant,        request.name.str(), PrincipalKind::user, std::move(held),
+                         request.display_name, request.country,    std::nullopt};
+  CO_CHECK(co_await seal_names(principal, caller.deadline));
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), caller.deadline));
   caller.note->resource = "user:" + request.name.str();
@@ -73,19 +74,53 @@ Task<auth::MateCreateReply> Sts::mate_create(const Caller& caller, const auth::M
   CO_CHECK(check_name(request.name.str()));
   CO_TRY(auto held, check_role(request.role, roles::mate));
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{caller.tenant,   request.name.str(), PrincipalKind::mate,
-                         std::move(held), std::nullopt,       std::nullopt};
+  NewPrincipal principal{caller.tenant, request.name.str(), PrincipalKind::mate, std::move(held),
+                         std::nullopt,  std::nullopt,       std::nullopt};
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), caller.deadline));
   caller.note->resource = "mate:" + request.name.str();
   co_return auth::MateCreateReply{request.name, key.text()};
 }
 
-Task<auth::UserListReply> Sts::user_list(const Caller& caller, const auth::ListRequest& request) {
-  CO_TRY(const auto page, read_page(request));
-  CO_TRY(auto users, co_await store_.users(caller.tenant, page, caller.deadline));
+Task<auth::UserListReply> Sts::user_list(const Caller& caller, const auth::UserListRequest& request) {
+  auth::ListRequest paging;
+  paging.limit = request.limit;
+  paging.cursor = request.cursor;
+  CO_TRY(const auto page, read_page(paging));
+  std::optional<postgres::Bytes> wanted;
+  if (request.display_name) {
+    postgres::Bytes digest;
+    CO_TRY(digest.value, co_await vault_->index(caller.tenant, platform::sealed::user_name,
+                                                *request.display_name, caller.deadline));
+    wanted = std::move(digest);
+  }
+  CO_TRY(auto users, co_await store_.users(caller.tenant, page, std::move(wanted), caller.deadline));
+  std::vector<platform::Vault::Cell> names;
+  for (auto& user : users) {
+    if (user.display_name)
+      names.emplace_back(platform::sealed::user_name, user.user_id.str(), *user.display_name);
+  }
+  CO_CHECK(co_await vault_->open(caller.tenant, std::move(names), caller.deadline));
   auto cursor = next_cursor(users, page.limit, &auth::User::user_id);
   co_return auth::UserListReply{std::move(users), std::move(cursor)};
+}
+
+Task<> Sts::seal_names(NewPrincipal& principal, SteadyTime deadline) {
+  if (!principal.display_name) co_return Result<void>{};
+  postgres::Bytes digest;
+  CO_TRY(digest.value, co_await vault_->index(principal.tenant, platform::sealed::user_name,
+                                              *principal.display_name, deadline));
+  principal.name_index = std::move(digest);
+  std::vector<platform::Vault::Cell> cells;
+  cells.emplace_back(platform::sealed::user_name, principal.id, *principal.display_name);
+  co_return co_await vault_->seal(principal.tenant, std::move(cells), deadline);
+}
+
+Task<> Sts::seal_name(const TenantId& tenant, const ApiKeyText& key, NewKey& details, SteadyTime deadline) {
+  if (!details.name) co_return Result<void>{};
+  std::vector<platform::Vault::Cell> cells;
+  cells.emplace_back(platform::sealed::key_name, key.id, *details.name);
+  co_return co_await vault_->seal(tenant, std::move(cells), deadline);
 }
 
 Task<auth::KeyCreateReply> Sts::key_create(const Caller& caller, const auth::KeyCreateRequest& request) {
@@ -102,6 +137,7 @@ Task<auth::KeyCreateReply> Sts::key_create(const Caller& caller, const auth::Key
   const auto key = ApiKeyText::create();
   NewKey details{request.name, request.nkey, request.scopes.value_or(std::vector<Scope>()),
                  request.expires_at};
+  CO_CHECK(co_await seal_name(caller.tenant, key, details, caller.deadline));
   CO_CHECK(co_await store_.create_key(caller.tenant, principal, key, std::move(details), caller.deadline));
   caller.note->resource = "key:" + key.id;
   co_return auth::KeyCreateReply{ApiKeyId::trusted(key.id), key.text()};
@@ -110,6 +146,11 @@ Task<auth::KeyCreateReply> Sts::key_create(const Caller& caller, const auth::Key
 Task<auth::KeyListReply> Sts::key_list(const Caller& caller, const auth::ListRequest& request) {
   CO_TRY(const auto page, read_page(request));
   CO_TRY(auto keys, co_await store_.keys(caller.tenant, page, caller.deadline));
+  std::vector<platform::Vault::Cell> names;
+  for (auto& key : keys) {
+    if (key.name) names.emplace_back(platform::sealed::key_name, key.key_id.str(), *key.name);
+  }
+  CO_CHECK(co_await vault_->open(caller.tenant, std::move(names), caller.deadline));
   auto cursor = next_cursor(keys, page.limit, &auth::ApiKey::key_id);
   co_return auth::KeyListReply{std::move(keys), std::move(cursor)};
 }
@@ -127,8 +168,13 @@ Task<auth::RevokeReply> Sts::key_revoke(const Caller& caller, const auth::KeyRev
 
 Task<std::string> Sts::create_operator(TenantId tenant, std::vector<std::string> held, SteadyTime deadline) {
   const auto key = ApiKeyText::create();
-  NewPrincipal principal{
-      tenant, std::string(roles::admin_id), PrincipalKind::mate, std::move(held), std::nullopt, std::nullopt};
+  NewPrincipal principal{tenant,
+                         std::string(roles::admin_id),
+                         PrincipalKind::mate,
+                         std::move(held),
+                         std::nullopt,
+                         std::nullopt,
+                         std::nullopt};
   NewKey details;
   CO_CHECK(co_await store_.create_principal(std::move(principal), key, std::move(details), deadline));
   co_return key.text();
@@ -175,6 +221,7 @@ Task<> Sts::ensure_default_tenant(SteadyTime deadline) {
   const auto key = ApiKeyText::create();
   NewKey details;
   details.name = "replaces a lost admin.key";
+  CO_CHECK(co_await seal_name(tenant, key, details, deadline));
   CO_CHECK(
       co_await store_.create_key(tenant, std::string(roles::admin_id), key, std::move(details), deadline));
   co_return write_secret_file(file, key.text() + "\n");

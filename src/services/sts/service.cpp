@@ -74,6 +74,7 @@ Task<> Sts::start() {
 
   keyring_.emplace(environment_.database, secrets_->envelope, platform::KeyUse::token);
   CO_CHECK(co_await keyring_->start(deadline));
+  vault_.emplace(environment_.database, secrets_->envelope);
   accounts_.emplace(environment_, secrets_->envelope, secrets_->operator_key, secrets_->guest_secret,
                     *system_);
   CO_CHECK(co_await accounts_->start(deadline));

@@ -14,7 +14,8 @@ constexpr Query principal_insert{
     "insert into intra365.principals (tenant_id, principal_id, kind, roles) values ($1, $2, $3, $4::text[])"};
 constexpr Query user_insert{
     "auth_user_insert",
-    "insert into intra365.users (tenant_id, user_id, display_name, country) values ($1, $2, $3, $4)"};
+    "insert into intra365.users (tenant_id, user_id, display_name, country, name_index) values ($1, $2, $3, "
+    "$4, $5::bytea)"};
 constexpr Query key_insert{"auth_key_insert",
                            "insert into intra365.api_keys (key_id, tenant_id, principal_id, name, "
                            "secret_hash, scopes, nkey, expires_at)"
@@ -32,6 +33,10 @@ constexpr Query key_revoke{"auth_key_revoke",
 constexpr Query user_list{"auth_user_list",
                           "select user_id, display_name, country, created_at from intra365.users where "
                           "tenant_id = $1 and user_id > $2 order by user_id limit $3"};
+constexpr Query user_named{
+    "auth_user_named",
+    "select user_id, display_name, country, created_at from intra365.users where "
+    "tenant_id = $1 and user_id > $2 and name_index = $4::bytea order by user_id limit $3"};
 constexpr Query key_list{
     "auth_key_list",
     "select k.key_id, k.principal_id, p.kind, p.roles, k.name, k.scopes, k.created_at, k.expires_at, "
@@ -181,7 +186,7 @@ Task<> Store::create_principal(NewPrincipal principal, ApiKeyText key, NewKey de
                                         std::string(to_string(principal.kind)), principal.roles)});
   if (principal.kind == PrincipalKind::user) {
     statements.push_back({user_insert, postgres::bind(principal.tenant, principal.id, principal.display_name,
-                                                      principal.country)});
+                                                      principal.country, principal.name_index)});
   }
   statements.push_back(insert_key(principal.tenant, principal.id, key, details));
   postgres::Scope scope{principal.tenant.str()};
@@ -241,10 +246,13 @@ Task<bool> Store::revoke_key(TenantId tenant, ApiKeyId key, SteadyTime deadline)
   co_return rows.affected() > 0;
 }
 
-Task<std::vector<auth::User>> Store::users(TenantId tenant, Page page, SteadyTime deadline) {
+Task<std::vector<auth::User>> Store::users(TenantId tenant, Page page,
+                                           std::optional<postgres::Bytes> name_index, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  CO_TRY(const auto rows, co_await database_.query(scope, user_list,
-                                                   postgres::bind(tenant, page.after, page.limit), deadline));
+  auto parameters = name_index ? postgres::bind(tenant, page.after, page.limit, *name_index)
+                               : postgres::bind(tenant, page.after, page.limit);
+  CO_TRY(const auto rows, co_await database_.query(scope, name_index ? user_named : user_list,
+                                                   std::move(parameters), deadline));
   co_return rows.as<auth::User>();
 }
 

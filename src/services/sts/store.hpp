@@ -30,7 +30,8 @@ struct NewPrincipal {
   std::string id;
   PrincipalKind kind = PrincipalKind::mate;
   std::vector<std::string> roles;
-  std::optional<std::string> display_name, country;  ///< of a user
+  std::optional<std::string> display_name, country;  ///< of a user; the name sealed
+  std::optional<postgres::Bytes> name_index;         ///< by which the sealed name is found
 };
 
 struct NewKey {
@@ -58,7 +59,9 @@ class Store {
   /// The principal behind a key: `auth.bad_credentials` when unknown, wrong, expired or revoked, all alike.
   Task<Principal> find_by_key(ApiKeyText key, Timestamp now, SteadyTime deadline);
   Task<bool> revoke_key(TenantId tenant, ApiKeyId key, SteadyTime deadline);
-  Task<std::vector<auth::User>> users(TenantId tenant, Page page, SteadyTime deadline);
+  /// `name_index`: only those of that name.
+  Task<std::vector<auth::User>> users(TenantId tenant, Page page, std::optional<postgres::Bytes> name_index,
+                                      SteadyTime deadline);
   Task<std::vector<auth::ApiKey>> keys(TenantId tenant, Page page, SteadyTime deadline);
 
   /// Records an access token and, where given, the refresh token beside it.

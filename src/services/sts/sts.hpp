@@ -5,6 +5,7 @@
 
 #include "platform/keyring.hpp"
 #include "platform/service.hpp"
+#include "platform/vault.hpp"
 #include "services/sts/accounts.hpp"
 #include "services/sts/callout.hpp"
 #include "services/sts/revocations.hpp"
@@ -40,7 +41,7 @@ class Sts final : public platform::Service {
 
   // principals.cpp
   Task<auth::UserCreateReply> user_create(const Caller& caller, const auth::UserCreateRequest& request);
-  Task<auth::UserListReply> user_list(const Caller& caller, const auth::ListRequest& request);
+  Task<auth::UserListReply> user_list(const Caller& caller, const auth::UserListRequest& request);
   Task<auth::MateCreateReply> mate_create(const Caller& caller, const auth::MateCreateRequest& request);
   Task<auth::KeyCreateReply> key_create(const Caller& caller, const auth::KeyCreateRequest& request);
   Task<auth::KeyListReply> key_list(const Caller& caller, const auth::ListRequest& request);
@@ -50,6 +51,10 @@ class Sts final : public platform::Service {
   Task<> ensure_default_tenant(SteadyTime deadline);
   Task<std::string> create_operator(TenantId tenant, std::vector<std::string> roles, SteadyTime deadline);
 
+  /// Seals what a new key or person is called.
+  Task<> seal_names(NewPrincipal& principal, SteadyTime deadline);
+  Task<> seal_name(const TenantId& tenant, const ApiKeyText& key, NewKey& details, SteadyTime deadline);
+
   struct Secrets;  ///< what is read from files at start
   Result<void> open_secrets();
 
@@ -58,6 +63,7 @@ class Sts final : public platform::Service {
   std::unique_ptr<Secrets> secrets_;
   std::optional<nats::Connection> system_, auth_;
   std::optional<platform::Keyring> keyring_;
+  std::optional<platform::Vault> vault_;
   std::optional<Accounts> accounts_;
   std::optional<Revocations> revocations_;
   std::optional<Callout> callout_;
