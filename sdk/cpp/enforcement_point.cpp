@@ -2,7 +2,6 @@
 
 #include <charconv>
 
-#include "consent/groups.hpp"
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
 #include "contract/operations/policy.hpp"
@@ -214,8 +213,8 @@ replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto push = consents_.on_push(*record, system_clock().now());
   look();
   // Who has taken something back wants to know that it is done; so do those whose household somebody leaves.
-  const bool is_of_group = consent::group_of(record->user_id.str()).has_value();
-  if (push == replica::Push::applied && (!record->granted || is_of_group)) consent_replica_->hurry();
+  if (push == replica::Push::applied && (!record->granted || guard::is_of_group(*record)))
+    consent_replica_->hurry();
   return push;
 }
 

@@ -7,11 +7,11 @@ namespace {
 
 constexpr auto kClockSlack = std::chrono::minutes(1);
 
+}  // namespace
+
 bool is_of_group(const consent::Consent& record) {
   return consent::group_of(record.user_id.str()).has_value();
 }
-
-}  // namespace
 
 Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
   auto& copy = current_;

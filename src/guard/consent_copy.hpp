@@ -11,6 +11,9 @@ namespace intra365::guard {
 /// `what_holds`, forget what is over, and deny whatever only a group allows.
 enum class Holding { what_holds, everything };
 
+/// True for a household's or the organisation's.
+bool is_of_group(const consent::Consent& record);
+
 /// A copy of `what_holds` that hears of a group's consent fetches everything beside itself (`second_*`), goes
 /// on answering meanwhile, and is replaced once that has caught up.
 ///

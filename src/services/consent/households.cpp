@@ -11,7 +11,7 @@ namespace wire = intra365::consent;
 using platform::Caller;
 using postgres::Query;
 
-constexpr int kMostInherited = 400, kMostConsents = 1000;
+constexpr int kMostConsents = 1000, kMostInherited = 2 * kMostConsents;
 
 constexpr Query household_found{"household_found", "select intra365.found_household($1, $2, $3) as outcome"};
 constexpr Query household_invite{"household_invite",
@@ -45,19 +45,19 @@ constexpr Query household_count{
     "household_count",
     "select count(*) >= $3 as holds from (select from intra365.consent_records where tenant_id = $1 and "
     "user_id = $2 limit $3) counted"};
+// A group has few records, found by its name whatever the planner thinks of the rest of the question.
+#define OF_GROUPS                                                                                           \
+  " from unnest(intra365.consent_groups($1, $2)) of_group, lateral (select * from intra365.consent_records" \
+  "  where tenant_id = $1 and user_id = of_group offset 0) r"
 constexpr Query consent_inherited{
-    "consent_inherited",
-    "select " CONSENT_COLUMNS
-    " from unnest(intra365.consent_groups($1, $2)) of_group, lateral (select * from intra365.consent_records"
-    "  where tenant_id = $1 and user_id = of_group and mate_id = $3 and status <> 'superseded'"
-    "  limit $4) r order by consent_id limit $4"};
+    "consent_inherited", "select " CONSENT_COLUMNS OF_GROUPS
+                         " where mate_id = $3 and status <> 'superseded' order by consent_id limit $4"};
 constexpr Query consent_query_inherited{
     "consent_query_inherited",
-    "select " CONSENT_COLUMNS
-    " from unnest(intra365.consent_groups($1, $2)) of_group, lateral (select * from intra365.consent_records"
-    "  where tenant_id = $1 and user_id = of_group and ($3::text is null or mate_id = $3)"
-    "  and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
-    "  and consent_id > $5 order by consent_id limit $6) r order by consent_id limit $6"};
+    "select " CONSENT_COLUMNS OF_GROUPS
+    " where ($3::text is null or mate_id = $3)"
+    " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
+    " and consent_id > $5 order by consent_id limit $6"};
 constexpr Query consent_groups_then{
     "consent_groups_then",
     "select distinct household_id from intra365.consent_household_members where tenant_id = $1 and user_id = "
@@ -250,7 +250,7 @@ Task<wire::SubjectId> Households::group_for(const Caller& caller,
   auto parameters = postgres::bind(caller.tenant, group, kMostConsents);
   CO_TRY(const auto rows,
          co_await database_.query(scope, household_count, std::move(parameters), caller.deadline));
-  if (household && holds(rows.as_optional<HoldsRow>())) co_return fail(errors::household_full);
+  if (holds(rows.as_optional<HoldsRow>())) co_return fail(errors::household_full);
   co_return group;
 }
 

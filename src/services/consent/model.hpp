@@ -21,8 +21,9 @@ inline constexpr ErrorCode in_a_household{ErrorKind::conflict, "consent.in_a_hou
                                           "Somebody belongs to one household at a time; leave it first."};
 inline constexpr ErrorCode known_member{ErrorKind::conflict, "consent.known_member",
                                         "The person belongs to the household, or is invited to it, already."};
-inline constexpr ErrorCode household_full{ErrorKind::exhausted, "consent.household_full",
-                                          "A household has at most 50 people and 1,000 consents."};
+inline constexpr ErrorCode household_full{
+    ErrorKind::exhausted, "consent.household_full",
+    "A household has at most 50 people, and a group at most 1,000 consents."};
 }  // namespace errors
 
 /// Whose consent an audit entry is about, where that is a person.

@@ -325,12 +325,12 @@ class Consents final : public platform::Service {
       CO_TRY(auto stored, co_await append(caller, std::move(changes)));
       CO_TRY(cached, co_await spread_all(caller, std::move(stored), told));
     }
-    for (auto& record : told.consents) CO_CHECK(co_await open(caller, record));
     CO_CHECK(co_await settle(told, cached));
     wire::RevokeReply reply;
     reply.propagation = told.propagation;
     reply.epoch = told.epoch;
     reply.consents = std::move(told.consents);
+    for (auto& record : reply.consents) CO_CHECK(co_await open(caller, record));
     co_return reply;
   }
 
