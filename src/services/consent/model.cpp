@@ -21,6 +21,13 @@ std::optional<UserId> person_of(const intra365::consent::SubjectId& subject) {
   return UserId::trusted(subject.str());
 }
 
+void note_use(const platform::Caller& caller, const UserId& user, const std::vector<Scope>& scopes,
+              const MateId& mate) {
+  caller.note->user_id = user;
+  caller.note->scopes = scopes;
+  caller.note->resource = "mate:" + mate.str();
+}
+
 Result<void> check_person(const platform::Caller& caller, const UserId& user) {
   if (!caller.is_user(user)) return fail(errors::not_the_person);
   return {};

@@ -29,6 +29,10 @@ inline constexpr ErrorCode household_full{
 /// Whose consent an audit entry is about, where that is a person.
 std::optional<UserId> person_of(const intra365::consent::SubjectId& subject);
 
+/// What the audit trail says a question or a change is about.
+void note_use(const platform::Caller& caller, const UserId& user, const std::vector<Scope>& scopes,
+              const MateId& mate);
+
 /// Only the person whose data it is grants, refuses and changes.
 Result<void> check_person(const platform::Caller& caller, const UserId& user);
 /// For changes that name only a consent: returns whose it must be.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <unordered_map>
 
 #include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
@@ -11,11 +10,13 @@
 #include "services/consent/appender.hpp"
 #include "services/consent/cache.hpp"
 #include "services/consent/cache_repair.hpp"
+#include "services/consent/catalogues.hpp"
 #include "services/consent/copies.hpp"
 #include "services/consent/households.hpp"
 #include "services/consent/proof.hpp"
 #include "services/consent/propagation.hpp"
 #include "services/consent/renewals.hpp"
+#include "services/consent/verification.hpp"
 
 namespace intra365::migrations {
 std::vector<postgres::Migration> consent();
@@ -30,11 +31,6 @@ using platform::Caller;
 constexpr int kSyncPage = 500;
 constexpr int kRevokeBatch = 500;
 constexpr int kObjectBatch = 10'000;
-/// `Store::find` gives no more of one person and Mate: what is beyond might be a no.
-constexpr std::size_t kMostOwn = 200;
-constexpr std::size_t kMostChanges = 2000;  // as Store::changes
-constexpr std::size_t kMaxCatalogues = 1000;
-constexpr auto kCatalogueAge = std::chrono::seconds(1);
 
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
   if (limit && (*limit < 1 || *limit > 200)) return fail(intra365::errors::bad_value, "limit: 1 to 200");
@@ -56,15 +52,18 @@ class Consents final : public platform::Service {
         propagation_(environment),
         renewals_(environment),
         repair_(environment, store_, cache_),
-        households_(environment, store_, [this](const Caller& caller, Households::Records stored) {
-          return tell(caller, std::move(stored));
-        }) {}
+        households_(environment, store_,
+                    [this](const Caller& caller, Households::Records stored) {
+                      return tell(caller, std::move(stored));
+                    }),
+        catalogues_(environment, store_),
+        verification_(environment, store_, copies_, households_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
     return {bind(wire::grant, *this, &Consents::grant),
             bind(wire::revoke, *this, &Consents::revoke),
-            bind(wire::verify, *this, &Consents::verify, &Consents::verify_now),
+            bind(wire::verify, verification_, &Verification::verify, &Verification::verify_now),
             bind(wire::query, *this, &Consents::query),
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
@@ -80,11 +79,11 @@ class Consents final : public platform::Service {
             bind(wire::suspend, *this, &Consents::suspend),
             bind(wire::resume, *this, &Consents::resume),
             bind(wire::delegate, *this, &Consents::delegate),
-            bind(wire::as_of, *this, &Consents::as_of),
-            bind(wire::catalogue, *this, &Consents::catalogue),
-            bind(wire::set_catalogue, *this, &Consents::set_catalogue),
-            bind(wire::define_purpose, *this, &Consents::define_purpose),
-            bind(wire::define_scope, *this, &Consents::define_scope),
+            bind(wire::as_of, verification_, &Verification::as_of),
+            bind(wire::catalogue, catalogues_, &Catalogues::list),
+            bind(wire::set_catalogue, catalogues_, &Catalogues::close),
+            bind(wire::define_purpose, catalogues_, &Catalogues::define_purpose),
+            bind(wire::define_scope, catalogues_, &Catalogues::define_scope),
             bind(wire::object, *this, &Consents::object),
             bind(wire::receipt, *this, &Consents::receipt),
             bind(wire::evidence, proof_, &Proof::evidence),
@@ -109,9 +108,9 @@ class Consents final : public platform::Service {
 
  private:
   Task<wire::Consent> grant(const Caller& caller, const wire::GrantRequest& request) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
+    note_use(caller, request.user_id, request.scopes, request.mate_id);
     CO_CHECK(check_person(caller, request.user_id));
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     const auto at = moment(caller);
     const auto id = ConsentId::trusted(new_uuid());
     std::vector<Change> changes;
@@ -138,9 +137,9 @@ class Consents final : public platform::Service {
   }
 
   Task<wire::Consent> refuse(const Caller& caller, const wire::RefuseRequest& request) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
+    note_use(caller, request.user_id, request.scopes, request.mate_id);
     CO_CHECK(check_person(caller, request.user_id));
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     CO_TRY(auto refused,
            wire::decide_refuse(ConsentId::trusted(new_uuid()), request, *catalogue, moment(caller)));
     if (request.proof) {
@@ -166,7 +165,7 @@ class Consents final : public platform::Service {
     caller.note->scopes = request.scopes;
     caller.note->resource = "mate:" + request.mate_id.str();
     CO_TRY(const auto group, co_await households_.group_for(caller, request.household_id));
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     CO_TRY(auto said, decide(ConsentId::trusted(new_uuid()), group, request, *catalogue, moment(caller)));
     CO_CHECK(co_await seal_evidence(caller, said));
     std::vector<Change> changes;
@@ -183,7 +182,7 @@ class Consents final : public platform::Service {
   }
 
   Task<wire::Consent> renew(const Caller& caller, const wire::RenewRequest& request) {
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     Decide decide = [request, catalogue](const wire::Consent& current,
                                          const wire::Moment& at) -> Result<wire::HistoryEntry> {
       CHECK(wire::check_still_inheritable(current, *catalogue));
@@ -200,7 +199,7 @@ class Consents final : public platform::Service {
   }
 
   Task<wire::Consent> resume(const Caller& caller, const wire::HoldRequest& request) {
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     Decide decide = [request, catalogue](const wire::Consent& current,
                                          const wire::Moment& at) -> Result<wire::HistoryEntry> {
       CHECK(wire::check_still_inheritable(current, *catalogue));
@@ -277,7 +276,7 @@ class Consents final : public platform::Service {
 
   /// The person's own no to what their groups allow for these purposes.
   Task<std::vector<wire::Consent>> refuse_groups(const Caller& caller, const wire::ObjectRequest& request) {
-    CO_TRY(const auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     std::vector<wire::Consent> refused;
     Page page;
     page.limit = kRevokeBatch;
@@ -380,142 +379,9 @@ class Consents final : public platform::Service {
     co_return co_await households_.append(caller, std::move(household), std::move(all));
   }
 
-  /// From memory, where a copy may be used and has seen what was asked for.
-  std::optional<Result<wire::VerifyReply>> verify_now(const Caller& caller,
-                                                      const wire::VerifyRequest& request) {
-    if (const auto checked = check_verify(caller, request); !checked) return fail(checked.error());
-    if (request.strict.value_or(false)) return std::nullopt;
-    const auto copy = copies_.fresh(caller.tenant, request.mate_id);
-    if (copy.index == nullptr) return std::nullopt;
-    wire::VerifyReply reply;
-    const auto answer = copy.index->decide(request.user_id.str(), request.mate_id.str(), request.scopes,
-                                           request.purpose.str(), environment_.clock.now());
-    if (request.min_epoch.value_or(0) > answer.epoch) return std::nullopt;
-    reply.epoch = answer.epoch;
-    reply.code = answer.code;
-    reply.inherited_from = answer.inherited_from;
-    reply.cache_age_ms = copy.age.count();
-    if (answer.allowed()) reply.consent_id = copy.index->consent_id(answer.record);
-    return verified(caller, request, std::move(reply));
-  }
-
-  /// From PostgreSQL.
-  Task<wire::VerifyReply> verify(const Caller& caller, const wire::VerifyRequest& request) {
-    CO_CHECK(check_verify(caller, request));
-    CO_TRY(auto pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
-    auto decision = decide(pair.records, {}, request, environment_.clock.now());
-    std::vector<wire::Consent> inherited;
-    if (!decision.allowed() && pair.records.size() < kMostOwn) {
-      CO_TRY(inherited, co_await households_.inherited(caller.tenant, request.user_id, request.mate_id,
-                                                       caller.deadline));
-      if (!inherited.empty()) {
-        // The person's own after the groups': a no that came in between must not be missed.
-        CO_TRY(pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
-        if (pair.records.size() >= kMostOwn) inherited.clear();
-        decision = decide(pair.records, inherited, request, environment_.clock.now());
-      }
-    }
-    if (request.min_epoch.value_or(0) > pair.epoch) co_return fail(errors::stale);
-    wire::VerifyReply reply;
-    reply.code = decision.code;
-    reply.inherited_from = decision.inherited_from;
-    reply.epoch = pair.epoch;
-    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
-    co_return verified(caller, request, std::move(reply));
-  }
-
-  template <class Request>
-  static guard::ConsentDecision decide(const std::vector<wire::Consent>& own,
-                                       const std::vector<wire::Consent>& inherited, const Request& request,
-                                       Timestamp at) {
-    std::vector<const wire::Consent*> owned, of_groups;
-    for (const auto& record : own) owned.push_back(&record);
-    for (const auto& record : inherited) of_groups.push_back(&record);
-    return guard::decide_inherited(owned, of_groups, request.scopes, request.purpose, at);
-  }
-
-  /// Completes an answer, and notes it for the audit trail.
-  static wire::VerifyReply verified(const Caller& caller, const wire::VerifyRequest& request,
-                                    wire::VerifyReply reply) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
-    caller.note->purpose = request.purpose;
-    caller.note->consent_id = reply.consent_id;
-    reply.allowed = reply.code == wire::DecisionCode::granted;
-    if (!reply.allowed) caller.note->refusal = guard::error_of(reply.code).code;
-    return reply;
-  }
-
-  Task<wire::AsOfReply> as_of(const Caller& caller, const wire::AsOfRequest& request) {
-    note(caller, request.user_id, request.scopes, request.mate_id);
-    caller.note->purpose = request.purpose;
-    CO_CHECK(check_as_of(caller, request));
-    wire::AsOfReply reply;
-    const auto now = environment_.clock.now();
-    reply.valid_at = request.valid_at.value_or(now);
-    reply.known_at = request.known_at.value_or(now);
-    bool complete = true;
-    CO_TRY(reply.consents, co_await records_then(caller, wire::subject_of(request.user_id), request.mate_id,
-                                                 reply, complete));
-    std::vector<wire::Consent> inherited;
-    CO_TRY(const auto groups, co_await households_.groups_then(caller.tenant, request.user_id, reply.valid_at,
-                                                               reply.known_at, caller.deadline));
-    for (const auto& group : groups) {
-      CO_TRY(const auto of_group, co_await records_then(caller, group, request.mate_id, reply, complete));
-      inherited.insert(inherited.end(), of_group.begin(), of_group.end());
-    }
-    if (!complete) inherited.clear();  // part of a history may lack a no
-    const auto decision = decide(reply.consents, inherited, request, reply.valid_at);
-    reply.allowed = decision.allowed();
-    reply.code = decision.code;
-    reply.inherited_from = decision.inherited_from;
-    if (decision.allowed()) reply.consent_id = decision.consent->consent_id;
-    reply.consents.insert(reply.consents.end(), inherited.begin(), inherited.end());
-    co_return reply;
-  }
-
-  /// A person's or a group's records for a Mate as they stood at the times of `at`.
-  Task<std::vector<wire::Consent>> records_then(const Caller& caller, wire::SubjectId subject, MateId mate,
-                                                const wire::AsOfReply& at, bool& complete) {
-    CO_TRY(const auto changes, co_await store_.changes(caller.tenant, std::move(subject), mate, at.valid_at,
-                                                       at.known_at, caller.deadline));
-    complete = complete && changes.size() < kMostChanges;
-    const auto all = wire::fold(changes, at.valid_at, at.known_at);
-    std::vector<wire::Consent> records;
-    for (const auto& one : all) {
-      if (one.mate_id == mate) records.push_back(wire::effective(one, above(one, all)));
-    }
-    co_return records;
-  }
-
   Task<AttestedDocument> receipt(const Caller& caller, const wire::ProofRequest& request) {
-    CO_TRY(auto catalogue, co_await catalogue_of(caller));
+    CO_TRY(auto catalogue, co_await catalogues_.of(caller));
     co_return co_await proof_.receipt(caller, request, std::move(catalogue));
-  }
-
-  Task<wire::CatalogueReply> catalogue(const Caller& caller, const Empty&) {
-    CO_TRY(const auto known, co_await catalogue_of(caller));
-    co_return known->list();
-  }
-
-  Task<wire::CatalogueReply> set_catalogue(const Caller& caller, const wire::CatalogueRequest& request) {
-    CO_CHECK(co_await store_.close_catalogue(caller.tenant, request.closed, caller.deadline));
-    catalogues_.erase(caller.tenant);
-    CO_TRY(const auto known, co_await catalogue_of(caller));
-    co_return known->list();
-  }
-
-  Task<wire::PurposeEntry> define_purpose(const Caller& caller, const wire::PurposeEntry& request) {
-    CO_CHECK(wire::check_entry(request));
-    CO_CHECK(co_await store_.put(caller.tenant, request, caller.deadline));
-    catalogues_.erase(caller.tenant);
-    co_return request;
-  }
-
-  Task<wire::ScopeEntry> define_scope(const Caller& caller, const wire::ScopeEntry& request) {
-    CO_CHECK(wire::check_entry(request));
-    CO_CHECK(co_await store_.put(caller.tenant, request, caller.deadline));
-    catalogues_.erase(caller.tenant);
-    co_return request;
   }
 
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
@@ -616,23 +482,6 @@ class Consents final : public platform::Service {
     co_return *std::move(found);
   }
 
-  /// What `record` hangs on, among `all`; a missing link is a consent that allows nothing.
-  static std::vector<wire::Consent> above(const wire::Consent& record,
-                                          const std::vector<wire::Consent>& all) {
-    std::vector<wire::Consent> chain;
-    for (auto parent = record.parent_id; parent && chain.size() <= wire::kMaxDelegationDepth;) {
-      const auto found = std::ranges::find(all, *parent, &wire::Consent::consent_id);
-      if (found == all.end()) {
-        chain.emplace_back();
-        chain.back().status = wire::Status::revoked;
-        break;
-      }
-      chain.push_back(*found);
-      parent = found->parent_id;
-    }
-    return chain;
-  }
-
   static void add(std::vector<Change>& changes, wire::Consent record, wire::HistoryEntry change) {
     wire::apply(record, change);
     changes.emplace_back();
@@ -682,20 +531,6 @@ class Consents final : public platform::Service {
     return at;
   }
 
-  /// A tenant's catalogue, at most `kCatalogueAge` old: what was defined elsewhere counts here that much
-  /// later.
-  Task<std::shared_ptr<const wire::Catalogue>> catalogue_of(const Caller& caller) {
-    const auto now = environment_.clock.steady_now();
-    if (const auto known = catalogues_.find(caller.tenant);
-        known != catalogues_.end() && now - known->second.read_at < kCatalogueAge)
-      co_return known->second.catalogue;
-    CO_TRY(const auto own, co_await store_.catalogue(caller.tenant, caller.deadline));
-    auto catalogue = std::make_shared<const wire::Catalogue>(own);
-    if (catalogues_.size() >= kMaxCatalogues) catalogues_.clear();
-    catalogues_.insert_or_assign(caller.tenant, KnownCatalogue{now, catalogue});
-    co_return catalogue;
-  }
-
   struct Reached {
     bool published = false;
     std::uint64_t cached = 0;  ///< its position in the cache's queue
@@ -723,13 +558,6 @@ class Consents final : public platform::Service {
     co_return reached;
   }
 
-  static void note(const Caller& caller, const UserId& user, const std::vector<Scope>& scopes,
-                   const MateId& mate) {
-    caller.note->user_id = user;
-    caller.note->scopes = scopes;
-    caller.note->resource = "mate:" + mate.str();
-  }
-
   platform::Environment& environment_;
   Store store_;
   Appender appender_;
@@ -741,11 +569,8 @@ class Consents final : public platform::Service {
   Renewals renewals_;
   CacheRepair repair_;
   Households households_;
-  struct KnownCatalogue {
-    SteadyTime read_at;
-    std::shared_ptr<const wire::Catalogue> catalogue;
-  };
-  std::unordered_map<TenantId, KnownCatalogue> catalogues_;
+  Catalogues catalogues_;
+  Verification verification_;
 };
 
 }  // namespace
