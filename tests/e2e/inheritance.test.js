@@ -193,6 +193,47 @@ test("the command line and HTTP tell the same story", async () => {
   assert.deepEqual([left.status, left.json.household.members.map((one) => one.userId)], [200, ["alice", "cleo"]]);
 });
 
+test("people who come and go while their household changes its mind wait for nobody in a circle, and memory agrees with the truth", async () => {
+  const householdId = home;
+  const mateId = "assistant";
+  const asked = { mateId, scopes: ["image.analyze"], purpose: "ai-assistance" };
+  await must(people.alice, "invite_to_household", { householdId, userId: "ben" });
+  const come = async () => {
+    for (let n = 0; n < 15; ++n) {
+      await must(people.ben, "join_household", { householdId });
+      await must(people.ben, "leave_household", { householdId });
+      await must(people.alice, "invite_to_household", { householdId, userId: "ben" });
+    }
+    await must(people.ben, "join_household", { householdId });
+  };
+  const change = async () => {
+    for (let n = 0; n < 15; ++n) {
+      const { consentId } = await must(people.alice, "grant_inherited", { ...wish, mateId, householdId });
+      await must(people.alice, "narrow", { consentId, expiresAt: new Date(Date.now() + 3600_000).toISOString() });
+      if (n < 14) await must(people.alice, "revoke", { consentId });
+    }
+  };
+  const own = async () => {
+    for (let n = 0; n < 15; ++n) {
+      const { consentId } = await must(people.cleo, "grant", { ...wish, mateId, userId: "cleo" });
+      await must(people.cleo, "revoke", { consentId });
+    }
+  };
+  const watch = async () => {
+    for (let n = 0; n < 60; ++n) await must(admin, "verify", { ...asked, userId: "ben" });
+  };
+  await Promise.all([come(), change(), own(), watch()]);
+  for (const [userId, expected] of [["ben", "granted household"], ["cleo", "revoked own"], ["dora", "none own"]]) {
+    const answers = [];
+    for (const strict of [true, false]) {
+      const one = await must(admin, "verify", { ...asked, userId, strict });
+      answers.push(`${one.code} ${one.inheritedFrom ?? "own"}`);
+    }
+    assert.deepEqual(answers, [expected, expected], userId);
+  }
+  await must(people.ben, "leave_household", { householdId });
+});
+
 test("an export shows the stays, and a household without its keeper ends with the person who is erased", async () => {
   const out = join(platform.data, "alice.json");
   platform.cliAs(keys.alice, "privacy", "export", "--out", out);

@@ -264,6 +264,12 @@ test("after an erasure nothing names the person: no table, no stream, no bucket,
   await platform.http("GET", `/v1/privacy/access?userId=${person}`, { token });
   await platform.http("POST", "/v1/consents", { token, body: { ...wish("assistant", ["mail"], ["analytics"]), metadata: { note: `asked by ${person}` } } });
   await request(assistant, "intra365.mate.image-analyzer.image-analysis.analyze-image", new Uint8Array([1]), { "X-User-Id": person });
+  // A household with a consent, and somebody who was invited by them.
+  platform.cli("user", "create", "hugo");
+  const { householdId } = (await request(user, "intra365.consent.found_household", {})).reply;
+  await request(user, "intra365.consent.invite_to_household", { householdId, userId: "hugo" });
+  await request(admin, "intra365.consent.define_purpose", { purpose: "analytics", description: "", inheritable: true });
+  await eventually("the household's consent", async () => !(await request(user, "intra365.consent.grant_inherited", { householdId, mateId: "assistant", purposes: ["analytics"], scopes: ["mail"] })).error);
   const other = platform.cli("tenant", "create", "elsewhere").apiKey;
   platform.cliAs(other, "user", "create", person);
   assert.ok(rowsWith([person]).length > 10, "there is something to find");
@@ -288,6 +294,10 @@ test("after an erasure nothing names the person: no table, no stream, no bucket,
   const logs = readdirSync(platform.data).filter((name) => /log/.test(name)).map(path);
   assert.ok(logs.length > 0, readdirSync(platform.data).join(" "));
   for (const log of logs) assert.deepEqual(statSync(log).isDirectory() ? filesWith(log, words) : words.filter((word) => readFileSync(log).includes(word)), [], log);
+
+  // They have left, and the household without a keeper has ended; that it was somebody's stays.
+  const stays = sql(`select user_id || ' ' || invited_by || ' ' || (left_at is not null) from intra365.consent_household_members where household_id = '${householdId}' order by number`);
+  assert.deepEqual(stays, [`${erased.pseudonym} user:${erased.pseudonym} true`, `hugo user:${erased.pseudonym} true`]);
 
   // The credentials are dead, and the trail is whole.
   await assert.rejects(platform.token(personKey), /bad_credentials/);

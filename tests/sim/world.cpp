@@ -26,7 +26,7 @@ World::World(const Options& options)
 }
 
 Outcome World::run() {
-  for (std::size_t i = 0; i < 3; ++i) scheduler_.after(scheduler_.between(0ms, 200ms), [this] { person(); });
+  for (std::size_t i = 0; i < 4; ++i) scheduler_.after(scheduler_.between(0ms, 200ms), [this] { person(); });
   for (auto& point : points_)
     scheduler_.after(scheduler_.between(0ms, 20ms), [this, at = point.get()] { keep_deciding(*at); });
   for (auto& service : services_)
