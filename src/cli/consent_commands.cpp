@@ -6,6 +6,7 @@
 #include "cli/output.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/households.hpp"
+#include "contract/operations/opt_outs.hpp"
 
 namespace intra365::cli {
 namespace {
@@ -15,7 +16,7 @@ struct Arguments {
       description, effective, household;
   std::uint64_t revision = 0;
   std::optional<int> depth;
-  bool organisation = false, inherited = false, inheritable = false;
+  bool organisation = false, inherited = false, inheritable = false, opt_out = false;
   int default_days = 0, max_days = 0;
 };
 
@@ -157,6 +158,17 @@ Task<> object(sdk::Client& client, const Target& target, const Arguments& argume
   co_return Result<void>{};
 }
 
+Task<> opt_out(sdk::Client& client, const Target& target, const Arguments&) {
+  consent::OptOutRequest request;
+  CO_TRY(request.user_id, UserId::parse(client.id()));
+  CO_TRY(const auto reply, co_await client.call(consent::opt_out, std::move(request)));
+  std::string text =
+      reply.purposes.empty() ? "there is nothing to opt out of" : "opted out of " + joined(reply.purposes);
+  for (const auto& one : reply.consents) text += "\n" + describe(one);
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
 Task<> list(sdk::Client& client, const Target& target, const Arguments& arguments) {
   consent::QueryRequest request;
   CO_TRY(request.user_id, given_id<UserId>(arguments.user));
@@ -210,6 +222,7 @@ std::string describe(const consent::CatalogueReply& reply) {
     if (one.default_days) text += "  default " + std::to_string(*one.default_days) + " days";
     if (one.max_days) text += "  at most " + std::to_string(*one.max_days) + " days";
     if (one.inheritable) text += "  inheritable";
+    if (one.opt_out) text += "  may be opted out of";
   }
   for (const auto& one : reply.scopes) text += "\nscope    " + one.scope.str() + "  " + one.description;
   return text;
@@ -237,6 +250,7 @@ Task<> define_purpose(sdk::Client& client, const Target& target, const Arguments
   if (arguments.default_days != 0) request.default_days = arguments.default_days;
   if (arguments.max_days != 0) request.max_days = arguments.max_days;
   request.inheritable = arguments.inheritable;
+  request.opt_out = arguments.opt_out;
   CO_TRY(const auto reply, co_await client.call(consent::define_purpose, std::move(request)));
   print(target, reply, "purpose " + reply.purpose.str() + " defined");
   co_return Result<void>{};
@@ -326,6 +340,7 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--effective", given->effective, "since when, where that was earlier; RFC 3339");
   one = verb("object", "Object to purposes, whoever has them", object);
   one->add_option("--purposes", given->purposes, "comma-separated, with all below them")->required();
+  verb("opt-out", "Opt out of what the law lets you opt out of: your data sold or shared", opt_out);
   one = verb("list", "Consents you may see", list);
   one->add_flag("--inherited", given->inherited, "those of your household and organisation");
   one->add_option("--user", given->user);
@@ -356,6 +371,7 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--max-days", given->max_days, "the longest it may hold");
   one->add_flag("--inheritable", given->inheritable,
                 "households and the organisation may consent for their people");
+  one->add_flag("--opt-out", given->opt_out, "the law lets people opt out: data are sold or shared");
   one = verb_of(catalogue, "scope", "Add or change a scope", define_scope);
   one->add_option("name", given->name)->required();
   one->add_option("--description", given->description);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
 
 namespace intra365::consent {
@@ -90,6 +91,20 @@ Result<void> Catalogue::check_inheritable(std::span<const Purpose> purposes) con
     if (!inheritable) return fail(errors::not_inheritable, "'" + purpose.str() + "'");
   }
   return {};
+}
+
+std::vector<Purpose> Catalogue::opt_outs() const {
+  std::vector<Purpose> bound;
+  for (const auto& [name, entry] : purposes_) {
+    if (entry.opt_out) bound.push_back(entry.purpose);
+  }
+  return bound;
+}
+
+bool Catalogue::is_opt_out(const Purpose& purpose) const {
+  return std::ranges::any_of(opt_outs(), [&](const Purpose& bound) {
+    return covers(bound.str(), purpose.str()) || covers(purpose.str(), bound.str());
+  });
 }
 
 Result<std::optional<Timestamp>> Catalogue::expiry(std::span<const Purpose> purposes,

@@ -38,6 +38,10 @@ class Catalogue {
   /// Refuses purposes that a group may not consent to: those whose entry does not say that it may, and those
   /// with such an entry below them.
   Result<void> check_inheritable(std::span<const Purpose> purposes) const;
+  /// The purposes that the law lets people opt out of.
+  std::vector<Purpose> opt_outs() const;
+  /// True when such a purpose covers this one, or is covered by it.
+  bool is_opt_out(const Purpose& purpose) const;
   /// When a consent for these purposes ends: as asked, else after the shortest default lifetime. None where
   /// no purpose has a default and nothing was asked. The shortest maximum binds; without one, ten years.
   Result<std::optional<Timestamp>> expiry(std::span<const Purpose> purposes, std::optional<Timestamp> asked,

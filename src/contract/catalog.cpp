@@ -10,6 +10,7 @@
 #include "contract/operations/consent_upkeep.hpp"
 #include "contract/operations/decisions.hpp"
 #include "contract/operations/households.hpp"
+#include "contract/operations/opt_outs.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/operations/privacy.hpp"
 #include "contract/operations/registry.hpp"
@@ -73,6 +74,7 @@ std::span<const OperationInfo> catalog() {
       info(consent::leave_household),
       info(consent::grant_inherited),
       info(consent::refuse_inherited),
+      info(consent::opt_out),
       info(policy::create),
       info(policy::update),
       info(policy::delete_),

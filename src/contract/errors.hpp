@@ -54,6 +54,11 @@ inline constexpr ErrorCode consent_purpose{ErrorKind::denied, "consent.purpose_m
                                            "The consent was given for another purpose."};
 inline constexpr ErrorCode consent_mismatch{ErrorKind::denied, "consent.mismatch",
                                             "The consent id sent is not the one that covers this use."};
+inline constexpr ErrorCode opted_out{ErrorKind::denied, "consent.opted_out",
+                                     "This browser or device says that the person's data may not be sold or "
+                                     "shared, and the purpose does that."};
+inline constexpr ErrorCode foreign_form{ErrorKind::denied, "gateway.foreign_form",
+                                        "This choice can only be made on a page of this site."};
 inline constexpr ErrorCode user_required{ErrorKind::invalid, "consent.user_required",
                                          "This action uses a person's data: send X-User-Id."};
 }  // namespace intra365::errors

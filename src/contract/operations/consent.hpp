@@ -167,6 +167,7 @@ BOOST_DESCRIBE_STRUCT(RevokeReply, (), (consents, epoch, propagation))
 
 /// A person objects to purposes, whoever has them: every consent is narrowed by them or, where nothing is
 /// left, revoked.
+inline constexpr std::size_t kMostObjected = 50;
 struct ObjectRequest {
   UserId user_id;
   std::vector<Purpose> purposes;  ///< with all below them
@@ -323,8 +324,9 @@ struct PurposeEntry {
   std::string description;
   std::optional<int> default_days, max_days;  ///< 1 to 3653
   bool inheritable = false;  ///< households and the organisation may consent for their people
+  bool opt_out = false;      ///< the law lets people opt out: data are sold or shared
 };
-BOOST_DESCRIBE_STRUCT(PurposeEntry, (), (purpose, description, default_days, max_days, inheritable))
+BOOST_DESCRIBE_STRUCT(PurposeEntry, (), (purpose, description, default_days, max_days, inheritable, opt_out))
 
 struct ScopeEntry {
   Scope scope;

@@ -93,7 +93,8 @@ class Consents final : public platform::Service {
             bind(wire::join_household, households_, &Households::join),
             bind(wire::leave_household, households_, &Households::leave),
             bind(wire::grant_inherited, *this, &Consents::grant_inherited),
-            bind(wire::refuse_inherited, *this, &Consents::refuse_inherited)};
+            bind(wire::refuse_inherited, *this, &Consents::refuse_inherited),
+            bind(wire::opt_out, *this, &Consents::opt_out)};
   }
 
   Task<> start() override {
@@ -256,7 +257,7 @@ class Consents final : public platform::Service {
   Task<wire::RevokeReply> object(const Caller& caller, const wire::ObjectRequest& request) {
     caller.note->user_id = request.user_id;
     CO_CHECK(check_person(caller, request.user_id));
-    if (request.purposes.empty() || request.purposes.size() > 50)
+    if (request.purposes.empty() || request.purposes.size() > wire::kMostObjected)
       co_return fail(intra365::errors::bad_value, "purposes: 1 to 50 are needed");
     // What a group allows must not come to light once the person's own consents are narrowed.
     CO_TRY(auto refused, co_await refuse_groups(caller, request));
@@ -271,6 +272,29 @@ class Consents final : public platform::Service {
       reply.epoch = std::max(reply.epoch, record.epoch);
       reply.consents.push_back(std::move(record));
     }
+    co_return reply;
+  }
+
+  /// An objection to each such purpose that the person has not opted out of before. It is written down after
+  /// it has taken effect: what comes in between makes it twice, never not at all.
+  Task<wire::OptOutReply> opt_out(const Caller& caller, const wire::OptOutRequest& request) {
+    caller.note->user_id = request.user_id;
+    CO_CHECK(check_person(caller, request.user_id));
+    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
+    wire::OptOutReply reply;
+    CO_TRY(reply.purposes, co_await store_.opted_out(caller.tenant, request.user_id, caller.deadline));
+    wire::ObjectRequest objection;
+    objection.user_id = request.user_id;
+    for (auto& purpose : catalogue->opt_outs()) {
+      const bool is_new = std::ranges::find(reply.purposes, purpose) == reply.purposes.end();
+      if (is_new && objection.purposes.size() < wire::kMostObjected) objection.purposes.push_back(purpose);
+    }
+    if (objection.purposes.empty()) co_return reply;
+    CO_TRY(auto objected, co_await object(caller, objection));
+    reply.consents = std::move(objected.consents);
+    reply.purposes.insert(reply.purposes.end(), objection.purposes.begin(), objection.purposes.end());
+    CO_CHECK(co_await store_.note_opt_out(caller.tenant, request.user_id, reply.purposes, request.method,
+                                          caller.deadline));
     co_return reply;
   }
 

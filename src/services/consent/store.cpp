@@ -64,7 +64,7 @@ constexpr Query consent_changes{
     " and valid_from <= $4::timestamptz"
     " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
 constexpr Query consent_purposes{"consent_purposes",
-                                 "select purpose, description, default_days, max_days, inheritable"
+                                 "select purpose, description, default_days, max_days, inheritable, opt_out"
                                  " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
 constexpr Query consent_scopes{
     "consent_scopes",
@@ -79,10 +79,17 @@ constexpr Query consent_close_catalogue{
 constexpr Query consent_put_purpose{
     "consent_put_purpose",
     "insert into intra365.consent_purposes (tenant_id, purpose, description, default_days, max_days, "
-    "inheritable)"
-    " values ($1, $2, $3, $4, $5, $6) on conflict (tenant_id, purpose) do update set"
+    "inheritable, opt_out)"
+    " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant_id, purpose) do update set"
     " description = excluded.description, default_days = excluded.default_days, max_days = "
-    "excluded.max_days, inheritable = excluded.inheritable"};
+    "excluded.max_days, inheritable = excluded.inheritable, opt_out = excluded.opt_out"};
+constexpr Query consent_opted_out{"consent_opted_out",
+                                  "select unnest(purposes) as purpose from intra365.consent_opt_outs where "
+                                  "tenant_id = $1 and user_id = $2"};
+constexpr Query consent_note_opt_out{
+    "consent_note_opt_out",
+    "insert into intra365.consent_opt_outs (tenant_id, user_id, purposes, method) values ($1, $2, $3, $4)"
+    " on conflict (tenant_id, user_id) do update set purposes = excluded.purposes, changed_at = now()"};
 constexpr Query consent_put_scope{
     "consent_put_scope",
     "insert into intra365.consent_scopes (tenant_id, scope, description) values ($1, $2, $3)"
@@ -133,6 +140,11 @@ struct OfRow {
   ConsentId of_id;
 };
 BOOST_DESCRIBE_STRUCT(OfRow, (), (of_id))
+
+struct PurposeRow {
+  Purpose purpose;
+};
+BOOST_DESCRIBE_STRUCT(PurposeRow, (), (purpose))
 
 struct EpochRow {
   std::uint64_t epoch = 0;
@@ -308,8 +320,27 @@ Task<> Store::close_catalogue(TenantId tenant, bool closed, SteadyTime deadline)
 Task<> Store::put(TenantId tenant, wire::PurposeEntry entry, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, entry.purpose, entry.description, entry.default_days,
-                                   entry.max_days, entry.inheritable);
+                                   entry.max_days, entry.inheritable, entry.opt_out);
   CO_CHECK(co_await database_.query(scope, consent_put_purpose, std::move(parameters), deadline));
+  co_return Result<void>{};
+}
+
+Task<std::vector<Purpose>> Store::opted_out(TenantId tenant, UserId user, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, consent_opted_out, std::move(parameters), deadline));
+  CO_TRY(const auto listed, rows.as<PurposeRow>());
+  std::vector<Purpose> purposes;
+  for (const auto& row : listed) purposes.push_back(row.purpose);
+  co_return purposes;
+}
+
+Task<> Store::note_opt_out(TenantId tenant, UserId user, std::vector<Purpose> purposes,
+                           wire::OptOutMethod method, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user, purposes, method);
+  CO_CHECK(co_await database_.query(scope, consent_note_opt_out, std::move(parameters), deadline));
   co_return Result<void>{};
 }
 

@@ -3,7 +3,7 @@
 #include <map>
 #include <unordered_map>
 
-#include "contract/operations/consent.hpp"
+#include "contract/operations/opt_outs.hpp"
 #include "guard/consent_copy.hpp"
 #include "platform/environment.hpp"
 #include "services/consent/model.hpp"
@@ -65,6 +65,10 @@ class Store {
   Task<> close_catalogue(TenantId tenant, bool closed, SteadyTime deadline);
   Task<> put(TenantId tenant, intra365::consent::PurposeEntry entry, SteadyTime deadline);
   Task<> put(TenantId tenant, intra365::consent::ScopeEntry entry, SteadyTime deadline);
+  /// Purposes that a person has opted out of before.
+  Task<std::vector<Purpose>> opted_out(TenantId tenant, UserId user, SteadyTime deadline);
+  Task<> note_opt_out(TenantId tenant, UserId user, std::vector<Purpose> purposes,
+                      intra365::consent::OptOutMethod method, SteadyTime deadline);
   /// What a user has granted a Mate, dead records included, with the user's epoch at that time.
   struct Pair {
     std::vector<intra365::consent::Consent> records;

@@ -5,6 +5,7 @@
 #include "http/server.hpp"
 #include "platform/service.hpp"
 #include "services/gateway/access.hpp"
+#include "services/gateway/opt_out.hpp"
 #include "services/gateway/parts.hpp"
 #include "services/gateway/tenant_doors.hpp"
 
@@ -55,6 +56,9 @@ class Gateway final : public platform::Service {
   Task<http::Response> docs_asset(const Exchange& exchange);
   Task<http::Response> discovery(const Exchange& exchange);
   Task<http::Response> jwks(const Exchange& exchange);
+  Task<http::Response> gpc_support(const Exchange& exchange);
+  Task<http::Response> opt_out_page(const Exchange& exchange);
+  Task<http::Response> choose_opt_out(const Exchange& exchange);
 
   // AuthZEN 1.0
   Task<http::Response> access_configuration(const Exchange& exchange);
@@ -68,6 +72,7 @@ class Gateway final : public platform::Service {
   platform::ServiceClient services_;
   TenantDoors doors_;
   AccessApi access_;
+  OptOuts opt_outs_;
   http::Router router_;
   std::vector<Route> routes_;
   std::optional<http::Server> server_;

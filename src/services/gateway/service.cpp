@@ -45,6 +45,7 @@ Gateway::Gateway(platform::Environment& environment)
       services_(environment.nats, "gateway"),
       doors_(environment),
       access_(environment),
+      opt_outs_(environment, services_),
       stop_(std::make_shared<Stop>(environment.executor)) {
   for (const auto& operation : catalog()) {
     if (operation.spec->http.method != Method::none)
@@ -61,6 +62,9 @@ Gateway::Gateway(platform::Environment& environment)
   add("GET", "/.well-known/openid-configuration", {nullptr, &Gateway::discovery});
   add("GET", "/.well-known/oauth-authorization-server", {nullptr, &Gateway::discovery});
   add("GET", "/.well-known/jwks.json", {nullptr, &Gateway::jwks});
+  add("GET", "/.well-known/gpc.json", {nullptr, &Gateway::gpc_support});
+  add("GET", "/privacy/opt-out", {nullptr, &Gateway::opt_out_page});
+  add("POST", "/privacy/opt-out", {nullptr, &Gateway::choose_opt_out});
   add("GET", "/.well-known/authzen-configuration", {nullptr, &Gateway::access_configuration});
   add("POST", "/access/v1/evaluation", {nullptr, &Gateway::access_evaluation});
   add("POST", "/access/v1/evaluations", {nullptr, &Gateway::access_evaluations});
@@ -139,8 +143,10 @@ Task<http::Response> Gateway::run_operation(const OperationInfo& operation, cons
   // The service decides; the gateway only has to find the tenant whose account the request belongs to.
   std::string account = "guest";
   if (!authorization.empty() || operation.spec->access != Access::guest) {
-    CO_TRY(const auto* identity, environment_.tokens.verify_header(authorization));
-    const auto tenant = identity->tenant;
+    CO_TRY(const auto* verified, environment_.tokens.verify_header(authorization));
+    const auto identity = *verified;
+    const auto tenant = identity.tenant;
+    CO_CHECK(co_await opt_outs_.heed(exchange.request, identity, exchange.trace, exchange.deadline));
     CO_TRY(account, co_await environment_.tenants.account_of(tenant, exchange.deadline));
   }
   nats::HeaderBlock block;
@@ -159,9 +165,11 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   CO_TRY(const auto capability, Capability::parse(parameters[1].second));
   CO_TRY(const auto action, Capability::parse(parameters[2].second));
   const auto authorization = exchange.request.header("authorization");
-  CO_TRY(const auto* identity, environment_.tokens.verify_header(authorization));
-  const auto tenant = identity->tenant;
-  const auto caller = identity->subject();
+  CO_TRY(const auto* verified, environment_.tokens.verify_header(authorization));
+  const auto identity = *verified;
+  const auto tenant = identity.tenant;
+  const auto caller = identity.subject();
+  CO_CHECK(co_await opt_outs_.heed(exchange.request, identity, exchange.trace, exchange.deadline));
   CO_TRY(const auto consent_id, co_await permit(exchange, tenant, caller, mate));
 
   const auto format = asked_format(exchange.request.header("accept"));
@@ -206,6 +214,8 @@ Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, Tenan
       co_return fail(errors::consent_purpose, "the Mate names no purpose; send X-Purpose");
     CO_TRY(question.purpose,
            Purpose::parse(purpose.empty() ? std::string_view(access.purposes.front().str()) : purpose));
+    CO_CHECK(co_await opt_outs_.check(exchange.request, tenant, question.purpose, exchange.trace,
+                                      exchange.deadline));
     CO_TRY(const auto answer,
            co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
     if (!answer.allowed) co_return fail(guard::error_of(answer.code));
