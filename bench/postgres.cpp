@@ -84,6 +84,7 @@ double our_reads(const std::string& dsn, int connections, double seconds) {
   postgres::PoolOptions options;
   options.dsn = dsn;
   options.max_connections = static_cast<std::size_t>(connections);
+  options.direct = true;  // as the embedded platform does it
   postgres::Pool pool(io.get_executor(), options);
   must(run(io, pool.ping(bench::in(10))));
   Reads reads;

@@ -273,6 +273,7 @@ void apply(const Endpoints& endpoints, platform::Config& config) {
   config.postgres.owner_dsn = endpoints.owner_dsn;
   config.postgres.replication_dsn = endpoints.replication_dsn;
   config.postgres.service_dsn = endpoints.service_dsn;
+  config.postgres.direct = true;
   config.keys.operator_signing_seed_file = endpoints.operator_signing_seed_file.string();
   config.keys.auth_account_seed_file = endpoints.auth_signing_seed_file.string();
   config.keys.callout_xkey_seed_file = endpoints.callout_xkey_seed_file.string();

@@ -29,6 +29,9 @@ struct Config {
     std::vector<std::string> replica_dsns;
     std::size_t max_connections = 16;
     bool prepare = true;  ///< off behind a PgBouncer below 1.21
+    /// Nobody between us and PostgreSQL lends connections to others: the tenant is sent only where it
+    /// changes.
+    bool direct = false;
   } postgres;
 
   struct Keys {

@@ -64,6 +64,7 @@ postgres::PoolOptions pool_options(const Config& config, Telemetry telemetry) {
   options.dsn = config.postgres.service_dsn;
   options.max_connections = config.postgres.max_connections;
   options.prepare = config.postgres.prepare;
+  options.direct = config.postgres.direct;
   auto& failures =
       telemetry.metrics.counter("postgres_query_failures_total", "Queries that ended in an error.");
   auto& durations = telemetry.metrics.histogram("postgres_query_duration_seconds",

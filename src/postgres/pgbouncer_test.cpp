@@ -80,8 +80,9 @@ class PgBouncerTest : public ::testing::Test {
   }
 
   /// Many tenants' statements at once over few server connections: each answers for its own tenant.
-  void many_tenants_at_once(bool prepare) {
+  void many_tenants_at_once(bool prepare, bool direct = false) {
     auto pool = loop_.pool(dsn_, [&](PoolOptions& options) {
+      options.direct = direct;
       options.max_connections = 16;
       options.prepare = prepare;
     });
@@ -126,6 +127,10 @@ TEST_F(PgBouncerTest, each_statement_acts_for_its_own_tenant_without_prepared_st
 TEST_F(PgBouncerTest, each_statement_acts_for_its_own_tenant_with_prepared_statements) {
   if (!keeps_prepared_) GTEST_SKIP() << "this pgbouncer is older than 1.21";
   many_tenants_at_once(true);
+}
+
+TEST_F(PgBouncerTest, who_says_that_nobody_is_between_is_not_believed) {
+  many_tenants_at_once(keeps_prepared_, true);
 }
 
 TEST_F(PgBouncerTest, a_transaction_keeps_its_connection_and_leaves_nothing_behind) {

@@ -121,8 +121,15 @@ bool Pool::Impl::refuse(Job& job) const {
 void Pool::Impl::submit(const std::shared_ptr<Job>& job) {
   if (refuse(*job)) return;
   if (breaker_.state() == CircuitBreaker::State::closed && !idle_.empty()) {
-    auto* session = idle_.back();
-    idle_.pop_back();
+    // The last one used, or the last that has the scope already.
+    auto chosen = idle_.rbegin();
+    if (options_.direct && job->tenant) {
+      const auto same =
+          std::find_if(chosen, idle_.rend(), [&](const Session* one) { return one->scope() == job->tenant; });
+      if (same != idle_.rend()) chosen = same;
+    }
+    auto* session = *chosen;
+    idle_.erase(std::next(chosen).base());
     arm(job);
     return assign(*session, job);
   }

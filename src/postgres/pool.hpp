@@ -17,6 +17,10 @@ struct PoolOptions {
   std::size_t max_connections = 8;
   std::size_t max_waiting = 4096;  ///< beyond it `postgres.pool_full`
   bool prepare = true;             ///< off behind a PgBouncer below 1.21
+  /// Nobody between us and the server lends a connection to several clients: the scope of a call then stays
+  /// in the connection and is sent only where it changes. Does nothing where the server's process id shows
+  /// that somebody is there.
+  bool direct = false;
   std::chrono::milliseconds connect_timeout{5000};
   /// A server that takes connections and does not answer: calls then fail at once until it does again.
   CircuitBreakerOptions breaker;

@@ -2,6 +2,7 @@
 #include "postgres/test_loop.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <random>
 
 namespace intra365::postgres::testing {
 namespace {
@@ -48,6 +49,62 @@ class PoolTest : public DatabaseTest {
     return false;
   }
 };
+
+// Between every two calls something else happens: an error after the scope was set, a call that is cancelled
+// in the server, a transaction that ends either way. The order is drawn, the seed is fixed.
+TEST_F(PoolTest, a_kept_scope_is_the_callers_own_whatever_happened_before) {
+  for (const std::size_t connections : {1, 3}) {
+    limit_connections(connections, [](PoolOptions& options) { options.direct = true; });
+    std::minstd_rand random{11};
+    const std::string tenants[] = {"red", "green", "blue", ""};
+    for (int round = 0; round < 300; ++round) {
+      const auto& tenant = tenants[random() % 4];
+      const auto& other = tenants[random() % 4];
+      switch (random() % 6) {
+        case 0:
+          EXPECT_FALSE(scoped(other, Query{"wrong", "select 1 / 0"}));
+          break;
+        case 1: {
+          const auto late =
+              loop.run(pool->query(Scope{other}, Query{"late", "select pg_sleep(30)"}, {}, in(20ms)));
+          EXPECT_FALSE(late);
+          break;
+        }
+        case 2: {
+          auto transaction = loop.run(pool->begin(Scope{other}, in(5s)));
+          ASSERT_TRUE(transaction);
+          EXPECT_EQ(loop.run(transaction->query(kTenant, {}))->value(0, 0), other);
+          ASSERT_TRUE(loop.run(random() % 2 == 0 ? transaction->commit() : transaction->rollback()));
+          break;
+        }
+        case 3: {
+          auto transaction = loop.run(pool->begin(Scope{other}, in(5s)));
+          ASSERT_TRUE(transaction);
+          EXPECT_FALSE(loop.run(transaction->query(Query{"wrong", "select 1 / 0"}, {})));
+          break;
+        }
+        default:
+          break;
+      }
+      ASSERT_EQ(tenant_seen(tenant), tenant) << "round " << round << ", " << connections << " connections";
+    }
+  }
+}
+
+TEST_F(PoolTest, a_kept_scope_is_sent_only_where_it_changes) {
+  const auto sets = [&](bool direct) {
+    limit_connections(1, [&](PoolOptions& options) { options.direct = direct; });
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(tenant_seen("red"), "red");
+    // What stands in the session, beyond the transaction of a call.
+    return std::string(scoped("red", Query{"kept",
+                                           "select count(*) from pg_prepared_statements where statement like "
+                                           "'%intra365.tenant'', $1, false%'"})
+                           ->value(0, 0)
+                           .value_or(""));
+  };
+  EXPECT_EQ(sets(true), "1");
+  EXPECT_EQ(sets(false), "0");
+}
 
 TEST_F(PoolTest, query_returns_its_rows) {
   const auto rows = query("select $1::int as a, 'x' as b, null as c", postgres::bind(7));

@@ -13,6 +13,7 @@ constexpr auto kDrainLimit = 3s;            ///< after a cancel request; then th
 constexpr auto kCancelAgain = 200ms;        ///< between two requests to cancel one query
 constexpr Query kBegin{"begin", "begin"};
 constexpr Query kScope{"scope", "select set_config('intra365.tenant', $1, true)"};
+constexpr Query kKeptScope{"scope", "select set_config('intra365.tenant', $1, false)"};
 constexpr Query kRollback{"rollback", "rollback"};
 
 std::string_view field(const PGresult* result, int code) {
@@ -69,6 +70,7 @@ void Session::start(std::shared_ptr<Job> job) {
   rows_.clear();
   error_.reset();
   last_result_ = std::chrono::steady_clock::now();
+  scope_on_its_way_.reset();
   in_flight_ = true;
   script_ = job->kind == Job::Kind::script;
   job_ = std::move(job);
@@ -83,15 +85,26 @@ bool Session::send_pipeline(const Job& job) {
   // What the server has prepared is not what we believe: forget it on both sides.
   if (job.retried && !deallocate_all()) return false;
   if (job.begin && !send(kBegin, {}, Step::Kind::prelude)) return false;
-  if (job.tenant) {
-    Parameters tenant;
-    tenant.add_text(*job.tenant);
-    if (!send(kScope, tenant, Step::Kind::prelude)) return false;
-  }
+  if (job.tenant && !send_scope(job)) return false;
   for (const auto& statement : job.statements) {
     if (!send(statement.query, statement.parameters, Step::Kind::statement)) return false;
   }
   return PQpipelineSync(connection_.get()) == 1;
+}
+
+// INVARIANT: `scope_` is what the server has, or nothing (pool_test: a_kept_scope_…). A job that fails takes
+// back what it has set, so it is unknown from the sending until the job has succeeded.
+bool Session::send_scope(const Job& job) {
+  // A longer transaction sets it for itself, and gives back what was there.
+  const bool keep = direct_ && !job.begin && !leased_;
+  if (keep && scope_ == job.tenant) return true;
+  if (keep) {
+    scope_.reset();
+    scope_on_its_way_ = job.tenant;
+  }
+  Parameters tenant;
+  tenant.add_text(*job.tenant);
+  return send(keep ? kKeptScope : kScope, tenant, Step::Kind::prelude);
 }
 
 bool Session::send(const Query& query, const Parameters& parameters, Step::Kind kind) {
@@ -289,6 +302,7 @@ void Session::end_of_job() {
   auto rows = std::move(rows_);
   auto error = std::move(error_);
   error_.reset();
+  if (!error && scope_on_its_way_) scope_ = std::exchange(scope_on_its_way_, std::nullopt);
   job->session.reset();
   if (error && leased_ && (error_sqlstate_ == "26000" || error_sqlstate_ == "0A000")) {
     // Inside a transaction it cannot be sent again here; the caller may run the transaction again.

@@ -51,6 +51,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void close(std::string_view reason);
   bool closed() const { return closed_; }
   bool busy() const { return in_flight_; }
+  /// The tenant that is set in the connection; nullopt: none is known to be.
+  const std::optional<std::string>& scope() const { return scope_; }
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(connection_.get()); }
 
  private:
@@ -73,6 +75,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// The statement's name in the server, prepared in this pipeline where it is new; nullptr when it is to be
   /// sent unprepared, nullopt when the connection is lost.
   std::optional<const char*> prepare(const Query& query);
+  /// Sets the tenant in front of the job's statements, where it is not set already.
+  bool send_scope(const Job& job);
   bool send_script(const Job& job);
   void flush();
   void wait_readable();
@@ -98,7 +102,10 @@ class Session : public std::enable_shared_from_this<Session> {
   /// SQL to the statement's name in the server.
   std::unordered_map<std::string, std::string, TextHash, std::equal_to<>> prepared_;
   std::size_t prepared_count_ = 0;
-  std::string sending_name_;  ///< a copy that stays where it is while `steps_` grows
+  bool direct_ = false;  ///< nobody else's statements come to this server process
+  std::optional<std::string> scope_;
+  std::optional<std::string> scope_on_its_way_;  ///< set by the job in flight, if it does not fail
+  std::string sending_name_;                     ///< a copy that stays where it is while `steps_` grows
 
   std::shared_ptr<Job> job_;  ///< null while draining or rolling back
   std::vector<Step> steps_;

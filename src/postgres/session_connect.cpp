@@ -20,8 +20,13 @@ Task<> Session::connect(std::shared_ptr<Session> self, ConnectionTarget target) 
 
   // Text forms of times depend on these two. Set by a statement, not as a start-up option, because
   // PgBouncer refuses `options` but follows both of these.
-  if (parameter(connection, "TimeZone") != "UTC" || !parameter(connection, "DateStyle").starts_with("ISO")) {
-    if (!PQsendQuery(connection, "set timezone = 'UTC'; set datestyle = 'ISO'"))
+  const bool direct = self->owner_ != nullptr && self->owner_->options().direct;
+  if (direct || parameter(connection, "TimeZone") != "UTC" ||
+      !parameter(connection, "DateStyle").starts_with("ISO")) {
+    // Whoever lends connections gives their clients numbers of its own in place of the process's.
+    if (!PQsendQuery(connection, direct
+                                     ? "set timezone = 'UTC'; set datestyle = 'ISO'; select pg_backend_pid()"
+                                     : "set timezone = 'UTC'; set datestyle = 'ISO'"))
       co_return connection_failure(connection);
     for (;;) {
       while (PQisBusy(connection)) {
@@ -30,7 +35,11 @@ Task<> Session::connect(std::shared_ptr<Session> self, ConnectionTarget target) 
       }
       const ResultPtr result(PQgetResult(connection));
       if (!result) break;
-      if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) co_return connection_failure(connection);
+      const auto status = PQresultStatus(result.get());
+      if (status == PGRES_TUPLES_OK && PQntuples(result.get()) == 1)
+        self->direct_ = std::to_string(PQbackendPID(connection)) == PQgetvalue(result.get(), 0, 0);
+      else if (status != PGRES_COMMAND_OK)
+        co_return connection_failure(connection);
     }
   }
   if (!PQenterPipelineMode(connection)) co_return connection_failure(connection);
