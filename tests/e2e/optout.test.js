@@ -1,0 +1,111 @@
+// Opting out of having one's data sold or shared: by the browser's signal, on a device without an account, and by request.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Platform, eventually, logIn, picture } from "./lib/platform.js";
+import { request } from "./lib/mate.js";
+
+const platform = new Platform();
+let analyzer, assistant, assistantKey, aliceKey, bobKey;
+
+const grant = (key, purpose) => platform.cliAs(key, "consent", "grant", "--mate", "image-analyzer", "--scopes", "image.analyze", "--purposes", purpose);
+const standing = (key) => Object.fromEntries(platform.cliAs(key, "consent", "list").consents.map((one) => [one.purposes.join(), one.status]));
+const call = async (user, purpose, headers = {}) => {
+  const reply = await platform.http("POST", "/v1/mates/image-analyzer/call/image-analysis/analyze-image", {
+    token: await platform.token(assistantKey),
+    body: picture,
+    headers: { "X-User-Id": user, "X-Purpose": purpose, ...headers },
+  });
+  return reply.status === 200 ? "done" : reply.json.code;
+};
+const choose = (choice, headers = {}) => fetch(`${platform.endpoints.gateway}/privacy/opt-out`, { method: "POST", body: `choice=${choice}`, redirect: "manual", headers });
+
+before(async () => {
+  await platform.start();
+  aliceKey = platform.cli("user", "create", "alice").apiKey;
+  bobKey = platform.cli("user", "create", "bob").apiKey;
+  assistantKey = platform.cli("mate", "create", "assistant").apiKey;
+  analyzer = platform.analyzer(platform.cli("mate", "create", "image-analyzer").apiKey);
+  assistant = await logIn(platform, assistantKey);
+  await eventually("the analyzer's registration", async () => (await request(assistant, "intra365.registry.discover", { capability: "image-analysis" })).reply.mates?.length === 1);
+  platform.cli("consent", "catalogue", "purpose", "sale", "--description", "Selling data to partners", "--opt-out");
+  for (const key of [aliceKey, bobKey]) {
+    grant(key, "sale.partners");
+    grant(key, "ai-assistance");
+  }
+  await eventually("the analyzer's knowledge", async () => (await call("alice", "sale.partners")) === "done" && (await call("bob", "sale.partners")) === "done");
+});
+
+after(async () => {
+  await assistant?.connection.close();
+  analyzer?.kill("SIGTERM");
+  assert.equal((await platform.stop()).code, 0);
+  platform.remove();
+});
+
+test("a request with the signal uses no data for such a purpose, whatever was consented to; only \"1\" is a signal", async () => {
+  assert.equal(await call("alice", "sale.partners", { "Sec-GPC": "1" }), "consent.opted_out");
+  assert.equal(await call("alice", "ai-assistance", { "Sec-GPC": "1" }), "done");
+  for (const other of ["0", "true", "11"]) assert.equal(await call("alice", "sale.partners", { "Sec-GPC": other }), "done", other);
+  assert.equal(await call("alice", "sale.partners"), "done");
+});
+
+test("of a person who is signed in it is recorded once, and ends the use everywhere", async () => {
+  const token = await platform.token(aliceKey);
+  const seen = () => platform.http("GET", "/v1/consents", { token, headers: { "Sec-GPC": "1" } });
+  assert.equal((await seen()).status, 200);
+  assert.deepEqual(standing(aliceKey), { "sale.partners": "revoked", "ai-assistance": "active" });
+  assert.equal(await call("alice", "sale.partners"), "consent.revoked", "without the signal, too");
+  const direct = await request(assistant, "intra365.mate.image-analyzer.image-analysis.analyze-image", picture, { "X-User-Id": "alice", "X-Purpose": "sale.partners" });
+  assert.notEqual(direct.error, undefined, "and not past the gateway either");
+
+  const again = grant(aliceKey, "sale.partners");
+  assert.equal((await seen()).status, 200);
+  await platform.kill();
+  await platform.start();
+  assert.equal((await platform.http("GET", "/v1/consents", { token: await platform.token(aliceKey), headers: { "Sec-GPC": "1" } })).status, 200);
+  assert.equal(platform.cliAs(aliceKey, "consent", "list").consents.find((one) => one.consentId === again.consentId).status, "active", "what they allow afterwards, they have allowed");
+  assert.equal(await eventually("the gateway's answer", async () => await call("alice", "sale.partners", { "Sec-GPC": "1" })), "consent.opted_out", "but not from a browser that says no");
+});
+
+test("a device opts out and back in without an account, and is recognised by nothing", async () => {
+  const out = await choose("out");
+  assert.deepEqual([out.status, out.headers.get("location")], [303, "/privacy/opt-out"]);
+  const cookie = out.headers.get("set-cookie");
+  assert.match(cookie, /^intra365-opt-out=1; Max-Age=\d+; Path=\/; HttpOnly; SameSite=Lax$/);
+  assert.equal((await choose("out")).headers.get("set-cookie"), cookie, "the same for everybody");
+  const device = { Cookie: "theme=dark; intra365-opt-out=1" };
+  assert.equal(await call("bob", "sale.partners", { Cookie: "intra365-opt-out=0; other=1" }), "done");
+  assert.equal(await call("bob", "sale.partners", device), "consent.opted_out");
+
+  const page = async (headers) => (await platform.http("GET", "/privacy/opt-out", { headers })).text;
+  assert.match(await page({}), /You have not opted out[^]*value="out"/);
+  assert.match(await page(device), /You have opted out on this device[^]*value="in"/);
+  assert.match(await page({ "Sec-GPC": "1" }), /Global Privacy Control signal/);
+  assert.doesNotMatch(await page({}), /<script/);
+
+  assert.equal((await choose("in", { "Sec-Fetch-Site": "cross-site" })).status, 403, "no other site takes it back");
+  assert.match((await choose("in")).headers.get("set-cookie"), /^intra365-opt-out=; Max-Age=0;/);
+  assert.equal((await choose("perhaps")).status, 400);
+
+  const token = await platform.token(bobKey);
+  assert.equal((await platform.http("GET", "/v1/consents", { token, headers: device })).status, 200);
+  assert.equal(standing(bobKey)["sale.partners"], "revoked", "signed in with it, it holds for the account");
+});
+
+test("it can be asked for, once for each purpose, and by nobody else", async () => {
+  const carolKey = platform.cli("user", "create", "carol").apiKey;
+  grant(carolKey, "sale");
+  const first = platform.cliAs(carolKey, "consent", "opt-out");
+  assert.deepEqual([first.purposes, first.consents.map((one) => one.status)], [["sale"], ["revoked"]]);
+  assert.deepEqual(platform.cliAs(carolKey, "consent", "opt-out"), { purposes: ["sale"], consents: [] });
+  platform.cli("consent", "catalogue", "purpose", "profiling", "--opt-out");
+  await eventually("the new purpose", () => platform.cliAs(carolKey, "consent", "opt-out").purposes.length === 2);
+  const other = await platform.http("POST", "/v1/consents/opt-out", { token: await platform.token(bobKey), body: { userId: "carol", method: "request" } });
+  assert.equal(other.json.code, "consent.not_the_person");
+});
+
+test("the site says that it heeds the signal", async () => {
+  const { json } = await platform.http("GET", "/.well-known/gpc.json");
+  assert.equal(json.gpc, true);
+  assert.match(json.lastUpdate, /^\d{4}-\d{2}-\d{2}$/);
+});
