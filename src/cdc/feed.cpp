@@ -111,9 +111,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     return options.batches.subject_prefix + "." + std::string(kind) + "." + options.replication.slot;
   }
 
-  std::string cursor_subject() const {
-    return options.batches.subject_prefix + ".cursor." + options.replication.slot;
-  }
+  std::string cursor_subject() const { return subject("cursor"); }
+  std::string writer_subject() const { return subject("writer"); }
 
   /// Reads the log from where the stream ends, until something fails.
   Task<> run_once() {
@@ -140,9 +139,11 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       }
     }
     failure.reset();
-    CO_TRY(const auto stored, co_await jetstream.stream_state(options.stream));
-    stream_sequence = stored.last_seq;
     Cursor from;
+    CO_CHECK(co_await read_cursor(from));
+    // PostgreSQL lets one read. Who does not get the slot has not disturbed the one who has it.
+    CO_CHECK(co_await log->start(created ? created->consistent_point : from.end));
+    CO_CHECK(co_await take_over());
     CO_TRY(const bool known, co_await read_cursor(from));
     const bool wanted = options.snapshots == Snapshots::when_needed;
     snapshot_due = wanted && (!known || from.snapshot_due);
@@ -166,12 +167,42 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     CO_TRY(catalog, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                                   options.replication, now() + kConnectTime));
     CO_CHECK(co_await look_at_publication());
-    // Before anything is read: the stream must not be beyond the snapshot's place.
+    // Before anything is taken: the stream must not be beyond the snapshot's place.
     co_await take_snapshot();
-    CO_CHECK(co_await log->start(from.end));
     state = FeedState::streaming;
     say("streaming", "from " + from.end.text());
     co_return co_await carry();
+  }
+
+  /// From here on nobody writes but this run of the feed. A reader that was killed may have batches under way
+  /// for as long as the network likes, and the numbers they expect may fit by chance; the mark that every
+  /// batch names is never the same again. Behind it the stream's end and its cursor belong together.
+  Task<> take_over() {
+    const auto marked = co_await jetstream.publish(writer_subject(), "{}");
+    if (!marked) co_return fail(in_our_words(marked.error()));
+    writer_sequence = marked->sequence;
+    CO_TRY(const auto stored, co_await jetstream.stream_state(options.stream));
+    stream_sequence = stored.last_seq;
+    marks_due = now() + options.max_age / 4;
+    co_return Result<void>{};
+  }
+
+  /// The stream forgets what is old, even what this run stands on. Where nothing else is written for long,
+  /// the mark and the cursor are.
+  Task<> refresh_marks() {
+    CO_CHECK(co_await flush());
+    nats::HeaderBlock still_ours;
+    still_ours.add("Nats-Expected-Last-Subject-Sequence", std::to_string(writer_sequence));
+    const auto marked = co_await jetstream.publish(writer_subject(), "{}", still_ours);
+    if (!marked) co_return fail(in_our_words(marked.error()));
+    writer_sequence = stream_sequence = marked->sequence;
+    marks_due = now() + options.max_age / 4;
+    co_return co_await store_now(batcher->cut());
+  }
+
+  static Error in_our_words(const Error& error) {
+    if (error.is(nats::errors::wrong_revision)) return Error(errors::fenced);
+    return is_full(error) ? Error(errors::stream_full, error.detail) : error;
   }
 
   /// False when the stream has none yet.
@@ -346,6 +377,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
         continue;
       }
       if (now() >= publication_due) CO_CHECK(co_await look_at_publication());
+      if (now() >= marks_due) CO_CHECK(co_await refresh_marks());
       if (snapshot_due && !snapshot && !batcher->inside() && now() >= snapshot_retry)
         co_await take_snapshot();
 
@@ -419,8 +451,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   }
 
   /// Stores a batch while the next ones fill. Nobody else writes to the stream, so the place of this cursor
-  /// is known before the one in front of it is acknowledged; where that is wrong, the server refuses the
-  /// batch.
+  /// is known before the one in front of it is acknowledged. The server refuses the batch where another has
+  /// taken over, and where the one in front of it is not there.
   void launch(Batch batch) {
     in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end, batch.changes}));
     batch.cursor.snapshot_due = snapshot_due;
@@ -430,6 +462,12 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     cursor.payload = batch.cursor.json();
     cursor.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(cursor_sequence));
     auto messages = std::move(batch.messages);
+    // The cursor alone could not carry both conditions.
+    if (messages.empty())
+      messages.push_back({subject("commit"), "{\"end\":\"" + batch.cursor.end.text() + "\"}", {}});
+    auto& first = messages.front();
+    first.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(writer_sequence));
+    first.headers.add("Nats-Expected-Last-Subject-Sequence-Subject", writer_subject());
     messages.push_back(std::move(cursor));
     stream_sequence += messages.size();
     cursor_sequence = stream_sequence;
@@ -442,11 +480,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
                                      std::vector<nats::Outgoing> messages, std::uint64_t expected_sequence) {
     const auto stored = co_await contain(self->jetstream.publish_batch(messages));
     if (!stored) {
-      const auto& error = stored.error();
-      const bool fenced = error.is(nats::errors::wrong_revision);
-      self->fail_with(fenced           ? Error(errors::fenced)
-                      : is_full(error) ? Error(errors::stream_full, error.detail)
-                                       : error);
+      self->fail_with(in_our_words(stored.error()));
     } else if (stored->sequence != expected_sequence) {
       self->fail_with(Error(errors::fenced));
     } else {
@@ -489,6 +523,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   FeedStatistics statistics;
   std::unique_ptr<postgres::ReplicationStream> log;
   std::optional<Batcher> batcher;
+  std::uint64_t writer_sequence = 0;  ///< of this run's mark in the stream
   std::uint64_t cursor_sequence = 0;  ///< of the last cursor in the stream
   std::uint64_t stream_sequence = 0;  ///< of the last message in the stream, those in flight counted in
   std::deque<std::shared_ptr<Storing>> in_flight;
@@ -499,7 +534,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 
   std::unique_ptr<postgres::ReplicationStream> catalog;  ///< for questions while the log is read
   std::optional<std::vector<postgres::PublishedTable>> carried;
-  SteadyTime publication_due{};
+  SteadyTime publication_due{}, marks_due{};
   bool snapshot_due = false;
   std::unique_ptr<postgres::SnapshotReader> snapshot;  ///< taken, and not told yet
   std::string snapshot_source;

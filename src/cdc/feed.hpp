@@ -10,7 +10,8 @@
 // the beginning is in it, what follows the end comes after it.
 //
 // INVARIANT (feed_test, "…killed…"): PostgreSQL is told only of what the stream has acknowledged, and a batch
-// is stored only if the cursor in front of it is the one it was made from.
+// is stored only if nobody has taken over since (`<prefix>.writer.<slot>`) and the cursor in front of it is
+// the one it was made from.
 #pragma once
 #include <functional>
 #include <memory>

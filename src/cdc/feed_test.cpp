@@ -1,35 +1,18 @@
 // The whole way from tables to the stream on real servers, and what remains true when any of the three is
 // killed.
-#include "cdc/feed.hpp"
-
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/json/parse.hpp>
 #include <cstdlib>
 #include <iterator>
 #include <map>
 #include <random>
-#include <set>
 
+#include "cdc/feed_test_support.hpp"
 #include "cdc/transactions.hpp"
-#include "nats/test_loop.hpp"
-#include "tests/support/servers.hpp"
 
 namespace intra365::cdc {
 namespace {
 
-using namespace std::chrono_literals;
-using intra365::testing::NatsServer;
-using intra365::testing::PostgresServer;
-using nats::testing::in;
-
-constexpr auto kNatsConfig = "jetstream { store_dir: $STORE_DIR, sync_interval: always }\n";
+using namespace testing;
 
 /// A process of its own that ends with us.
 template <class Body>
@@ -46,16 +29,6 @@ pid_t fork_child(Body body) {
 void end_child(pid_t pid) {
   ::kill(pid, SIGKILL);
   ::waitpid(pid, nullptr, 0);
-}
-
-FeedOptions feed_options(const std::string& dsn) {
-  FeedOptions options;
-  options.replication.dsn = dsn;
-  options.replication.slot = "changes";
-  options.replication.publication = "changes";
-  options.replication.status_interval = 100ms;
-  options.retry_pause = 50ms;
-  return options;
 }
 
 /// Runs a feed until the process is killed.
@@ -98,15 +71,8 @@ void write_rows(PostgresServer& server, const std::string& database, unsigned se
   }
 }
 
-class FeedTest : public ::testing::Test {
+class FeedTest : public FeedServers {
  protected:
-  void SetUp() override {
-    sql("CREATE TABLE journal (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)");
-    sql("CREATE TABLE things (id int PRIMARY KEY, value bigint)");
-    sql("CREATE PUBLICATION changes FOR TABLE journal, things");
-  }
-  void sql(const std::string& text) { postgres_.execute(database_, text); }
-
   std::set<std::string> column(const std::string& query) {
     const auto values = postgres_.execute(database_, query);
     return {values.begin(), values.end()};
@@ -173,15 +139,22 @@ class FeedTest : public ::testing::Test {
     EXPECT_EQ(replayed, column("SELECT id || '=' || value FROM things"));
   }
 
-  PostgresServer postgres_;
-  NatsServer nats_{kNatsConfig};
-  std::string database_ = postgres_.create_database();
+  /// A reader in a process of its own, which may be waiting for the slot still.
+  pid_t restart_feed() {
+    return fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  }
+  /// One that has the slot: what is written from here on is told as a change.
+  pid_t start_feed() {
+    const auto feed = restart_feed();
+    while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+    return feed;
+  }
+
   int idle_ = 0;
 };
 
 TEST_F(FeedTest, every_committed_row_is_told_once_in_order) {
-  const auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
-  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  const auto feed = start_feed();
   sql("INSERT INTO journal (note) VALUES ('one'), ('two')");
   sql("BEGIN; INSERT INTO journal (note) VALUES ('never'); ROLLBACK");
   sql("INSERT INTO things VALUES (1, 1); UPDATE things SET value = 2; DELETE FROM things");
@@ -193,13 +166,12 @@ TEST_F(FeedTest, every_committed_row_is_told_once_in_order) {
 }
 
 TEST_F(FeedTest, consumers_may_take_whole_transactions_only) {
-  auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
-  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  auto feed = start_feed();
   sql("BEGIN; INSERT INTO journal (note) VALUES ('a'), ('b'); INSERT INTO things VALUES (1, 1); COMMIT");
   sql("INSERT INTO journal (note) SELECT 'many' FROM generate_series(1, 5000)");
   ::usleep(20'000);
   end_child(feed);  // perhaps between two pieces
-  feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
+  feed = restart_feed();
   sql("INSERT INTO things VALUES (2, 2)");
 
   nats::testing::Loop loop;
@@ -234,18 +206,14 @@ TEST_F(FeedTest, whatever_is_killed_no_row_is_lost_or_told_twice) {
   const char* wanted = std::getenv("INTRA365_CDC_KILLS");
   const int kills = wanted != nullptr ? std::atoi(wanted) : 9;
   std::mt19937 random(std::random_device{}());
-  const auto start_feed = [&] {
-    return fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
-  };
   auto feed = start_feed();
-  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
   const auto writer = fork_child([&] { write_rows(postgres_, database_, random()); });
   for (int kill = 0; kill < kills; ++kill) {
     ::usleep(50'000 + static_cast<unsigned>(random() % 600'000));
     switch (kill % 3) {
       case 0:
         end_child(feed);
-        feed = start_feed();
+        feed = restart_feed();
         break;
       case 1:
         nats_.kill();
@@ -272,48 +240,93 @@ TEST_F(FeedTest, whatever_is_killed_no_row_is_lost_or_told_twice) {
   end_child(feed);
 }
 
+TEST_F(FeedTest, what_a_killed_reader_still_had_under_way_does_no_harm) {
+  const char* wanted = std::getenv("INTRA365_CDC_TAKEOVERS");
+  const int takeovers = wanted != nullptr ? std::atoi(wanted) : 20;
+  std::mt19937 random(std::random_device{}());
+  auto feed = start_feed();
+  for (int takeover = 0; takeover < takeovers; ++takeover) {
+    // Many full batches, so that the next reader's are as long as those that arrive late.
+    sql("INSERT INTO journal (note) SELECT 'many' FROM generate_series(1, 5000)");
+    ::usleep(static_cast<unsigned>(random() % 60'000));
+    end_child(feed);
+    feed = restart_feed();
+    ::usleep(static_cast<unsigned>(random() % 200'000));
+  }
+  const auto rows = static_cast<std::size_t>(5000 * takeovers);
+  check(read_stream(rows));
+  end_child(feed);
+}
+
 TEST_F(FeedTest, a_process_that_was_replaced_cannot_write_any_more) {
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.state() == FeedState::streaming; }));
+  sql("INSERT INTO journal (note) VALUES ('one')");
+  ASSERT_TRUE(feed.until_changes(1));
+  // Somebody else makes a mark, as a process does that takes over while this one is frozen.
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().publish("change.writer.changes", "{}")));
+  sql("INSERT INTO journal (note) VALUES ('two')");
+  ASSERT_TRUE(feed.until_changes(2)) << "it starts over and goes on";
+  EXPECT_THAT(feed.told(), ::testing::Contains(::testing::StartsWith("failed cdc.fenced")));
+  feed.stop();
+  EXPECT_EQ(feed.state(), FeedState::stopped);
+}
+
+TEST_F(FeedTest, what_a_killed_reader_sent_is_refused_even_where_its_numbers_fit) {
   nats::testing::Loop loop;
   const auto connection = loop.connect(nats_.url());
   nats::JetStream jetstream(*connection, 5s);
-  std::vector<std::string> told;
-  auto feed = std::make_unique<Feed>(jetstream, feed_options(postgres_.dsn(database_)),
-                                     [&](std::string_view event, std::string_view detail) {
-                                       told.push_back(std::string(event) + " " + std::string(detail));
-                                     });
-  asio::cancellation_signal stop;
-  bool stopped = false;
-  asio::co_spawn(
-      loop.io, feed->run(),
-      asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr, auto) { stopped = true; }));
-  ASSERT_TRUE(loop.until([&] { return feed->state() == FeedState::streaming; }));
+  const auto last = [&](const std::string& subject) {
+    const auto stored = loop.run(jetstream.last_stored("CHANGES", subject));
+    EXPECT_TRUE(stored) << subject;
+    return stored ? stored->sequence : 0;
+  };
+  std::uint64_t first_writer = 0;
+  for (int reader = 0; reader < 2; ++reader) {
+    const auto feed = start_feed();
+    sql("INSERT INTO journal (note) VALUES ('one')");
+    EXPECT_EQ(read_stream(static_cast<std::size_t>(reader) + 1).size(), static_cast<std::size_t>(reader) + 1);
+    end_child(feed);
+    if (reader == 0) first_writer = last("change.writer.changes");
+  }
+  const auto publish = [&](std::uint64_t writer) {
+    std::vector<nats::Outgoing> batch(2);
+    batch[0].subject = "change.row.journal.-.0";
+    batch[0].headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(writer));
+    batch[0].headers.add("Nats-Expected-Last-Subject-Sequence-Subject", "change.writer.changes");
+    batch[1].subject = "change.cursor.changes";
+    batch[1].headers.add("Nats-Expected-Last-Subject-Sequence",
+                         std::to_string(last("change.cursor.changes")));
+    return loop.run(jetstream.publish_batch(batch));
+  };
+  const auto late = publish(first_writer);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, "jetstream.wrong_revision");
+  EXPECT_TRUE(publish(last("change.writer.changes"))) << "so it was the writer's mark that did not fit";
+}
+
+TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
+  auto forgetful = options();
+  forgetful.max_age = 2s;
+  RunningFeed feed(nats_.url(), forgetful);
+  ASSERT_TRUE(feed.until_told("snapshot_told"));
+  const auto begun = std::chrono::steady_clock::now();
+  ASSERT_TRUE(feed.until([&] { return std::chrono::steady_clock::now() > begun + 5s; }));
   sql("INSERT INTO journal (note) VALUES ('one')");
-  ASSERT_TRUE(loop.until([&] { return feed->statistics().changes == 1; }));
-  // Somebody else moves the cursor, as a process would that took over while this one was frozen.
-  const auto stored = loop.run(jetstream.last_stored("CHANGES", "change.cursor.changes"));
-  ASSERT_TRUE(stored);
-  const std::string cursor(stored->message.payload());
-  ASSERT_TRUE(loop.run(jetstream.publish("change.cursor.changes", cursor)));
-  sql("INSERT INTO journal (note) VALUES ('two')");
-  ASSERT_TRUE(loop.until([&] { return feed->statistics().changes == 2; })) << "it starts over and goes on";
-  EXPECT_TRUE(
-      std::ranges::any_of(told, [](const auto& one) { return one.starts_with("failed cdc.fenced"); }));
-  asio::post(loop.io, [&] { stop.emit(asio::cancellation_type::terminal); });
-  EXPECT_TRUE(loop.until([&] { return stopped; }));
-  EXPECT_EQ(feed->state(), FeedState::stopped);
+  ASSERT_TRUE(feed.until_changes(1));
+  EXPECT_EQ(feed.statistics().restarts, 0u);
+  EXPECT_EQ(feed.statistics().snapshots, 1u);
 }
 
 TEST_F(FeedTest, a_lost_slot_is_said_and_the_stream_goes_on) {
-  auto feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
-  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  auto feed = start_feed();
   sql("INSERT INTO journal (note) VALUES ('one')");
   EXPECT_EQ(read_stream(1).size(), 1u);
   end_child(feed);
   while (!column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
   sql("SELECT pg_drop_replication_slot('changes')");
   sql("INSERT INTO journal (note) VALUES ('never told')");
-  feed = fork_child([&] { run_feed(nats_.url(), postgres_.dsn(database_)); });
-  while (column("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  feed = start_feed();
   sql("INSERT INTO journal (note) VALUES ('two')");
   EXPECT_EQ(read_stream(2).size(), 2u);
   nats::testing::Loop loop;
