@@ -16,6 +16,7 @@ install() {
   command -v mvn >/dev/null || { echo "there is no mvn (Debian: maven)" >&2; exit 1; }
   echo "fetching Debezium Server $version (400 MB)" >&2
   rm -rf "$home.new"
+  mkdir -p "$home.new" && cd "$home.new"  # without a project, Maven leaves its markers where it stands
   mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack \
     -Dartifact="io.debezium:debezium-server-dist:$version:tar.gz" -DoutputDirectory="$home.new" >&2
   mv "$home.new" "$home"
