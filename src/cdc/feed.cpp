@@ -364,13 +364,13 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   }
 
   Task<> carry() {
-    SteadyTime drained_since = SteadyTime::max();
+    SteadyTime linger_until = SteadyTime::max();  // while the log is not drained
     for (;;) {
       CO_TRY(const bool more, take_what_is_there());
       if (more)
-        drained_since = SteadyTime::max();
-      else if (drained_since == SteadyTime::max())
-        drained_since = now();
+        linger_until = SteadyTime::max();
+      else if (linger_until == SteadyTime::max())
+        linger_until = now() + options.linger;
       if (failure) co_return fail(*std::exchange(failure, std::nullopt));
       if (!more && at_snapshot()) {
         CO_CHECK(co_await tell_snapshot());
@@ -383,7 +383,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 
       // Under load full batches follow each other closely. A small one waits for the one before it and grows
       // meanwhile, because each costs a disk sync, and syncs queue.
-      const bool lingered = in_flight.empty() && !batcher->empty() && now() >= drained_since + options.linger;
+      const bool lingered = in_flight.empty() && !batcher->empty() && now() >= linger_until;
       if (lingered || (batcher->full() && in_flight.size() < options.batches_in_flight)) {
         launch(batcher->cut());
         continue;
@@ -395,7 +395,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
         continue;
       }
       const bool lingers = !batcher->empty() && in_flight.empty();
-      CO_CHECK(co_await log->wait(lingers ? drained_since + options.linger : now() + kIdle));
+      CO_CHECK(co_await log->wait(lingers ? linger_until : now() + kIdle));
       statistics.server_end = log->server_end();
     }
   }
