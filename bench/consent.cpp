@@ -148,8 +148,8 @@ void in_memory(bench::Report& report, std::size_t count) {
     const auto scopes = question.scopes;
     const auto length = question.user.copy(user, sizeof user);
     const auto begun = now();
-    const auto answer = index.decide(std::string_view(user, length), *question.mate, scopes,
-                                     question.purpose->str(), today);
+    const auto answer =
+        index.decide(std::string_view(user, length), *question.mate, scopes, question.purpose->str(), today);
     nanoseconds[i] = std::chrono::duration<float, std::nano>(now() - begun).count();
     allowed += answer.allowed() ? 1 : 0;
   }
