@@ -55,17 +55,24 @@ class TextArena {
   BigArray<char> bytes_;
 };
 
+/// What a slot holds where nothing more is wanted.
+struct Numbered {
+  std::uint32_t number;
+};
+
 /// Finds numbers by a hash; what they stand for, and whether two are alike, the owner knows. Linear probing;
 /// a slot holds 32 bits of the hash, so a probe rarely looks at the wrong entry, and growing needs no entry
-/// at all.
-class Slots {
+/// at all. `Entry` has a `number`, and whatever the owner wants to compare before it has the thing itself.
+template <class Entry>
+class SlotTable {
  public:
+  /// `is_it` is asked about an entry whose hash fits.
   template <class IsIt>
   std::uint32_t find(std::uint64_t hash, const IsIt& is_it) const {
     if (slots_.empty()) return kNothing;
     const auto tag = tag_of(hash);
-    for (auto at = tag & mask_; slots_[at].number != kNothing; at = (at + 1) & mask_) {
-      if (slots_[at].tag == tag && is_it(slots_[at].number)) return slots_[at].number;
+    for (auto at = tag & mask_; slots_[at].entry.number != kNothing; at = (at + 1) & mask_) {
+      if (slots_[at].tag == tag && is_it(slots_[at].entry)) return slots_[at].entry.number;
     }
     return kNothing;
   }
@@ -73,26 +80,26 @@ class Slots {
   void prefetch(std::uint64_t hash) const {
     if (!slots_.empty()) __builtin_prefetch(slots_.data() + (tag_of(hash) & mask_));
   }
-  /// `number` must not be there yet.
-  void add(std::uint64_t hash, std::uint32_t number) {
+  /// Its number must not be there yet.
+  void add(std::uint64_t hash, Entry entry) {
     if ((size_ + 1) * 4 > slots_.size() * 3) resize(slots_.empty() ? 16 : slots_.size() * 2);
-    put({tag_of(hash), number});
+    put({tag_of(hash), entry});
     ++size_;
   }
   void replace(std::uint64_t hash, std::uint32_t number, std::uint32_t by) {
-    slots_[position(hash, number)].number = by;
+    slots_[position(hash, number)].entry.number = by;
   }
   void remove(std::uint64_t hash, std::uint32_t number) {
     auto hole = position(hash, number);
     // What follows moves up until something stands where it belongs: no tombstones.
-    for (auto next = (hole + 1) & mask_; slots_[next].number != kNothing; next = (next + 1) & mask_) {
+    for (auto next = (hole + 1) & mask_; slots_[next].entry.number != kNothing; next = (next + 1) & mask_) {
       const auto home = slots_[next].tag & mask_;
       if (((next - home) & mask_) >= ((next - hole) & mask_)) {
         slots_[hole] = slots_[next];
         hole = next;
       }
     }
-    slots_[hole].number = kNothing;
+    slots_[hole].entry.number = kNothing;
     --size_;
   }
   /// Room for so many without growing.
@@ -105,17 +112,18 @@ class Slots {
 
  private:
   struct Slot {
-    std::uint32_t tag, number;
+    std::uint32_t tag;
+    Entry entry;
   };
   static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash); }
   std::uint32_t position(std::uint64_t hash, std::uint32_t number) const {
     auto at = tag_of(hash) & mask_;
-    while (slots_[at].number != number) at = (at + 1) & mask_;
+    while (slots_[at].entry.number != number) at = (at + 1) & mask_;
     return at;
   }
   void put(Slot slot) {
     auto at = slot.tag & mask_;
-    while (slots_[at].number != kNothing) at = (at + 1) & mask_;
+    while (slots_[at].entry.number != kNothing) at = (at + 1) & mask_;
     slots_[at] = slot;
   }
   void resize(std::size_t size) {
@@ -125,7 +133,7 @@ class Slots {
     std::memset(static_cast<void*>(slots_.data()), 0xff, slots_.size_bytes());  // kNothing everywhere
     mask_ = static_cast<std::uint32_t>(size - 1);
     for (std::size_t at = 0; at < old.size(); ++at) {
-      if (old[at].number != kNothing) put(old[at]);
+      if (old[at].entry.number != kNothing) put(old[at]);
     }
   }
 
@@ -134,17 +142,20 @@ class Slots {
   std::size_t size_ = 0;
 };
 
+/// Finds things by their numbers; 8 bytes a slot.
+using Slots = SlotTable<Numbered>;
+
 /// Texts, each once, named by their places: one look less than a number needs.
 class TextPool {
  public:
   explicit TextPool(std::uint64_t seed) : seed_(seed) {}
   std::uint32_t find(std::string_view text) const {
-    return slots_.find(hash_text(text, seed_), [&](std::uint32_t place) { return at(place) == text; });
+    return slots_.find(hash_text(text, seed_), [&](Numbered place) { return at(place.number) == text; });
   }
   std::uint32_t add(std::string_view text) {
     if (const auto known = find(text); known != kNothing) return known;
     const auto place = arena_.add(text);
-    slots_.add(hash_text(text, seed_), place);
+    slots_.add(hash_text(text, seed_), {place});
     return place;
   }
   std::string_view at(std::uint32_t place) const { return arena_.at(place); }
@@ -161,13 +172,13 @@ class Interner {
  public:
   explicit Interner(std::uint64_t seed) : seed_(seed) {}
   std::uint32_t find(std::string_view text) const {
-    return slots_.find(hash_text(text, seed_), [&](std::uint32_t number) { return at(number) == text; });
+    return slots_.find(hash_text(text, seed_), [&](Numbered text_of) { return at(text_of.number) == text; });
   }
   std::uint32_t add(std::string_view text) {
     if (const auto known = find(text); known != kNothing) return known;
     const auto number = static_cast<std::uint32_t>(places_.size());
     places_.push_back(arena_.add(text));
-    slots_.add(hash_text(text, seed_), number);
+    slots_.add(hash_text(text, seed_), {number});
     return number;
   }
   std::string_view at(std::uint32_t number) const { return arena_.at(places_[number]); }

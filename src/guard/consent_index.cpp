@@ -94,9 +94,9 @@ ConsentId ConsentIndex::consent_id(std::uint32_t number) const {
 
 std::uint32_t ConsentIndex::find_pair(std::uint64_t hash, std::string_view user,
                                       std::string_view mate) const {
-  return by_pair_.find(hash, [&](std::uint32_t number) {
-    const auto& record = at(number);
-    return users_.at(record.user) == user && mates_.at(record.mate) == mate;
+  return by_pair_.find(hash, [&](const Pair& pair) {
+    __builtin_prefetch(&at(pair.number));
+    return users_.at(pair.user) == user && mates_.at(pair.mate) == mate;
   });
 }
 
@@ -130,14 +130,14 @@ void ConsentIndex::link(std::uint32_t number) {
     at(first).next = number;
   } else {
     record.next = kNothing;
-    by_pair_.add(pair_hash(user, mate), number);
+    by_pair_.add(pair_hash(user, mate), {number, record.user, record.mate});
   }
 }
 
 void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
   Id id;
   if (read_id(from.consent_id.str(), id)) {
-    const auto known = by_id_.find(id_hash(id), [&](std::uint32_t number) { return at(number).id == id; });
+    const auto known = by_id_.find(id_hash(id), [&](Numbered one) { return at(one.number).id == id; });
     if (known != kNothing) {  // user and Mate of a consent never change
       if (from.epoch < at(known).epoch) return;
       fill(at(known), from, now);
@@ -156,7 +156,7 @@ void ConsentIndex::apply(const consent::Consent& from, Timestamp now) {
   record.used = true;
   fill(record, from, now);
   link(number);
-  by_id_.add(id_hash(id), number);
+  by_id_.add(id_hash(id), {number});
 }
 
 ConsentIndex::Question::Question(const ConsentIndex& index, std::span<const Scope> scopes,
@@ -277,7 +277,7 @@ ConsentIndex::Answer ConsentIndex::decide_by(std::string_view consent, std::stri
                                              std::string_view purpose, Timestamp now) const {
   Id id;
   if (!read_id(consent, id)) return {};
-  const auto number = by_id_.find(id_hash(id), [&](std::uint32_t one) { return at(one).id == id; });
+  const auto number = by_id_.find(id_hash(id), [&](Numbered one) { return at(one.number).id == id; });
   if (number == kNothing) return {};
   const auto& record = at(number);
   if (mates_.at(record.mate) != mate) return {};
@@ -399,7 +399,7 @@ void ConsentIndex::rebuild() {
     copy.scopes = scopes_.copy_to(fresh.scopes_, record.scopes);
     copy.purposes = purposes_.copy_to(fresh.purposes_, record.purposes);
     fresh.link(to);
-    fresh.by_id_.add(fresh.id_hash(copy.id), to);
+    fresh.by_id_.add(fresh.id_hash(copy.id), {to});
   }
   for (const auto& [subject, household] : households_) {
     const auto name = fresh.users_.add(users_.at(subject));

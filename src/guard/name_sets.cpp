@@ -52,8 +52,8 @@ std::uint32_t NameSets::add_numbers(std::vector<std::uint32_t> numbers) {
   for (auto one = numbers.begin(); one != split; ++one)
     set.bits[*one / 64] |= std::uint64_t{1} << (*one % 64);
   const std::span far(split, numbers.end());
-  const auto known = by_content_.find(hash, [&](std::uint32_t number) {
-    return sets_[number].bits == set.bits && std::ranges::equal(beyond(sets_[number]), far);
+  const auto known = by_content_.find(hash, [&](Numbered one) {
+    return sets_[one.number].bits == set.bits && std::ranges::equal(beyond(sets_[one.number]), far);
   });
   if (known != kNothing) return known;
   set.first_beyond = static_cast<std::uint32_t>(beyond_.size());
@@ -61,7 +61,7 @@ std::uint32_t NameSets::add_numbers(std::vector<std::uint32_t> numbers) {
   beyond_.insert(beyond_.end(), far.begin(), far.end());
   const auto number = static_cast<std::uint32_t>(sets_.size());
   sets_.push_back(set);
-  by_content_.add(hash, number);
+  by_content_.add(hash, {number});
   return number;
 }
 
