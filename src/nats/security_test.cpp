@@ -115,33 +115,16 @@ TEST(Permission, only_the_own_inbox_can_be_read) {
   EXPECT_EQ(loop.run(right->request("ok.thing", "", {}, in(30s))).error().code, "nats.no_responders");
 }
 
-/// A certificate authority and a server certificate for 127.0.0.1 and localhost, made with the command line.
 class TlsTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    dir = std::filesystem::temp_directory_path() / ("nats_tls_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(dir);
-    std::ofstream(dir / "san.cnf") << "subjectAltName=IP:127.0.0.1,DNS:localhost\n";
-    const std::string key =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 ";
-    run(key + "-subj /CN=ca -keyout ca.key -out ca.pem");
-    run(key + "-subj /CN=other -keyout other.key -out other.pem");
-    run("openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout "
-        "server.key -out server.csr");
-    run("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san.cnf "
-        "-out server.pem");
-  }
-  static void TearDownTestSuite() { std::filesystem::remove_all(dir); }
-  static void run(const std::string& command) {
-    ASSERT_EQ(std::system(("cd " + dir.string() + " && " + command + " >/dev/null 2>&1").c_str()), 0)
-        << command;
-  }
-  static std::string file(const char* name) { return (dir / name).string(); }
+  static void SetUpTestSuite() { certificates = std::make_unique<intra365::testing::TestCertificates>(); }
+  static void TearDownTestSuite() { certificates.reset(); }
+  static std::string file(const char* name) { return certificates->file(name); }
   static std::string config(const std::string& more = "") {
     return "tls { cert_file: \"" + file("server.pem") + "\", key_file: \"" + file("server.key") +
            "\", ca_file: \"" + file("ca.pem") + "\" " + more + " }\n";
   }
-  static inline std::filesystem::path dir;
+  static inline std::unique_ptr<intra365::testing::TestCertificates> certificates;
   Loop loop;
 };
 

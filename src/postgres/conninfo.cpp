@@ -2,6 +2,7 @@
 
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
@@ -33,7 +34,23 @@ bool needs_lookup(const std::string& host) {
   return error.failed();
 }
 
+/// A unix socket, or an address of this machine.
+bool is_near(const std::string& host) {
+  if (host.empty() || host.starts_with('/') || host.starts_with('@') || host == "localhost") return true;
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  return !error && address.is_loopback();
+}
+
 }  // namespace
+
+bool ConnectionTarget::stays_on_this_machine() const {
+  for (const auto* keyword : {"host", "hostaddr"}) {
+    const auto* list = find(keyword);
+    if (list && !std::ranges::all_of(split(*list), is_near)) return false;
+  }
+  return true;
+}
 
 const std::string* ConnectionTarget::find(std::string_view keyword) const {
   for (std::size_t i = 0; i < keywords.size(); ++i) {
@@ -65,6 +82,7 @@ Result<ConnectionTarget> parse_dsn(const std::string& dsn) {
   for (const auto* option = options.get(); option->keyword; ++option) {
     if (option->val && *option->val) target.set(option->keyword, option->val);
   }
+  if (!target.stays_on_this_machine()) target.set_default("sslmode", "verify-full");
   target.set("client_encoding", "UTF8");
   target.set_default("fallback_application_name", "intra365");
   // A peer that vanished without a word is found within seconds instead of a quarter of an hour.

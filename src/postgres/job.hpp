@@ -35,6 +35,7 @@ struct Job {
   enum class Kind {
     pipeline,  ///< prelude and statements, in one round trip
     script,    ///< plain SQL by the simple protocol
+    copy,      ///< one COPY … FROM STDIN by the simple protocol, and its rows
     lease,     ///< a connection to itself, nothing is sent
   };
   using Outcome = Result<std::vector<Rows>>;
@@ -61,6 +62,7 @@ struct Job {
   std::optional<std::string> tenant;  ///< sets `intra365.tenant` in front of the statements
   std::vector<Statement> statements;
   std::string script;
+  std::string copied;  ///< the rows of a copy
   SteadyTime deadline;
   SteadyTime submitted{};
 

@@ -101,7 +101,10 @@ bool Pool::Impl::refuse(Job& job) const {
                   "query " + std::string(job.name()) + ": its deadline had passed before it was sent");
   } else if (job.statements.size() > kMaxStatements) {
     error = Error(errors::query_failed, "more statements in one pipeline than may be");
-  } else if (job.script.find('\0') != std::string::npos ||
+  } else if (job.copied.size() > CopyRows::kMaxBytes) {
+    error =
+        Error(errors::invalid_value, "query " + std::string(job.name()) + ": more rows than one copy takes");
+  } else if (job.script.find('\0') != std::string::npos || job.copied.find('\0') != std::string::npos ||
              (job.tenant && job.tenant->find('\0') != std::string::npos)) {
     error = Error(errors::invalid_value, "query " + std::string(job.name()) + ": text with a NUL byte");
   } else {

@@ -8,6 +8,7 @@
 
 #include "async/task.hpp"
 #include "postgres/circuit_breaker.hpp"
+#include "postgres/copy_rows.hpp"
 #include "postgres/query.hpp"
 
 namespace intra365::postgres {
@@ -49,6 +50,9 @@ class Transaction {
   /// Plain SQL without parameters, possibly several statements. The connection is closed afterwards, because
   /// a script may leave session settings behind.
   Task<> execute(std::string sql);
+  /// Stores many rows for the price of few; returns how many. `query` is `copy … (columns) from stdin`. Call
+  /// it once for each piece that memory should hold.
+  Task<std::uint64_t> copy(Query query, CopyRows rows);
   /// Fails when an earlier statement did: nothing is stored then. After `postgres.unavailable` or
   /// `postgres.timeout` the outcome is unknown.
   Task<> commit();

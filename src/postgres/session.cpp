@@ -72,7 +72,7 @@ void Session::start(std::shared_ptr<Job> job) {
   last_result_ = std::chrono::steady_clock::now();
   scope_on_its_way_.reset();
   in_flight_ = true;
-  script_ = job->kind == Job::Kind::script;
+  script_ = job->kind == Job::Kind::script || job->kind == Job::Kind::copy;
   job_ = std::move(job);
   if (script_ ? send_script(*job_) : send_pipeline(*job_)) {
     flush();
@@ -153,9 +153,26 @@ bool Session::deallocate_all() {
 }
 
 bool Session::send_script(const Job& job) {
-  retire_ = true;
+  retire_ = retire_ || job.kind == Job::Kind::script;
   PGconn* const connection = connection_.get();
   return PQexitPipelineMode(connection) == 1 && PQsendQuery(connection, job.script.c_str()) == 1;
+}
+
+/// The server is ready for rows. All of them go to libpq at once, which sends them as the socket takes them;
+/// what the server thinks of them comes as the result behind their end.
+void Session::send_copied() {
+  PGconn* const connection = connection_.get();
+  if (!job_) {
+    if (PQputCopyEnd(connection, "cancelled") != 1) return lose("the connection was lost");
+  } else if (job_->kind != Job::Kind::copy) {
+    return lose("COPY is not for this call");
+  } else {
+    const auto& rows = job_->copied;
+    if (PQputCopyData(connection, rows.data(), static_cast<int>(rows.size())) != 1 ||
+        PQputCopyEnd(connection, nullptr) != 1)
+      return lose("the connection was lost");
+  }
+  flush();
 }
 
 void Session::flush() {
@@ -229,22 +246,27 @@ void Session::take_result(ResultPtr result) {
     case PGRES_PIPELINE_ABORTED:
     case PGRES_NONFATAL_ERROR:
       return;
+    case PGRES_COPY_IN:
+      return send_copied();
     default:
-      return lose("COPY is not for this pool");
+      return lose("COPY TO is not for this pool");
   }
+  if (job_ && job_->kind == Job::Kind::copy) return keep(job_->name(), std::move(result));
   if (script_ || step_ >= steps_.size()) return;
   const auto& step = steps_[step_];
   if (step.kind == Step::Kind::prepare) {
     prepared_.insert_or_assign(step.prepared_sql, step.prepared_name);
     return;
   }
-  if (step.kind != Step::Kind::statement || !job_) return;
+  if (step.kind == Step::Kind::statement && job_) keep(step.name, std::move(result));
+}
+
+void Session::keep(std::string_view query, ResultPtr result) {
   rows_.push_back(RowsBuilder::take(result.release()));
-  if (owner_->options().on_query) {
-    const auto now = std::chrono::steady_clock::now();
-    owner_->options().on_query(step.name, now - last_result_, nullptr);
-    last_result_ = now;
-  }
+  if (!owner_->options().on_query) return;
+  const auto now = std::chrono::steady_clock::now();
+  owner_->options().on_query(query, now - last_result_, nullptr);
+  last_result_ = now;
 }
 
 void Session::refused(const PGresult* result) {
@@ -257,7 +279,7 @@ void Session::refused(const PGresult* result) {
   if (!job_) {
     name = "abandoned";
   } else if (script_) {
-    name = "script";
+    name = job_->name();
   } else if (step_ < steps_.size()) {
     name = steps_[step_].name;
   }

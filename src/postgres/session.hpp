@@ -78,11 +78,13 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Sets the tenant in front of the job's statements, where it is not set already.
   bool send_scope(const Job& job);
   bool send_script(const Job& job);
+  void send_copied();
   void flush();
   void wait_readable();
   void on_readable(boost::system::error_code error);
   void take_results();
   void take_result(ResultPtr result);
+  void keep(std::string_view query, ResultPtr result);
   void refused(const PGresult* result);
   void report_failure(std::string_view query, const Error& error) const;
   bool should_retry(const Job& job) const;
@@ -115,7 +117,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string error_sqlstate_;
   SteadyTime last_result_{};
   bool in_flight_ = false;
-  bool script_ = false;  ///< the job in flight uses the simple protocol
+  bool script_ = false;  ///< the job in flight uses the simple protocol: a script, or a copy
   bool rolling_back_ = false;
   bool retire_ = false;  ///< close when the owner lets go: a script may have left settings behind
   bool leased_ = false;

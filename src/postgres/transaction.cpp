@@ -36,6 +36,13 @@ struct Transaction::Impl {
     failed = !outcome;
     co_return outcome;
   }
+  /// What travels by the simple protocol cannot bring the beginning along.
+  Task<> open() {
+    CO_CHECK(usable());
+    if (begun) co_return Result<void>{};
+    CO_CHECK(co_await run(job(Job::Kind::pipeline)));
+    co_return Result<void>{};
+  }
 };
 
 Transaction::Transaction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -74,10 +81,7 @@ Task<std::vector<Rows>> Transaction::pipeline(std::vector<Statement> statements)
 
 Task<> Transaction::execute(std::string sql) {
   if (!impl_) co_return ended();
-  if (!impl_->begun) {
-    auto opening = impl_->job(Job::Kind::pipeline);
-    CO_CHECK(co_await impl_->run(std::move(opening)));
-  }
+  CO_CHECK(co_await impl_->open());
   auto job = impl_->job(Job::Kind::script);
   job->script = std::move(sql);
   CO_CHECK(co_await impl_->run(std::move(job)));
@@ -86,6 +90,18 @@ Task<> Transaction::execute(std::string sql) {
     co_return fail(errors::query_failed, "a script ended the transaction it ran in");
   }
   co_return Result<void>{};
+}
+
+Task<std::uint64_t> Transaction::copy(Query query, CopyRows rows) {
+  if (!impl_) co_return ended();
+  if (rows.empty()) co_return std::uint64_t{0};
+  CO_CHECK(co_await impl_->open());
+  auto job = impl_->job(Job::Kind::copy);
+  job->statements.push_back({query, {}});
+  job->script = std::string(query.sql);
+  job->copied = std::move(rows.text_);
+  CO_TRY(const auto stored, co_await impl_->run(std::move(job)));
+  co_return stored.empty() ? 0 : stored.back().affected();
 }
 
 Task<> Transaction::commit() {

@@ -128,6 +128,85 @@ TEST_F(TransactionTest, lost_connection_fails_it_and_nothing_is_stored) {
   EXPECT_TRUE(loop.until([&] { return count() == "0"; }));
 }
 
+TEST_F(TransactionTest, copied_rows_are_stored_as_they_are_and_with_the_transaction_only) {
+  execute("create table texts (id int, text text, list text[], at timestamptz)");
+  constexpr Query kCopy{"texts_copy", "copy texts (id, text, list, at) from stdin"};
+  const std::vector<std::string> odd = {"tab\tand\nline\rand\\", "\\N", "\\.", "", "\"q\",{x}"};
+  const auto pieces = [&](Transaction& transaction) {
+    std::uint64_t stored = 0;
+    for (int piece = 0; piece < 3; ++piece) {
+      CopyRows rows;
+      for (const auto& text : odd) rows.add(piece, text, odd, Timestamp(1s));
+      rows.add(piece, std::optional<std::string>(), odd, std::optional<Timestamp>());
+      const auto copied = loop.run(transaction.copy(kCopy, std::move(rows)));
+      EXPECT_TRUE(copied) << copied.error().detail;
+      stored += copied.value_or(0);
+    }
+    return stored;
+  };
+  {
+    auto transaction = begin();
+    EXPECT_EQ(pieces(*transaction), 3 * (odd.size() + 1));
+    EXPECT_EQ(loop.run(transaction->copy(kCopy, {})).value_or(9), 0u);
+  }
+  EXPECT_EQ(value("select count(*) from texts"), "0") << "nobody committed";
+
+  auto transaction = begin();
+  pieces(*transaction);
+  ASSERT_TRUE(loop.run(transaction->commit()));
+  EXPECT_EQ(value("select count(*) from texts where text = any($1) and list = $1 and at is not null",
+                  postgres::bind(odd)),
+            std::to_string(3 * odd.size()));
+  EXPECT_EQ(value("select count(*) from texts where text is null and at is null"), "3");
+  EXPECT_EQ(pool->open_connections(), 1u) << "a copy leaves nothing behind in its connection";
+}
+
+TEST_F(TransactionTest, many_megabytes_are_copied_at_once) {
+  execute("create table large (id int, text text)");
+  CopyRows rows;
+  for (int i = 0; i < 20'000; ++i) rows.add(i, std::string(1000, 'x'));
+  auto transaction = begin(30s);
+  EXPECT_EQ(loop.run(transaction->copy({"large_copy", "copy large from stdin"}, std::move(rows))).value_or(0),
+            20'000u);
+  ASSERT_TRUE(loop.run(transaction->commit()));
+  EXPECT_EQ(value("select sum(length(text)) from large"), "20000000");
+}
+
+TEST_F(TransactionTest, a_copy_that_is_refused_or_given_up_fails_the_transaction_and_not_the_connection) {
+  CopyRows twice;
+  twice.add(1);
+  twice.add(1);
+  auto transaction = begin();
+  EXPECT_TRUE(loop.run(transaction->copy({"t_copy", "copy t (id) from stdin"}, std::move(twice)))
+                  .error()
+                  .is(errors::unique_violation));
+  EXPECT_FALSE(add(*transaction, 2));
+  transaction = Transaction();
+  EXPECT_EQ(count(), "0");
+
+  // Somebody else's lock keeps it waiting until its deadline.
+  auto other = loop.pool(dsn);
+  auto locked = loop.run(other->begin(Scope{}, in(20s)));
+  ASSERT_TRUE(loop.run(locked->query({"lock", "lock table t"}, {})));
+  auto late = begin(300ms);
+  CopyRows rows;
+  rows.add(3);
+  EXPECT_TRUE(loop.run(late->copy({"t_copy", "copy t (id) from stdin"}, std::move(rows)))
+                  .error()
+                  .is(errors::timeout));
+  *late = Transaction();
+  ASSERT_TRUE(loop.run(locked->rollback()));
+  EXPECT_EQ(count(), "0");
+  EXPECT_EQ(pool->open_connections(), 1u);
+
+  CopyRows text;
+  text.add(std::string("nul\0byte", 8));
+  auto third = begin();
+  EXPECT_TRUE(loop.run(third->copy({"t_copy", "copy t (id) from stdin"}, std::move(text)))
+                  .error()
+                  .is(errors::invalid_value));
+}
+
 TEST_F(TransactionTest, pool_may_go_before_its_transaction) {
   auto transaction = begin();
   ASSERT_TRUE(add(*transaction, 1));

@@ -210,6 +210,20 @@ void PostgresServer::restart() {
   start();
 }
 
+void PostgresServer::encrypt(const TestCertificates& certificates) {
+  const auto data = dir() / "data";
+  for (const auto* name : {"server.pem", "server.key"}) {
+    write_file(data / name, read_file(certificates.file(name)));
+    fs::permissions(data / name, fs::perms::owner_read | fs::perms::owner_write);
+    give_to(Template::get().user, data / name);
+  }
+  write_file(data / "pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n");
+  execute("postgres", "ALTER SYSTEM SET ssl_cert_file = 'server.pem'");
+  execute("postgres", "ALTER SYSTEM SET ssl_key_file = 'server.key'");
+  execute("postgres", "ALTER SYSTEM SET ssl = on");
+  restart();
+}
+
 std::string PostgresServer::dsn(std::string_view database) const {
   return "postgresql://postgres:" + Template::get().password + "@127.0.0.1:" + port_.text() + "/" +
          std::string(database);

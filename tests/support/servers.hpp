@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/support/certificates.hpp"
 #include "tests/support/process.hpp"
 
 namespace intra365::testing {
@@ -83,6 +84,9 @@ class PostgresServer {
   /// Runs statements as superuser, on a connection of their own; the first column of the last one's rows.
   /// Throws with the server's message when one fails.
   std::vector<std::string> execute(std::string_view database, const std::string& sql);
+
+  /// Speaks TLS from now on, with this certificate, and takes no connection without.
+  void encrypt(const TestCertificates& certificates);
 
   std::uint16_t port() const { return port_.number(); }
   pid_t pid() const { return process_->pid(); }
