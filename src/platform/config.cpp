@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "crypto/encoding.hpp"
+#include "postgres/conninfo.hpp"
 
 namespace intra365::platform {
 namespace {
@@ -74,12 +75,36 @@ Reader document(Config& config) {
       });
 }
 
+/// What travels to a database on another machine is sealed on the way, and the database has to prove itself.
+Result<void> check_database(const std::string& key, const std::string& dsn) {
+  if (dsn.empty()) return {};
+  const auto target = postgres::parse_dsn(dsn);
+  if (!target) return fail(errors::bad_config, "postgres." + key + ": this is no connection string");
+  if (target->stays_on_this_machine()) return {};
+  const auto* mode = target->find("sslmode");
+  if (mode && (*mode == "verify-full" || *mode == "verify-ca")) return {};
+  return fail(errors::bad_config, "postgres." + key +
+                                      ": the server is on another machine, so sslmode must be verify-full "
+                                      "(the default) or verify-ca, with its authority as sslrootcert");
+}
+
+Result<void> check(const Config& config) {
+  const auto& postgres = config.postgres;
+  CHECK(check_database("ownerDsn", postgres.owner_dsn));
+  CHECK(check_database("replicationDsn", postgres.replication_dsn));
+  CHECK(check_database("serviceDsn", postgres.service_dsn));
+  for (const auto& dsn : postgres.replica_dsns) CHECK(check_database("replicaDsns", dsn));
+  return {};
+}
+
 }  // namespace
 
 Result<Config> read_config(const std::string& file) {
   try {
     Config config;
     document(config)(YAML::LoadFile(file));
+    if (const auto usable = check(config); !usable)
+      return fail(errors::bad_config, file + ": " + usable.error().detail);
     return config;
   } catch (const YAML::Exception& exception) {
     return fail(errors::bad_config, file + ": " + exception.what());
