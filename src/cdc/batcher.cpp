@@ -14,8 +14,14 @@ struct CursorBody {
   std::uint64_t index = 0;
   bool complete = false;
   std::optional<bool> snapshot_due;
+  std::optional<std::uint64_t> timeline, branch;
 };
-BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due))
+BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due, timeline, branch))
+
+template <class T>
+std::optional<T> unless_none(T value) {
+  return value == T() ? std::nullopt : std::optional(value);
+}
 
 constexpr std::size_t kLargestKeyValue = 1024;  ///< in a change that is told with its key only
 
@@ -36,7 +42,7 @@ bool is_token(std::string_view text) {
 
 std::string Cursor::json() const {
   return json::encode(CursorBody{position.commit.text(), end.text(), position.index, complete,
-                                 snapshot_due ? std::optional(true) : std::nullopt});
+                                 unless_none(snapshot_due), unless_none(timeline), unless_none(branch)});
 }
 
 Result<Cursor> Cursor::parse(std::string_view text) {
@@ -44,7 +50,12 @@ Result<Cursor> Cursor::parse(std::string_view text) {
   if (!body) return fail(errors::bad_cursor);
   const auto commit = postgres::Lsn::parse(body->commit), end = postgres::Lsn::parse(body->end);
   if (!commit || !end) return fail(errors::bad_cursor);
-  return Cursor{{*commit, body->index}, *end, body->complete, body->snapshot_due.value_or(false)};
+  return Cursor{{*commit, body->index},
+                *end,
+                body->complete,
+                body->snapshot_due.value_or(false),
+                body->timeline.value_or(0),
+                body->branch.value_or(0)};
 }
 
 Batcher::Batcher(BatcherOptions options, Cursor from)

@@ -24,6 +24,9 @@ struct Cursor {
   bool complete = true;
   /// The stream does not hold what the tables held before; a snapshot of them must be told.
   bool snapshot_due = false;
+  std::uint64_t timeline = 0;  ///< of the database's log that `end` is a place in; 0: not known
+  /// How often the stream has left a log whose end was lost. Positions of two branches may be equal.
+  std::uint64_t branch = 0;
 
   std::string json() const;
   /// Fails with `cdc.bad_cursor`.
@@ -43,7 +46,7 @@ using OnMessage = std::function<std::optional<nats::Outgoing>(
     const postgres::pgoutput::Logical& message, const Transaction& transaction, const std::string& id)>;
 
 struct BatcherOptions {
-  std::string source;                     ///< `<system id>.<slot>`; in front of every change's id
+  std::string source;                     ///< `<system id>.<slot>[.<branch>]`; in front of every change's id
   std::string subject_prefix = "change";  ///< changes go to `<prefix>.row.<table>.<tenant>.<partition>`
   OnMessage on_message;
   std::string tenant_column = "tenant_id";

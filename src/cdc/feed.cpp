@@ -130,40 +130,46 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     CO_TRY(log, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                               options.replication, now() + kConnectTime));
     CO_TRY(const auto identity, co_await log->identify());
-    CO_TRY(auto created, co_await log->create_slot(options.failover_slot));
-    if (!created) {
-      CO_TRY(const bool lost, co_await log->slot_is_lost());
-      if (lost) {
-        CO_CHECK(co_await log->drop_slot());
-        CO_TRY(created, co_await log->create_slot(options.failover_slot));
-      }
-    }
+    CO_TRY(const auto slot_made_at, co_await see_to_slot());
     failure.reset();
     Cursor from;
-    CO_CHECK(co_await read_cursor(from));
+    CO_TRY(bool known, co_await read_cursor(from));
+    // Where the log goes on that does not lead on from the stream.
+    auto resumed_at = slot_made_at;
+    if (known && !slot_made_at) {
+      CO_TRY(resumed_at, co_await find_lost_end(from, identity));
+    }
+    const auto seen = cursor_sequence;
     // PostgreSQL lets one read. Who does not get the slot has not disturbed the one who has it.
-    CO_CHECK(co_await log->start(created ? created->consistent_point : from.end));
+    CO_CHECK(co_await log->start(resumed_at.value_or(from.end)));
     CO_CHECK(co_await take_over());
-    CO_TRY(const bool known, co_await read_cursor(from));
+    CO_TRY(known, co_await read_cursor(from));
+    if (resumed_at && cursor_sequence != seen) co_return fail(errors::fenced);
+    timeline = identity.timeline;
+    branch = from.branch;
     const bool wanted = options.snapshots == Snapshots::when_needed;
     snapshot_due = wanted && (!known || from.snapshot_due);
-    if (created && known) {
+    if (resumed_at && known) {
       ++statistics.gaps;
-      say("gap", "the slot was lost: changes between " + from.end.text() + " and " +
-                     created->consistent_point.text() + " are missing from the stream");
-      from = Cursor{{created->consistent_point, 0}, created->consistent_point, true};
+      ++branch;
+      say("gap",
+          std::string(slot_made_at ? "the slot was lost" : "the database has lost the end of its log") +
+              ": the stream tells changes up to " + from.end.text() + ", the log goes on at " +
+              resumed_at->text());
+      from = Cursor{{*resumed_at, 0}, *resumed_at, true};
       snapshot_due = wanted;
       CO_CHECK(co_await tell_gap(from));
     }
     auto batches = options.batches;
     batches.source = identity.system_id + "." + options.replication.slot;
+    if (branch != 0) batches.source += "." + std::to_string(branch);
     batches.aside_subject = subject("aside");
     const auto largest = jetstream.connection().server().max_payload;
     if (largest > 2 * kRoomForHeaders)
       batches.max_payload = std::min(batches.max_payload, largest - kRoomForHeaders);
+    snapshot_source = batches.source + ".snapshot";
     batcher.emplace(std::move(batches), from);
     odd_before = statistics.odd;
-    snapshot_source = identity.system_id + "." + options.replication.slot + ".snapshot";
     CO_TRY(catalog, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                                   options.replication, now() + kConnectTime));
     CO_CHECK(co_await look_at_publication());
@@ -172,6 +178,36 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     state = FeedState::streaming;
     say("streaming", "from " + from.end.text());
     co_return co_await carry();
+  }
+
+  /// Makes the slot where there is none that can be read; returns where the log begins then.
+  Task<std::optional<postgres::Lsn>> see_to_slot() {
+    CO_TRY(auto created, co_await log->create_slot());
+    if (!created) {
+      CO_TRY(const bool lost, co_await log->slot_is_lost());
+      if (lost) {
+        CO_CHECK(co_await log->drop_slot());
+        CO_TRY(created, co_await log->create_slot());
+      } else {
+        CO_CHECK(co_await log->keep_slot_on_standbys());
+      }
+    }
+    if (!created) co_return std::nullopt;
+    co_return created->consistent_point;
+  }
+
+  /// A standby that took over, or a database that was restored, may not have everything that the stream
+  /// tells; its log then reuses the positions of what is lost. Returns where the slot stands in it.
+  Task<std::optional<postgres::Lsn>> find_lost_end(const Cursor& from,
+                                                   const postgres::SystemIdentity& identity) {
+    bool lost = from.end > identity.end;
+    if (!lost && from.timeline != 0 && from.timeline != identity.timeline) {
+      CO_TRY(const auto left_at, co_await log->left_timeline_at(from.timeline, identity.timeline));
+      lost = !left_at || from.end > *left_at;
+    }
+    if (!lost) co_return std::nullopt;
+    CO_TRY(const auto stands_at, co_await log->slot_position());
+    co_return stands_at;
   }
 
   /// From here on nobody writes but this run of the feed. A reader that was killed may have batches under way
@@ -456,6 +492,8 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   void launch(Batch batch) {
     in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end, batch.changes}));
     batch.cursor.snapshot_due = snapshot_due;
+    batch.cursor.timeline = timeline;
+    batch.cursor.branch = branch;
     if (batcher) count_odd();
     nats::Outgoing cursor;
     cursor.subject = cursor_subject();
@@ -523,9 +561,10 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   FeedStatistics statistics;
   std::unique_ptr<postgres::ReplicationStream> log;
   std::optional<Batcher> batcher;
-  std::uint64_t writer_sequence = 0;  ///< of this run's mark in the stream
-  std::uint64_t cursor_sequence = 0;  ///< of the last cursor in the stream
-  std::uint64_t stream_sequence = 0;  ///< of the last message in the stream, those in flight counted in
+  std::uint64_t timeline = 0, branch = 0;  ///< as in the cursor
+  std::uint64_t writer_sequence = 0;       ///< of this run's mark in the stream
+  std::uint64_t cursor_sequence = 0;       ///< of the last cursor in the stream
+  std::uint64_t stream_sequence = 0;       ///< of the last message in the stream, those in flight counted in
   std::deque<std::shared_ptr<Storing>> in_flight;
   asio::steady_timer stored_signal;  ///< cancelled when one of them has ended
   std::optional<Error> failure;      ///< of one of them

@@ -9,6 +9,10 @@
 // `<prefix>.snapshot.row.<table>.<tenant>.<partition>`, `<prefix>.snapshot.end.<slot>`. What stands before
 // the beginning is in it, what follows the end comes after it.
 //
+// From PostgreSQL 17 on the slot is kept on standbys too, so that the one that takes over goes on where the
+// primary stood. Where the new primary, or a database that was restored, does not have all that the stream
+// tells, that is a gap like a lost slot.
+//
 // INVARIANT (feed_test, "…killed…"): PostgreSQL is told only of what the stream has acknowledged, and a batch
 // is stored only if nobody has taken over since (`<prefix>.writer.<slot>`) and the cursor in front of it is
 // the one it was made from.
@@ -39,7 +43,6 @@ struct FeedOptions {
   /// A snapshot waits so long for open transactions, then the stream goes on and it is tried again.
   std::chrono::milliseconds snapshot_patience{5000}, snapshot_retry{30000};
   std::chrono::milliseconds publication_interval{5000};  ///< between two looks at what it carries
-  bool failover_slot = false;                            ///< PostgreSQL 17: the slot is kept on a standby
 };
 
 /// `copying`: telling a snapshot.

@@ -1,5 +1,7 @@
 #include "postgres/replication.hpp"
 
+#include <sstream>
+
 #include "postgres/replication_connection.hpp"
 
 namespace intra365::postgres {
@@ -42,6 +44,8 @@ struct ReplicationStream::Impl : ReplicationConnection {
     return text + ")";
   }
 
+  bool has_failover_slots() const { return PQserverVersion(connection.get()) >= 170000; }
+
   ReplicationOptions options;
 };
 
@@ -61,10 +65,10 @@ Task<SystemIdentity> ReplicationStream::identify() {
   return impl_->identify();
 }
 
-Task<std::optional<CreatedSlot>> ReplicationStream::create_slot(bool failover) {
+Task<std::optional<CreatedSlot>> ReplicationStream::create_slot() {
   auto text = "CREATE_REPLICATION_SLOT " + impl_->options.slot + " LOGICAL pgoutput (SNAPSHOT 'export'";
   if (impl_->options.two_phase) text += ", TWO_PHASE true";
-  if (failover) text += ", FAILOVER true";
+  if (impl_->has_failover_slots()) text += ", FAILOVER true";
   const auto table = co_await impl_->command(text + ")");
   if (!table && table.error().is(errors::slot_exists)) co_return std::nullopt;
   if (!table) co_return fail(table.error());
@@ -73,6 +77,43 @@ Task<std::optional<CreatedSlot>> ReplicationStream::create_slot(bool failover) {
   CO_TRY(slot.consistent_point, Lsn::parse(table->front()[1]));
   slot.snapshot = table->front()[2];
   co_return slot;
+}
+
+Task<> ReplicationStream::keep_slot_on_standbys() {
+  if (!impl_->has_failover_slots()) co_return Result<void>{};
+  CO_TRY(const auto table,
+         co_await impl_->command("SELECT 1 FROM pg_replication_slots WHERE NOT failover AND "
+                                 "slot_name = " +
+                                 quoted_text(impl_->options.slot)));
+  if (table.empty()) co_return Result<void>{};
+  CO_CHECK(co_await impl_->command("ALTER_REPLICATION_SLOT " + impl_->options.slot + " (FAILOVER true)"));
+  co_return Result<void>{};
+}
+
+Task<Lsn> ReplicationStream::slot_position() {
+  CO_TRY(const auto table,
+         co_await impl_->command("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = " +
+                                 quoted_text(impl_->options.slot)));
+  if (table.size() != 1) co_return fail(errors::slot_missing, impl_->options.slot);
+  co_return Lsn::parse(table[0][0]);
+}
+
+Task<std::optional<Lsn>> ReplicationStream::left_timeline_at(std::uint64_t before, std::uint64_t now) {
+  if (now < 2) co_return std::nullopt;  // the first has no history
+  CO_TRY(const auto table, co_await impl_->command("TIMELINE_HISTORY " + std::to_string(now)));
+  if (table.size() != 1 || table[0].size() != 2)
+    co_return fail(errors::bad_replication, "no timeline history");
+  // Lines of: timeline, where it was left, why.
+  std::istringstream lines(table[0][1]);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::uint64_t timeline = 0;
+    std::string left_at;
+    if (!(words >> timeline >> left_at) || timeline != before) continue;
+    CO_TRY(const auto position, Lsn::parse(left_at));
+    co_return position;
+  }
+  co_return std::nullopt;
 }
 
 Task<> ReplicationStream::drop_slot() {

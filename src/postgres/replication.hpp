@@ -64,9 +64,16 @@ class ReplicationStream {
   ReplicationStream& operator=(const ReplicationStream&) = delete;
 
   Task<SystemIdentity> identify();
-  /// Nullopt when the slot exists already. `failover` (PostgreSQL 17): kept on a standby as well.
-  Task<std::optional<CreatedSlot>> create_slot(bool failover = false);
+  /// Nullopt when the slot exists already. From PostgreSQL 17 on standbys that synchronise slots keep it,
+  /// too.
+  Task<std::optional<CreatedSlot>> create_slot();
+  /// The same for a slot that was made before.
+  Task<> keep_slot_on_standbys();
   Task<> drop_slot();
+  /// What the slot has confirmed: where it goes on for who asks for nothing later.
+  Task<Lsn> slot_position();
+  /// Where the log of timeline `now` branched off from `before`; nullopt when it does not descend from it.
+  Task<std::optional<Lsn>> left_timeline_at(std::uint64_t before, std::uint64_t now);
   /// True when the server has given the slot up, for good: only dropping it is left.
   Task<bool> slot_is_lost();
   /// What the publication carries, one text for each table that changes with its columns, its filter, and

@@ -147,7 +147,8 @@ PostgresServer::PostgresServer(Fsync fsync) : fsync_(fsync) {
   start();
 }
 
-PostgresServer::PostgresServer(StandbyOf of) : fsync_(of.primary.fsync_), follows_(of.primary.dsn()) {
+PostgresServer::PostgresServer(StandbyOf of)
+    : fsync_(of.primary.fsync_), follows_(of.primary.dsn()), keeps_slots_(of.keeps_slots) {
   const auto& source = Template::get();
   auto& primary = of.primary;
   primary.process_->signal(SIGINT);
@@ -157,6 +158,7 @@ PostgresServer::PostgresServer(StandbyOf of) : fsync_(of.primary.fsync_), follow
   write_file(dir() / "data/standby.signal", "");
   give_to(source.user, dir() / "data");
   primary.start();
+  if (keeps_slots_) primary.execute("postgres", "SELECT pg_create_physical_replication_slot('standby')");
   start();
 }
 
@@ -188,6 +190,11 @@ void PostgresServer::start() {
   }
   if (!follows_.empty())
     options.arguments.insert(options.arguments.end(), {"-c", "primary_conninfo=" + follows_});
+  if (keeps_slots_) {
+    for (const auto* setting :
+         {"primary_slot_name=standby", "hot_standby_feedback=on", "sync_replication_slots=on"})
+      options.arguments.insert(options.arguments.end(), {"-c", setting});
+  }
   options.output = dir() / "output.log";
   options.environment = {{"LC_ALL", "C"}};
   options.user = source.user;
@@ -201,6 +208,17 @@ void PostgresServer::start() {
       throw std::runtime_error("PostgreSQL did not start:\n" + last_lines(options.output));
     }
   }
+}
+
+void PostgresServer::cut_off() {
+  follows_ = "host=127.0.0.1 port=1";
+  restart();
+}
+
+void PostgresServer::promote() {
+  follows_.clear();
+  keeps_slots_ = false;
+  execute("postgres", "SELECT pg_promote()");
 }
 
 void PostgresServer::restart() {

@@ -67,9 +67,10 @@ class PostgresServer {
   /// Starts it and waits until it answers. The first in a process runs initdb, later ones copy its result.
   explicit PostgresServer(Fsync fsync = Fsync::on);
   /// Another server that follows `primary` as a hot standby, by streaming. The primary is restarted once, for
-  /// a copy of its data.
+  /// a copy of its data. `keeps_slots`: it synchronises logical slots, so that it can take over.
   struct StandbyOf {
     PostgresServer& primary;
+    bool keeps_slots = false;
   };
   explicit PostgresServer(StandbyOf of);
   ~PostgresServer();
@@ -97,6 +98,10 @@ class PostgresServer {
   void kill() { process_->kill(); }
   /// Stops it in order (open transactions are rolled back) when it runs, then starts it again.
   void restart();
+  /// A standby hears nothing of its primary any more.
+  void cut_off();
+  /// A standby becomes a primary, on a timeline of its own; returns when it takes writes.
+  void promote();
   /// SIGSTOP to the server and all its backends.
   void pause() { process_->pause_family(); }
   void resume() { process_->signal_family(SIGCONT); }
@@ -108,6 +113,7 @@ class PostgresServer {
   Port port_;
   Fsync fsync_;
   std::string follows_;  ///< of a standby: how to reach its primary
+  bool keeps_slots_ = false;
   int databases_ = 0;
   std::unique_ptr<ChildProcess> process_;
 };
