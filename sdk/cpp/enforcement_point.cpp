@@ -184,8 +184,11 @@ Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
   for (bool more = true; more;) {
     auto question = consents_.question();
     question.instance = instance_;
+    const auto since = question.mate_epoch;
     CO_TRY(const auto reply, co_await client_.call(consent::sync, std::move(question), within(deadline)));
-    more = consents_.on_answer(reply, system_clock().now());
+    const auto answered = consents_.on_answer(since, reply, system_clock().now());
+    if (answered == guard::ConsentCopy::Answered::anew) consent_replica_->begin_anew();
+    more = answered != guard::ConsentCopy::Answered::all;
     for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
   const bool behind = co_await fetch_everything(std::min(deadline, now() + kSecondTime));
@@ -200,9 +203,10 @@ asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
   for (int page = 0; page < kSecondPages && more; ++page) {
     auto question = consents_.second_question();
     if (!question) co_return false;
+    const auto since = question->mate_epoch;
     const auto reply = co_await contain(client_.call(consent::sync, *std::move(question), within(deadline)));
     if (!reply) co_return false;  // the next round asks again; until then groups allow nothing here
-    more = consents_.on_second_answer(*reply, system_clock().now());
+    more = consents_.on_second_answer(since, *reply, system_clock().now());
   }
   co_return more;
 }

@@ -37,6 +37,13 @@ std::optional<ConsentCopies::Load> ConsentCopies::begin_load(const Pointer& copy
   return Load{copy, copy->lease.begin(now)};
 }
 
+ConsentCopy::Answered ConsentCopies::take_page(const Load& load, std::uint64_t asked_since,
+                                               const consent::SyncReply& page, Timestamp now) {
+  const auto answered = load.copy->consents.on_answer(asked_since, page, now);
+  if (answered == ConsentCopy::Answered::anew) load.copy->lease.gap();
+  return answered;
+}
+
 void ConsentCopies::end_load(const Load& load, Loaded how) {
   load.copy->loading = false;
   if (how == Loaded::failed) return;  // no answer is no news: the lease runs out by itself
@@ -50,7 +57,8 @@ std::vector<std::pair<TenantId, std::vector<ConsentCopies::Renewal>>> ConsentCop
   for (const auto& [tenant, mates] : copies_) {
     std::vector<Renewal> used;
     for (const auto& [mate, copy] : mates) {
-      if (copy->loaded && !copy->loading && now - copy->used_at < kInUse) used.push_back({mate, {copy, {}}});
+      if (copy->loaded && !copy->loading && now - copy->used_at < kInUse)
+        used.push_back({mate, {copy, {}}, 0});
     }
     if (!used.empty()) rounds.emplace_back(tenant, std::move(used));
   }
@@ -59,7 +67,9 @@ std::vector<std::pair<TenantId, std::vector<ConsentCopies::Renewal>>> ConsentCop
 
 bool ConsentCopies::renew(const Renewal& renewal, std::uint64_t mate_epoch) {
   auto& copy = *renewal.load.copy;
-  if (mate_epoch > copy.consents.mate_epoch() || !copy.lease.end(renewal.load.round)) return false;
+  if (mate_epoch > copy.consents.mate_epoch() || has_gone_back(renewal.had, mate_epoch) ||
+      !copy.lease.end(renewal.load.round))
+    return false;
   copy.asked_at = renewal.load.round.asked_at;
   return true;
 }

@@ -37,13 +37,17 @@ class ConsentCopies {
   /// Something has changed, and nobody knows what.
   void changed_unknown();
 
-  /// A copy is being brought up to date: first the Mate's epoch is asked for, then the records that changed
-  /// since `copy->consents.mate_epoch()`, page by page. Nothing while that is under way already.
+  /// A copy is being brought up to date by the records that changed since `copy->consents.mate_epoch()`, page
+  /// by page, each with the Mate's epoch of the same moment. Nothing while that is under way already.
   struct Load {
     Pointer copy;
     SyncedLease::Round round;
   };
   static std::optional<Load> begin_load(const Pointer& copy, SteadyTime now);
+  /// Takes a page of records that changed after `asked_since`. With `anew` the load has failed, and what was
+  /// there is gone: another one begins with the epoch of now.
+  static ConsentCopy::Answered take_page(const Load& load, std::uint64_t asked_since,
+                                         const consent::SyncReply& page, Timestamp now);
   enum class Loaded { all, failed };
   static void end_load(const Load& load, Loaded how);
 
@@ -51,11 +55,13 @@ class ConsentCopies {
   struct Renewal {
     MateId mate;
     Load load;
+    std::uint64_t had = 0;  ///< the Mate's epoch in the copy, when the question was asked
   };
   std::vector<std::pair<TenantId, std::vector<Renewal>>> to_renew(SteadyTime now) const;
   /// The question is being asked now.
   static void ask(Renewal& renewal, SteadyTime now) {
     renewal.load.round = renewal.load.copy->lease.begin(now);
+    renewal.had = renewal.load.copy->consents.mate_epoch();
   }
   /// The Mate's epoch was this, as of the question. False: the copy must be loaded.
   static bool renew(const Renewal& renewal, std::uint64_t mate_epoch);

@@ -15,7 +15,8 @@ bool is_of_group(const consent::Consent& record) {
 
 Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
   auto& copy = current_;
-  if (record.mate_epoch <= copy.epoch) return Push::old;
+  if (record.mate_epoch <= copy.epoch || line_of(record.mate_epoch) < copy.line) return Push::old;
+  if (line_of(record.mate_epoch) > copy.line) return Push::gap;
   // The first answer leaves out what is over, so nothing that it may be silent about must be there before it.
   if (copy.epoch == 0) return Push::gap;
   const bool is_for_us = record.mate_id == mate_;
@@ -53,29 +54,43 @@ consent::SyncRequest ConsentCopy::question_of(const Copy& copy) const {
   return request;
 }
 
-bool ConsentCopy::take(Copy& copy, const consent::SyncReply& reply, Timestamp now) {
+ConsentCopy::Answered ConsentCopy::take(Copy& copy, std::uint64_t asked_since,
+                                        const consent::SyncReply& reply, Timestamp now) {
+  const auto line = line_of(reply.mate_epoch);
+  if (copy.epoch == 0) copy.line = line;
+  if (line != copy.line || reply.mate_epoch < asked_since) {
+    copy = Copy(copy.holding);
+    return Answered::anew;
+  }
   // Pushes may have overtaken the answer. Within a page the epoch moves with the records; with the last one
   // it is what the platform says.
   for (const auto& record : reply.consents) {
     if (record.mate_epoch <= copy.epoch) continue;
+    if (line_of(record.mate_epoch) > line) {  // the truth went back while it answered
+      copy = Copy(copy.holding);
+      return Answered::anew;
+    }
     copy.epoch = record.mate_epoch;
     if (copy.holding == Holding::everything || !is_of_group(record)) copy.index.apply(record, now);
   }
-  if (!reply.more) copy.epoch = std::max(copy.epoch, reply.mate_epoch);
-  return reply.more;
+  if (reply.more) return Answered::more;
+  copy.epoch = std::max(copy.epoch, reply.mate_epoch);
+  return Answered::all;
 }
 
-bool ConsentCopy::on_answer(const consent::SyncReply& reply, Timestamp now) {
+ConsentCopy::Answered ConsentCopy::on_answer(std::uint64_t asked_since, const consent::SyncReply& reply,
+                                             Timestamp now) {
   if (reply.inherited && current_.holding == Holding::what_holds) want_everything();
-  return take(current_, reply, now);
+  return take(current_, asked_since, reply, now);
 }
 
 std::optional<consent::SyncRequest> ConsentCopy::second_question() const {
   return next_ ? std::optional(question_of(*next_)) : std::nullopt;
 }
 
-bool ConsentCopy::on_second_answer(const consent::SyncReply& reply, Timestamp now) {
-  if (!next_ || take(*next_, reply, now)) return next_.has_value();
+bool ConsentCopy::on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply,
+                                   Timestamp now) {
+  if (!next_ || take(*next_, asked_since, reply, now) != Answered::all) return next_.has_value();
   if (next_->epoch < current_.epoch) return true;  // a push was faster
   current_ = *std::move(next_);
   next_.reset();

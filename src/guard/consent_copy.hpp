@@ -2,6 +2,7 @@
 // enforcement point that the simulation runs as it is (tests/sim).
 #pragma once
 #include "guard/consent_index.hpp"
+#include "guard/epoch.hpp"
 #include "guard/lease.hpp"
 
 namespace intra365::guard {
@@ -29,12 +30,18 @@ class ConsentCopy {
   Push on_push(const consent::Consent& record, Timestamp now);
   /// What to ask the service next.
   consent::SyncRequest question() const { return question_of(current_); }
-  /// Takes the answer to `question`; true when there is more to ask for.
-  bool on_answer(const consent::SyncReply& reply, Timestamp now);
+  enum class Answered {
+    all,   ///< everything is here
+    more,  ///< there is more to ask for
+    anew,  ///< the truth does not know what was here (guard/epoch.hpp): nothing is left, and all is to be
+           ///< asked for. The lease must not be used until then
+  };
+  /// Takes the answer to `question`, which asked since `asked_since`.
+  Answered on_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
   /// What to ask beside, once `question` has been answered to the end; nothing mostly.
   std::optional<consent::SyncRequest> second_question() const;
   /// Takes the answer to that; true when there is more to ask for, now or after the next round.
-  bool on_second_answer(const consent::SyncReply& reply, Timestamp now);
+  bool on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
   /// Forgets what has been over for a day; everything, to be asked for again, when the clock was set back.
   void prune(Timestamp now);
 
@@ -47,9 +54,10 @@ class ConsentCopy {
     Holding holding;
     ConsentIndex index;
     std::uint64_t epoch = 0;
+    std::uint64_t line = 0;  ///< of the truth that it is filled from, once it has an answer
   };
   consent::SyncRequest question_of(const Copy& copy) const;
-  static bool take(Copy& copy, const consent::SyncReply& reply, Timestamp now);
+  static Answered take(Copy& copy, std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
   void want_everything();
 
   MateId mate_;

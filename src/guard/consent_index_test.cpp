@@ -1,4 +1,4 @@
-#include "guard/consent_copy.hpp"
+#include "guard/consent_copies.hpp"
 
 #include <gtest/gtest.h>
 
@@ -204,22 +204,24 @@ consent::Consent revoked_at(std::uint64_t epoch) {
   return revoked;
 }
 
+using Answered = ConsentCopy::Answered;
+
 TEST(ConsentCopy, a_late_push_of_what_was_forgotten_changes_nothing) {
   ConsentCopy copy(MateId::trusted("bob"));
   const auto granted = record("1", {"a"});
-  EXPECT_FALSE(copy.on_answer(answer({granted}), kNow));
+  EXPECT_EQ(copy.on_answer(0, answer({granted}), kNow), Answered::all);
   EXPECT_EQ(copy.on_push(revoked_at(2), kNow), Push::applied);
   copy.prune(kNow + 25h);  // a day later, or the clock was set
   EXPECT_EQ(copy.on_push(granted, kNow + 25h), Push::old);
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
-  EXPECT_FALSE(copy.on_answer(answer({granted}), kNow + 25h)) << "overtaken by the push";
+  EXPECT_EQ(copy.on_answer(1, answer({granted}), kNow + 25h), Answered::all) << "overtaken by the push";
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
   EXPECT_EQ(copy.mate_epoch(), 2u);
 }
 
 TEST(ConsentCopy, a_push_that_overtook_another_counts_at_once_and_shows_the_gap) {
   ConsentCopy copy(MateId::trusted("bob"));
-  copy.on_answer(answer({record("1", {"a"})}), kNow);
+  copy.on_answer(0, answer({record("1", {"a"})}), kNow);
   EXPECT_EQ(copy.on_push(revoked_at(3), kNow), Push::gap);
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::revoked);
   EXPECT_EQ(copy.question().mate_epoch, 1u);
@@ -231,7 +233,7 @@ TEST(ConsentCopy, what_was_pushed_before_the_first_answer_is_not_taken) {
   EXPECT_EQ(copy.on_push(record("1", {"a"}), kNow), Push::gap);
   consent::SyncReply nothing_holds;
   nothing_holds.mate_epoch = 2;
-  EXPECT_FALSE(copy.on_answer(nothing_holds, kNow));
+  EXPECT_EQ(copy.on_answer(0, nothing_holds, kNow), Answered::all);
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::none);
 }
 
@@ -239,13 +241,105 @@ TEST(ConsentCopy, a_clock_that_was_ahead_and_is_set_back_costs_a_sync_and_no_con
   ConsentCopy copy(MateId::trusted("bob"));
   auto granted = record("1", {"a"});
   granted.expires_at = kNow + 1h;
-  copy.on_answer(answer({granted}), kNow);
+  copy.on_answer(0, answer({granted}), kNow);
   copy.prune(kNow + 48h);
   EXPECT_EQ(copy.index().size(), 0u);
   copy.prune(kNow);
   EXPECT_EQ(copy.question().mate_epoch, 0u);
-  copy.on_answer(answer({granted}), kNow);
+  copy.on_answer(0, answer({granted}), kNow);
   EXPECT_EQ(code(copy.index(), "a"), DecisionCode::granted);
+}
+
+// --- A truth that went back: restored to an earlier time, or a standby that had not everything.
+
+constexpr std::uint64_t kNextLine = std::uint64_t{1} << kEpochCountBits;
+
+/// The Mate is at `mate_epoch` in the truth.
+consent::SyncReply answer_at(std::uint64_t mate_epoch, std::vector<consent::Consent> records) {
+  auto reply = answer(std::move(records));
+  reply.mate_epoch = mate_epoch;
+  return reply;
+}
+
+TEST(ConsentCopy, what_the_truth_has_lost_is_forgotten_and_everything_asked_for_anew) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  const auto kept = record("1", {"a"});
+  auto lost = record("2", {"b"});
+  lost.epoch = lost.mate_epoch = 2;
+  copy.on_answer(0, answer({kept, lost}), kNow);
+  EXPECT_EQ(code(copy.index(), "b"), DecisionCode::granted);
+
+  EXPECT_EQ(copy.on_answer(2, answer_at(kNextLine, {}), kNow), Answered::anew);
+  EXPECT_EQ(copy.index().size(), 0u);
+  EXPECT_EQ(copy.question().mate_epoch, 0u);
+  EXPECT_EQ(copy.on_answer(0, answer_at(kNextLine, {kept}), kNow), Answered::all);
+  EXPECT_EQ(code(copy.index(), "a"), DecisionCode::granted);
+  EXPECT_NE(code(copy.index(), "b"), DecisionCode::granted);
+  EXPECT_EQ(copy.mate_epoch(), kNextLine);
+  EXPECT_EQ(copy.on_push(lost, kNow), Push::old) << "told before the truth went back";
+  auto next = record("3", {"c"});
+  next.epoch = next.mate_epoch = kNextLine + 1;
+  EXPECT_EQ(copy.on_push(next, kNow), Push::applied);
+}
+
+TEST(ConsentCopy, a_lost_change_that_is_told_late_does_not_fit_while_all_is_asked_for_anew) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  auto page = answer_at(kNextLine, {record("1", {"a"})});
+  page.more = true;
+  EXPECT_EQ(copy.on_answer(0, page, kNow), Answered::more);
+  auto lost = record("2", {"b"});
+  lost.epoch = lost.mate_epoch = 2;
+  EXPECT_EQ(copy.on_push(lost, kNow), Push::old);
+  EXPECT_EQ(copy.on_answer(1, answer_at(kNextLine, {}), kNow), Answered::all);
+  EXPECT_NE(code(copy.index(), "b"), DecisionCode::granted);
+}
+
+TEST(ConsentCopy, a_push_from_the_new_line_is_a_gap_and_a_page_of_it_begins_anew) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  copy.on_answer(0, answer({record("1", {"a"})}), kNow);
+  auto next = record("1", {"a", "b"});
+  next.epoch = next.mate_epoch = kNextLine + 1;
+  EXPECT_EQ(copy.on_push(next, kNow), Push::gap);
+  EXPECT_EQ(copy.on_answer(1, answer_at(5, {next}), kNow), Answered::anew)
+      << "the truth went back between the epoch and the page";
+}
+
+TEST(ConsentCopy, a_truth_that_counts_less_without_a_new_line_is_noticed_too) {
+  ConsentCopy copy(MateId::trusted("bob"));
+  copy.on_answer(0, answer_at(9, {record("1", {"a"})}), kNow);
+  EXPECT_EQ(copy.on_answer(9, answer_at(3, {}), kNow), Answered::anew);
+}
+
+TEST(ConsentCopies, a_lease_is_not_renewed_by_a_truth_that_went_back) {
+  ConsentCopies copies;
+  const auto tenant = TenantId::trusted("t");
+  const auto bob = MateId::trusted("bob");
+  SteadyTime now{std::chrono::seconds(10)};
+  const auto pointer = copies.fresh(tenant, bob, now).to_load;
+  const auto load = copies.begin_load(pointer, now);
+  ASSERT_TRUE(load);
+  auto lost = record("2", {"b"});
+  lost.epoch = lost.mate_epoch = 2;
+  EXPECT_EQ(ConsentCopies::take_page(*load, 0, answer({record("1", {"a"}), lost}), kNow), Answered::all);
+  ConsentCopies::end_load(*load, ConsentCopies::Loaded::all);
+  ASSERT_NE(copies.fresh(tenant, bob, now).index, nullptr);
+
+  auto rounds = copies.to_renew(now);
+  auto& renewal = rounds.front().second.front();
+  ConsentCopies::ask(renewal, now + 100ms);
+  for (const std::uint64_t back : {std::uint64_t{1}, kNextLine})
+    EXPECT_FALSE(ConsentCopies::renew(renewal, back));
+  const auto again = copies.begin_load(pointer, now + 200ms);
+  EXPECT_EQ(ConsentCopies::take_page(*again, 2, answer_at(kNextLine, {}), kNow), Answered::anew);
+  ConsentCopies::end_load(*again, ConsentCopies::Loaded::failed);
+  EXPECT_EQ(copies.fresh(tenant, bob, now + 200ms).index, nullptr) << "closed until all is here again";
+  const auto once_more = copies.begin_load(pointer, now + 300ms);
+  const auto all = answer_at(kNextLine, {record("1", {"a"})});
+  EXPECT_EQ(ConsentCopies::take_page(*once_more, 0, all, kNow), Answered::all);
+  ConsentCopies::end_load(*once_more, ConsentCopies::Loaded::all);
+  const auto fresh = copies.fresh(tenant, bob, now + 300ms);
+  ASSERT_NE(fresh.index, nullptr);
+  EXPECT_NE(code(*fresh.index, "b"), DecisionCode::granted);
 }
 
 }  // namespace

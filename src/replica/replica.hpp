@@ -29,6 +29,8 @@ class Replica {
   bool alive(SteadyTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
+  /// From within `sync`: the copy was of no use any more, so the lease must not be used before the next one.
+  void begin_anew() { lease_.gap(); }
   /// Syncs soon instead of at the next turn, so that the truth learns how far this copy has come.
   void hurry();
 

@@ -55,8 +55,11 @@ void Point::sync() {
 }
 
 void Point::ask(guard::SyncedLease::Round round, int life) {
-  send(copy_->question(), life, [this, round, life](const consent::SyncReply& reply) {
-    if (copy_->on_answer(reply, wall())) return ask(round, life);
+  const auto question = copy_->question();
+  send(question, life, [this, round, life, since = question.mate_epoch](const consent::SyncReply& reply) {
+    const auto answered = copy_->on_answer(since, reply, wall());
+    if (answered == guard::ConsentCopy::Answered::anew) lease_->gap();
+    if (answered != guard::ConsentCopy::Answered::all) return ask(round, life);
     world_.scheduler().after(kSecondTime, [this, round, question = question_] {
       if (question == question_ && asking_) finish(round, false);
     });
@@ -68,10 +71,11 @@ void Point::ask(guard::SyncedLease::Round round, int life) {
 void Point::ask_second(guard::SyncedLease::Round round, int life, int page) {
   const auto question = copy_->second_question();
   if (!question || page == kSecondPages) return finish(round, question.has_value());
-  send(*question, life, [this, round, life, page](const consent::SyncReply& reply) {
-    copy_->on_second_answer(reply, wall());
-    ask_second(round, life, page + 1);
-  });
+  send(*question, life,
+       [this, round, life, page, since = question->mate_epoch](const consent::SyncReply& reply) {
+         copy_->on_second_answer(since, reply, wall());
+         ask_second(round, life, page + 1);
+       });
 }
 
 void Point::send(const consent::SyncRequest& request, int life,

@@ -66,35 +66,32 @@ void Service::renew(std::shared_ptr<std::vector<ConsentCopies::Renewal>> used, i
 
 void Service::load(const MateId& mate, const ConsentCopies::Pointer& copy, int life) {
   const auto loading = ConsentCopies::begin_load(copy, world_.scheduler().steady());
-  if (!loading) return;
-  const auto epoch = std::make_shared<std::uint64_t>(0);
-  world_.ask_database(
-      *this, kLoadTimeout, [this, mate, epoch] { *epoch = world_.truth().mate_epoch(mate.str()); },
-      [this, mate, load = *loading, epoch, life](bool answered) {
-        if (life != life_) return;
-        if (answered) return load_page(mate, load, *epoch, life);
-        ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
-      });
+  if (loading) load_page(mate, *loading, life);
 }
 
-void Service::load_page(const MateId& mate, ConsentCopies::Load load, std::uint64_t epoch, int life) {
-  const auto page = std::make_shared<std::vector<Consent>>();
+void Service::load_page(const MateId& mate, ConsentCopies::Load load, int life) {
+  const auto page = std::make_shared<consent::SyncReply>();
+  const auto records = std::make_shared<std::vector<Consent>>();
+  const auto since = load.copy->consents.mate_epoch();
   world_.ask_database(
       *this, kLoadTimeout,
-      [this, mate, page, since = load.copy->consents.mate_epoch()] {
-        *page = world_.truth().changed_since(mate.str(), since, Truth::Which::all);
+      [this, mate, page, records, since] {
+        page->mate_epoch = world_.truth().mate_epoch(mate.str());
+        *records = world_.truth().changed_since(mate.str(), since, Truth::Which::all);
       },
-      [this, mate, load, epoch, page, life](bool answered) {
+      [this, mate, load, page, records, since, life](bool answered) {
         if (life != life_) return;
         if (!answered) return ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
-        world_.make_effective(page, [this, mate, load, epoch, page, life] {
+        world_.make_effective(records, [this, mate, load, page, records, since, life](bool is_there) {
           if (life != life_) return;
-          consent::SyncReply reply;
-          reply.mate_epoch = epoch;
-          reply.consents = *page;
-          reply.more = page->size() == Truth::kPage;
-          if (load.copy->consents.on_answer(reply, wall())) return load_page(mate, load, epoch, life);
-          ConsentCopies::end_load(load, ConsentCopies::Loaded::all);
+          if (!is_there) return ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
+          page->consents = *records;
+          page->more = records->size() == Truth::kPage;
+          const auto answered = ConsentCopies::take_page(load, since, *page, wall());
+          if (answered == guard::ConsentCopy::Answered::more) return load_page(mate, load, life);
+          ConsentCopies::end_load(load, answered == guard::ConsentCopy::Answered::all
+                                            ? ConsentCopies::Loaded::all
+                                            : ConsentCopies::Loaded::failed);
         });
       });
 }

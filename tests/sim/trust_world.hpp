@@ -1,7 +1,8 @@
-// A small world in one thread under virtual time: a truth that commits, services that may crash, a network
-// that drops, delays, reorders and partitions, and enforcement points that restart and whose clocks are set.
-// What decides in it is the real code: the rules of a consent's life and of handing it on, the lease, a
-// Mate's copy with its index, and the copies from which a consent service verifies.
+// A small world in one thread under virtual time: a truth that commits, and may go back to an earlier state
+// of itself, services that may crash, a network that drops, delays, reorders and partitions, and enforcement
+// points that restart and whose clocks are set. What decides in it is the real code: the rules of a consent's
+// life and of handing it on, the lease, a Mate's copy with its index, and the copies from which a consent
+// service verifies.
 //
 // What is not in it: NATS and PostgreSQL themselves (tests/e2e has them), and coroutines; timers and messages
 // are events.
@@ -22,6 +23,7 @@ enum class Break {
   copies,      ///< a consent service trusts its copies for an hour
   delegation,  ///< a change of a consent is not passed down to what was handed on from it
   household,   ///< who leaves a household is not passed on to those who hold its consents
+  line,        ///< epochs count on as if nothing had happened when the truth goes back
 };
 std::optional<Break> read_break(const std::string& name);
 
@@ -32,7 +34,7 @@ struct Options {
 
 struct Outcome {
   std::uint64_t events = 0, decisions = 0, allowed = 0, changes = 0, delegated = 0, moves = 0, inherited = 0,
-                conflicts = 0, lost = 0;
+                rewinds = 0, conflicts = 0, lost = 0;
   /// Empty, or the first rule that did not hold, with the virtual time and what was seen.
   std::string violation;
 };

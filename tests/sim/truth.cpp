@@ -7,40 +7,100 @@ namespace intra365::sim {
 
 using consent::Consent;
 
+namespace {
+
+/// The last entry of a history that has begun at this time; null before the first.
+template <class Entry>
+const Entry* entry_at(const std::vector<Entry>& history, Micros at) {
+  const Entry* held = nullptr;
+  for (const auto& one : history) {
+    if (one.since <= at) held = &one;
+  }
+  return held;
+}
+
+}  // namespace
+
 std::vector<Consent> Truth::of(const std::string& subject) const {
   std::vector<Consent> list;
-  for (const auto& [id, states] : states_) {
-    if (states.back().record.user_id.str() == subject) list.push_back(states.back().record);
+  for (const auto& [id, record] : records_) {
+    if (record.user_id.str() == subject) list.push_back(record);
   }
   return list;
 }
 
 std::vector<Consent> Truth::above(const Consent& record) const {
   std::vector<Consent> chain;
-  for (auto parent = record.parent_id; parent; parent = chain.back().parent_id)
-    chain.push_back(states_.at(parent->str()).back().record);
+  for (auto parent = record.parent_id; parent; parent = chain.back().parent_id) {
+    const auto found = records_.find(parent->str());
+    if (found == records_.end()) break;
+    chain.push_back(found->second);
+  }
   return chain;
 }
 
-Consent Truth::effective(const Consent& record) const {
-  auto holds = record.parent_id ? consent::effective(record, above(record)) : record;
+std::optional<Consent> Truth::effective(const Consent& record) const {
+  if (!record.parent_id) return record;
+  const auto now = records_.find(record.consent_id.str());
+  if (now == records_.end() || guard::has_gone_back(record.mate_epoch, now->second.mate_epoch))
+    return std::nullopt;
+  return consent::effective(record, above(record));
+}
+
+Consent Truth::read(Consent record) const {
   if (const auto household = consent::household_of(record.user_id.str()); !household.empty()) {
-    auto& members = holds.members.emplace();
+    auto& members = record.members.emplace();
     for (const auto& [user, stays] : stays_) {
       if (stays.back().household == household.str()) members.push_back(UserId::trusted(user));
     }
   }
-  return holds;
+  return record;
 }
 
 std::string Truth::household_at(const std::string& user, Micros at) const {
   const auto found = stays_.find(user);
-  if (found == stays_.end()) return "";
-  std::string household;
-  for (const auto& stay : found->second) {
-    if (stay.since <= at) household = stay.household;
+  const auto* stay = found == stays_.end() ? nullptr : entry_at(found->second, at);
+  return stay == nullptr ? "" : stay->household;
+}
+
+std::uint64_t Truth::raise(Counts& counts, const std::string& of) {
+  auto& history = counts[of];
+  const auto next = std::max(history.empty() ? 0 : history.back().value, base()) + 1;
+  history.push_back({scheduler_.now(), next});
+  return next;
+}
+
+Consent& Truth::store(Consent record) {
+  const auto id = record.consent_id.str();
+  states_[id].push_back({scheduler_.now(), record});
+  return records_[id] = std::move(record);
+}
+
+Consent Truth::raised(Consent record) {
+  record.epoch = raise(user_epochs_, record.user_id.str());
+  record.mate_epoch = raise(mate_epochs_, record.mate_id.str());
+  return read(store(std::move(record)));
+}
+
+void Truth::go_back(Micros to) {
+  const auto now = scheduler_.now();
+  for (auto& [id, states] : states_) {
+    const auto* held = entry_at(states, to);
+    auto record = held == nullptr ? std::nullopt : held->record;
+    if (record)
+      records_[id] = *record;
+    else
+      records_.erase(id);
+    states.push_back({now, std::move(record)});
   }
-  return household;
+  for (auto& [user, stays] : stays_) stays.push_back({now, household_at(user, to)});
+  for (auto* counts : {&user_epochs_, &mate_epochs_}) {
+    for (auto& [of, history] : *counts) {
+      const auto* held = entry_at(history, to);
+      history.push_back({now, held == nullptr ? 0 : held->value});
+    }
+  }
+  if (lines_) ++line_;
 }
 
 std::vector<Consent> Truth::move(const std::string& user, const std::string& household) {
@@ -53,27 +113,19 @@ std::vector<Consent> Truth::move(const std::string& user, const std::string& hou
   return raised;
 }
 
-void Truth::raise_members(const std::string& household, std::vector<Consent>& raised) {
+void Truth::raise_members(const std::string& household, std::vector<Consent>& stored) {
   const auto subject = consent::household_subject(consent::HouseholdId::trusted(household)).str();
-  std::map<std::string, States*> newest;  // by Mate
-  for (auto& [id, states] : states_) {
-    const auto& record = states.back().record;
+  std::map<std::string, Consent> newest;  // by Mate
+  for (const auto& [id, record] : records_) {
     if (record.user_id.str() != subject || record.status == consent::Status::superseded) continue;
-    auto& best = newest[record.mate_id.str()];
-    if (best == nullptr || best->back().record.mate_epoch < record.mate_epoch) best = &states;
+    const auto [best, is_first] = newest.try_emplace(record.mate_id.str(), record);
+    if (!is_first && best->second.mate_epoch < record.mate_epoch) best->second = record;
   }
-  for (auto& [mate, states] : newest) {
-    auto record = states->back().record;
-    record.epoch = ++user_epochs_[subject];
-    record.mate_epoch = ++mate_epochs_[mate];
-    states->push_back({scheduler_.now(), record});
-    raised.push_back(std::move(record));
-  }
+  for (auto& [mate, record] : newest) stored.push_back(raised(std::move(record)));
 }
 
 bool Truth::is_inherited(const std::string& mate) const {
-  for (const auto& [id, states] : states_) {
-    const auto& record = states.back().record;
+  for (const auto& [id, record] : records_) {
     if (record.mate_id.str() == mate && consent::group_of(record.user_id.str()) &&
         (record.status == consent::Status::active || record.status == consent::Status::suspended))
       return true;
@@ -82,39 +134,35 @@ bool Truth::is_inherited(const std::string& mate) const {
 }
 
 std::vector<Consent> Truth::append(const consent::HistoryEntry& change, Consent record) {
-  const auto known = states_.find(change.consent_id.str());
-  const auto revision = known == states_.end() ? 0 : known->second.back().record.revision;
+  const auto known = records_.find(change.consent_id.str());
+  const auto revision = known == records_.end() ? 0 : known->second.revision;
   if (revision + 1 != change.revision) return {};
-  record.epoch = ++user_epochs_[change.user_id.str()];
-  record.mate_epoch = ++mate_epochs_[change.mate_id.str()];
-  states_[change.consent_id.str()].push_back({scheduler_.now(), record});
-  std::vector<Consent> stored{std::move(record)};
+  if (record.parent_id && !records_.contains(record.parent_id->str())) return {};
+  std::vector<Consent> stored{raised(std::move(record))};
   if (below_ == Below::raised) raise_below(change.consent_id.str(), stored);
   return stored;
 }
 
-void Truth::raise_below(const std::string& id, std::vector<Consent>& raised) {
-  for (auto& [below, states] : states_) {
-    const auto& latest = states.back().record;
-    if (!latest.parent_id || latest.parent_id->str() != id) continue;
-    auto record = latest;
-    record.epoch = ++user_epochs_[record.user_id.str()];
-    record.mate_epoch = ++mate_epochs_[record.mate_id.str()];
-    states.push_back({scheduler_.now(), record});
-    raised.push_back(std::move(record));
-    raise_below(below, raised);
+void Truth::raise_below(const std::string& id, std::vector<Consent>& stored) {
+  std::vector<Consent> below;
+  for (const auto& [other, record] : records_) {
+    if (record.parent_id && record.parent_id->str() == id) below.push_back(record);
+  }
+  for (auto& record : below) {
+    const auto below_it = record.consent_id.str();
+    stored.push_back(raised(std::move(record)));
+    raise_below(below_it, stored);
   }
 }
 
 std::uint64_t Truth::mate_epoch(const std::string& mate) const {
   const auto found = mate_epochs_.find(mate);
-  return found == mate_epochs_.end() ? 0 : found->second;
+  return std::max(found == mate_epochs_.end() ? 0 : found->second.back().value, base());
 }
 
 std::vector<Consent> Truth::changed_since(const std::string& mate, std::uint64_t epoch, Which which) const {
   std::map<std::uint64_t, const Consent*> by_epoch;
-  for (const auto& [id, states] : states_) {
-    const auto& record = states.back().record;
+  for (const auto& [id, record] : records_) {
     const bool is_wanted = which == Which::all ||
                            (which == Which::whole && record.status != consent::Status::superseded) ||
                            (which == Which::whole && epoch > 0) ||
@@ -125,26 +173,18 @@ std::vector<Consent> Truth::changed_since(const std::string& mate, std::uint64_t
   }
   std::vector<Consent> list;
   for (const auto& [one, record] : by_epoch) {
-    if (list.size() < kPage) list.push_back(*record);
+    if (list.size() < kPage) list.push_back(read(*record));
   }
   return list;
 }
 
-const Truth::State* Truth::state_at(const States& states, Micros at) {
-  const State* held = nullptr;
-  for (const auto& state : states) {
-    if (state.since <= at) held = &state;
-  }
-  return held;
-}
-
 std::optional<Consent> Truth::effective_at(const States& states, Micros at) const {
-  const auto* state = state_at(states, at);
-  if (state == nullptr) return std::nullopt;
+  const auto* state = entry_at(states, at);
+  if (state == nullptr || !state->record) return std::nullopt;
   std::vector<Consent> chain;
-  for (auto parent = state->record.parent_id; parent; parent = chain.back().parent_id)
-    chain.push_back(state_at(states_.at(parent->str()), at)->record);  // made before what hangs on it
-  return chain.empty() ? state->record : consent::effective(state->record, chain);
+  for (auto parent = state->record->parent_id; parent; parent = chain.back().parent_id)
+    chain.push_back(*entry_at(states_.at(parent->str()), at)->record);  // made before what hangs on it
+  return chain.empty() ? *state->record : consent::effective(*state->record, chain);
 }
 
 bool Truth::allowed_since(Micros since, const std::string& user, const std::string& mate, const Scope& scope,
@@ -158,11 +198,12 @@ bool Truth::allowed_since(Micros since, const std::string& user, const std::stri
     }
   };
   for (const auto& [id, states] : states_) {
-    const auto& record = states.back().record;
+    const auto& record = about(states);
     if (record.mate_id.str() != mate) continue;
     if (record.user_id.str() != user && !consent::group_of(record.user_id.str())) continue;
     add(states);
-    for (const auto& one : above(record)) add(states_.at(one.consent_id.str()));
+    for (auto parent = record.parent_id; parent; parent = about(states_.at(parent->str())).parent_id)
+      add(states_.at(parent->str()));
   }
   if (const auto stays = stays_.find(user); stays != stays_.end()) add(stays->second);
   return std::ranges::any_of(moments,
@@ -176,7 +217,7 @@ bool Truth::allows_at(Micros at, const std::string& user, const std::string& mat
   held.reserve(states_.size());
   std::vector<const Consent*> own, inherited;
   for (const auto& [id, states] : states_) {
-    const auto& record = states.back().record;
+    const auto& record = about(states);
     if (record.mate_id.str() != mate) continue;
     const auto group = consent::group_of(record.user_id.str());
     const bool is_ours =

@@ -19,7 +19,7 @@ World::World(const Options& options)
       scheduler_(options.seed),
       weather_(forecast()),
       truth_(scheduler_, passed_on(options.broken != Break::delegation),
-             passed_on(options.broken != Break::household)) {
+             passed_on(options.broken != Break::household), options.broken != Break::line) {
   for (int i = 0; i < 4; ++i)
     points_.push_back(std::make_unique<Point>(*this, kMates[static_cast<std::size_t>(i) % kMates.size()], i));
   for (int i = 0; i < 2; ++i) services_.push_back(std::make_unique<Service>(*this, i));
@@ -77,14 +77,16 @@ void World::ask_database(const Place& at, Micros timeout, std::function<void()> 
   scheduler_.after(timeout, [end] { end(false); });
 }
 
-void World::make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void()> then) {
-  if (std::ranges::none_of(*records, [](const Consent& one) {
-        return one.parent_id.has_value() || !consent::household_of(one.user_id.str()).empty();
-      }))
-    return then();
+void World::make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void(bool)> then) {
+  if (std::ranges::none_of(*records, [](const Consent& one) { return one.parent_id.has_value(); }))
+    return then(true);
   scheduler_.after(database_time(), [this, records, then = std::move(then)] {
-    for (auto& one : *records) one = truth_.effective(one);
-    then();
+    for (auto& one : *records) {
+      auto holds = truth_.effective(one);
+      if (!holds) return then(false);
+      one = *std::move(holds);
+    }
+    then(true);
   });
 }
 
@@ -96,9 +98,11 @@ void World::answer(const consent::SyncRequest& question, std::function<void(cons
     answer->mate_epoch = truth_.mate_epoch(mate);
     if (answer->mate_epoch == epoch) return reply(*answer);
     scheduler_.after(database_time(), [this, mate, epoch, which, reply, answer] {
+      answer->mate_epoch = truth_.mate_epoch(mate);
       answer->inherited = truth_.is_inherited(mate);
       const auto records = std::make_shared<std::vector<Consent>>(truth_.changed_since(mate, epoch, which));
-      make_effective(records, [reply, answer, records] {
+      make_effective(records, [reply, answer, records](bool is_there) {
+        if (!is_there) return;  // an error: whoever asked waits until it is time to ask again
         answer->consents = *records;
         answer->more = records->size() == Truth::kPage;
         reply(*answer);
@@ -176,7 +180,8 @@ void World::change(const std::string& subject) {
 /// After the commit. A crash here loses what would have been told.
 void World::tell(std::shared_ptr<std::vector<Consent>> stored, Service& by, int life) {
   if (scheduler_.faulty() && scheduler_.chance(0.05)) return;
-  make_effective(stored, [this, &by, life, stored] {
+  make_effective(stored, [this, &by, life, stored](bool is_there) {
+    if (!is_there) return;
     for (const auto& record : *stored) {
       scheduler_.after(scheduler_.between(10us, 2ms), [this, &by, life, record] {
         if (life == by.life()) spread(record, by);
@@ -258,7 +263,8 @@ Result<HistoryEntry> World::delegate(const std::vector<Consent>& held, consent::
   if (scheduler_.chance(0.3)) request.expires_at = moment.now + scheduler_.between(200ms, 5s);
   if (scheduler_.chance(0.5)) request.delegation_depth = from.delegation_depth - 1;
   return consent::decide_delegate(ConsentId::trusted("c" + std::to_string(++last_id_)),
-                                  truth_.effective(from), truth_.above(from), request, moment);
+                                  consent::effective(from, truth_.above(from)), truth_.above(from), request,
+                                  moment);
 }
 
 void World::spread(const Consent& record, Service& by) {
@@ -289,6 +295,10 @@ void World::keep_verifying(Service& service) {
 
 void World::misfortune() {
   if (!scheduler_.faulty()) return;
+  if (scheduler_.chance(0.05)) {
+    truth_.go_back(scheduler_.now() - std::min(scheduler_.now(), scheduler_.between(1ms, 3s)));
+    ++outcome_.rewinds;
+  }
   const auto number = scheduler_.below(points_.size() + services_.size());
   Place* place = nullptr;
   if (number < points_.size())

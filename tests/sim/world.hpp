@@ -55,7 +55,7 @@ class Service final : public Place {
   void keep_fresh(int life);
   void renew(std::shared_ptr<std::vector<guard::ConsentCopies::Renewal>> used, int life, Then then);
   void load(const MateId& mate, const guard::ConsentCopies::Pointer& copy, int life);
-  void load_page(const MateId& mate, guard::ConsentCopies::Load load, std::uint64_t epoch, int life);
+  void load_page(const MateId& mate, guard::ConsentCopies::Load load, int life);
 
   int number_;
   std::optional<guard::ConsentCopies> copies_;
@@ -105,13 +105,14 @@ class World {
 
   /// A message on its way; `at` is the place at one of its ends.
   void send(const Place& at, std::function<void()> arrive);
-  /// `consent.sync` in a service: the epoch first, the records at least as new.
+  /// `consent.sync` in a service: the epoch, and where it is another one, epoch and records at one moment.
   void answer(const consent::SyncRequest& question, std::function<void(consent::SyncReply)> reply);
   /// Runs `there` in the database; `done` says whether its answer came back in time.
   void ask_database(const Place& at, Micros timeout, std::function<void()> there,
                     std::function<void(bool)> done);
-  /// Makes records as they hold, with a question of its own where any is delegated or a household's.
-  void make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void()> then);
+  /// Makes records as they hold, with a question of its own where any is delegated; false where the truth has
+  /// gone back meanwhile.
+  void make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void(bool)> then);
   /// Whoever allows this must have been allowed to within the last second.
   void judge(const std::string& who, const std::string& user, const std::string& mate, const Scope& scope,
              Timestamp wall);

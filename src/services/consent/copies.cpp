@@ -44,7 +44,7 @@ void Copies::changed(const TenantId& tenant, const intra365::consent::Consent& r
 Task<> Copies::load(TenantId tenant, MateId mate, guard::ConsentCopies::Pointer copy) {
   const auto loading = guard::ConsentCopies::begin_load(copy, now());
   if (!loading) co_return Result<void>{};
-  const auto loaded = co_await contain(load_pages(std::move(tenant), mate, copy, loading->round.asked_at));
+  const auto loaded = co_await contain(load_pages(std::move(tenant), mate, *loading));
   guard::ConsentCopies::end_load(
       *loading, loaded ? guard::ConsentCopies::Loaded::all : guard::ConsentCopies::Loaded::failed);
   if (!loaded)
@@ -53,17 +53,19 @@ Task<> Copies::load(TenantId tenant, MateId mate, guard::ConsentCopies::Pointer 
   co_return loaded;
 }
 
-Task<> Copies::load_pages(TenantId tenant, MateId mate, guard::ConsentCopies::Pointer copy,
-                          SteadyTime asked_at) {
-  // The epoch is read first: what is read afterwards is at least as new.
-  CO_TRY(const auto epoch, co_await store_.mate_epoch(tenant, mate, asked_at + kLoadTimeout));
+Task<> Copies::load_pages(TenantId tenant, MateId mate, guard::ConsentCopies::Load loading) {
   for (bool more = true; more;) {
-    intra365::consent::SyncReply reply;
-    reply.mate_epoch = epoch;
-    CO_TRY(reply.consents, co_await store_.all_changed_since(tenant, mate, copy->consents.mate_epoch(),
-                                                             static_cast<int>(kPage), now() + kLoadTimeout));
-    reply.more = reply.consents.size() == kPage;
-    more = copy->consents.on_answer(reply, environment_.clock.now());
+    intra365::consent::SyncReply page;
+    const auto since = loading.copy->consents.mate_epoch();
+    CO_TRY(auto changed, co_await store_.all_changed_since(tenant, mate, since, static_cast<int>(kPage),
+                                                           now() + kLoadTimeout));
+    page.mate_epoch = changed.mate_epoch;
+    page.consents = std::move(changed.records);
+    page.more = page.consents.size() == kPage;
+    const auto answered = guard::ConsentCopies::take_page(loading, since, page, environment_.clock.now());
+    if (answered == guard::ConsentCopy::Answered::anew)
+      co_return fail(postgres::errors::unavailable, "the database has gone back to an earlier state");
+    more = answered == guard::ConsentCopy::Answered::more;
   }
   co_return Result<void>{};
 }

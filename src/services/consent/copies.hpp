@@ -29,7 +29,7 @@ class Copies {
  private:
   /// Brings one Mate's copy up to date.
   Task<> load(TenantId tenant, MateId mate, guard::ConsentCopies::Pointer copy);
-  Task<> load_pages(TenantId tenant, MateId mate, guard::ConsentCopies::Pointer copy, SteadyTime asked_at);
+  Task<> load_pages(TenantId tenant, MateId mate, guard::ConsentCopies::Load loading);
   Task<> keep_fresh();
   /// Asks for the epochs of all Mates in use at once; those that have moved are loaded.
   Task<> renew(TenantId tenant, std::vector<guard::ConsentCopies::Renewal> used);

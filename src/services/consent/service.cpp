@@ -218,7 +218,7 @@ class Consents final : public platform::Service {
     caller.note->user_id = person_of(current->user_id);
     std::vector<ConsentId> ids{request.consent_id};
     CO_TRY(auto chains, co_await store_.above(caller.tenant, std::move(ids), caller.deadline));
-    const auto& above = chains[request.consent_id];
+    const auto& above = chains[request.consent_id].records;
     const auto holds = wire::effective(*current, above);
     CO_TRY(auto delegated,
            wire::decide_delegate(ConsentId::trusted(new_uuid()), holds, above, request, moment(caller)));
@@ -454,8 +454,10 @@ class Consents final : public platform::Service {
     if (reply.mate_epoch != request.mate_epoch) {
       const auto holding =
           request.whole.value_or(false) ? guard::Holding::everything : guard::Holding::what_holds;
-      CO_TRY(reply.consents, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
-                                                           kSyncPage, holding, caller.deadline));
+      CO_TRY(auto changed, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
+                                                         kSyncPage, holding, caller.deadline));
+      reply.mate_epoch = changed.mate_epoch;
+      reply.consents = std::move(changed.records);
       CO_TRY(reply.inherited,
              co_await households_.is_inherited(caller.tenant, request.mate_id, caller.deadline));
       reply.more = reply.consents.size() == kSyncPage;

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "consent/lifecycle.hpp"
+#include "guard/epoch.hpp"
 #include "services/consent/columns.hpp"
 
 namespace intra365::services::consent {
@@ -40,11 +41,14 @@ constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            "($2::text is null or user_id = $2) and consent_id = $3"};
 constexpr Query consent_above{
     "consent_above",
-    "with recursive up as (select consent_id as of_id, parent_id, 1 as depth from intra365.consent_records"
+    "with recursive up as (select consent_id as of_id, mate_epoch as of_epoch, parent_id, 1 as depth from "
+    "intra365.consent_records"
     "  where tenant_id = $1 and consent_id = any($2::text[]) and parent_id is not null"
-    " union all select up.of_id, r.parent_id, up.depth + 1 from up join intra365.consent_records r"
+    " union all select up.of_id, up.of_epoch, r.parent_id, up.depth + 1 from up join "
+    "intra365.consent_records r"
     "  on r.tenant_id = $1 and r.consent_id = up.parent_id where r.parent_id is not null and up.depth < 10)"
-    " select up.of_id, r.*, null::text[] as members from up join intra365.consent_records r on r.tenant_id = "
+    " select up.of_id, up.of_epoch, r.*, null::text[] as members from up join intra365.consent_records r on "
+    "r.tenant_id = "
     "$1 and r.consent_id = "
     "up.parent_id"
     " order by up.of_id, up.depth"};
@@ -100,7 +104,7 @@ constexpr Query consent_find{
                     " order by granted desc, mate_epoch desc limit 200"};
 constexpr Query consent_user_epoch{
     "consent_user_epoch",
-    "select epoch from intra365.consent_epochs where tenant_id = $1 and kind = $2 and id = $3"};
+    "select epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'user' and id = $2"};
 constexpr Query consent_query{
     "consent_query",
     "select " CONSENT_COLUMNS
@@ -134,12 +138,18 @@ constexpr Query consent_all_changed{
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{
     "consent_mate_epochs",
-    "select id, epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'mate' and id = "
-    "any($2::text[])"};
+    "select w.id, greatest(e.epoch, intra365.epoch_base()) as epoch from unnest($2::text[]) w(id)"
+    " left join intra365.consent_epochs e on e.tenant_id = $1 and e.kind = 'mate' and e.id = w.id"};
 struct OfRow {
   ConsentId of_id;
 };
 BOOST_DESCRIBE_STRUCT(OfRow, (), (of_id))
+
+struct ChainRow {
+  ConsentId of_id;
+  std::uint64_t of_epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(ChainRow, (), (of_id, of_epoch))
 
 struct PurposeRow {
   Purpose purpose;
@@ -246,16 +256,19 @@ Task<std::optional<wire::Consent>> Store::get(TenantId tenant, std::optional<Use
   co_return rows.as_optional<wire::Consent>();
 }
 
-Task<std::map<ConsentId, std::vector<wire::Consent>>> Store::above(TenantId tenant,
-                                                                   std::vector<ConsentId> ids,
-                                                                   SteadyTime deadline) {
+Task<std::map<ConsentId, Store::Chain>> Store::above(TenantId tenant, std::vector<ConsentId> ids,
+                                                     SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, ids);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_above, std::move(parameters), deadline));
-  CO_TRY(const auto of, rows.as<OfRow>());
+  CO_TRY(const auto of, rows.as<ChainRow>());
   CO_TRY(auto records, rows.as<wire::Consent>());
-  std::map<ConsentId, std::vector<wire::Consent>> chains;
-  for (std::size_t i = 0; i < of.size(); ++i) chains[of[i].of_id].push_back(std::move(records[i]));
+  std::map<ConsentId, Chain> chains;
+  for (std::size_t i = 0; i < of.size(); ++i) {
+    auto& chain = chains[of[i].of_id];
+    chain.mate_epoch = of[i].of_epoch;
+    chain.records.push_back(std::move(records[i]));
+  }
   co_return chains;
 }
 
@@ -269,10 +282,11 @@ Task<> Store::make_effective(TenantId tenant, std::vector<wire::Consent>& record
   for (auto& one : records) {
     if (!one.parent_id) continue;
     const auto chain = chains.find(one.consent_id);
-    // A consent whose parent cannot be found hangs on nothing.
-    if (chain == chains.end())
-      co_return fail(postgres::errors::bad_row, "a delegated consent without its parent");
-    one = wire::effective(std::move(one), chain->second);
+    // Its own state and that of what it hangs on may stand on two lines of the truth: together they hold
+    // nowhere.
+    if (chain == chains.end() || guard::has_gone_back(one.mate_epoch, chain->second.mate_epoch))
+      co_return fail(postgres::errors::unavailable, "a delegated consent is not there as it was read");
+    one = wire::effective(std::move(one), chain->second.records);
   }
   co_return Result<void>{};
 }
@@ -354,7 +368,7 @@ Task<> Store::put(TenantId tenant, wire::ScopeEntry entry, SteadyTime deadline) 
 Task<Store::Pair> Store::find(TenantId tenant, UserId user, MateId mate, SteadyTime deadline) {
   // The epoch is read first: the records are then at least as new as it says.
   std::vector<postgres::Statement> statements;
-  statements.push_back({consent_user_epoch, postgres::bind(tenant, std::string("user"), user)});
+  statements.push_back({consent_user_epoch, postgres::bind(tenant, user)});
   statements.push_back({consent_find, postgres::bind(tenant, user, mate)});
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
@@ -399,34 +413,41 @@ Task<std::vector<ConsentId>> Store::which_exist(TenantId tenant, std::vector<Con
 }
 
 Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline) {
-  postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, std::string("mate"), mate);
-  CO_TRY(const auto rows,
-         co_await database_.query(scope, consent_user_epoch, std::move(parameters), deadline));
-  co_return epoch_of(rows);
+  std::vector<std::string> names(1, mate.str());
+  CO_TRY(const auto epochs, co_await mate_epochs(std::move(tenant), std::move(names), deadline));
+  co_return epochs.at(mate.str());
 }
 
-Task<std::vector<wire::Consent>> Store::changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch,
-                                                      int limit, guard::Holding holding,
-                                                      SteadyTime deadline) {
-  postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit, holding == guard::Holding::everything);
-  CO_TRY(const auto rows, co_await database_.query(scope, consent_changed, std::move(parameters), deadline));
-  CO_TRY(auto records, rows.as<wire::Consent>());
-  CO_CHECK(co_await make_effective(tenant, records, deadline));
-  co_return records;
+Task<Store::Changed> Store::changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit,
+                                          guard::Holding holding, SteadyTime deadline) {
+  const bool whole = holding == guard::Holding::everything;
+  postgres::Statement page{consent_changed, postgres::bind(tenant, mate, mate_epoch, limit, whole)};
+  co_return co_await changed(std::move(tenant), std::move(mate), std::move(page), deadline);
 }
 
-Task<std::vector<wire::Consent>> Store::all_changed_since(TenantId tenant, MateId mate,
-                                                          std::uint64_t mate_epoch, int limit,
-                                                          SteadyTime deadline) {
+Task<Store::Changed> Store::all_changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch,
+                                              int limit, SteadyTime deadline) {
+  postgres::Statement page{consent_all_changed, postgres::bind(tenant, mate, mate_epoch, limit)};
+  co_return co_await changed(std::move(tenant), std::move(mate), std::move(page), deadline);
+}
+
+Task<Store::Changed> Store::changed(TenantId tenant, MateId mate, postgres::Statement page,
+                                    SteadyTime deadline) {
+  // The epoch first, so that the records are at least as new as it says; in one transaction, so that both are
+  // of one line of the truth.
+  std::vector<std::string> names(1, mate.str());
+  std::vector<postgres::Statement> statements;
+  statements.push_back({consent_mate_epochs, postgres::bind(tenant, names)});
+  statements.push_back(std::move(page));
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, mate, mate_epoch, limit);
-  CO_TRY(const auto rows,
-         co_await database_.query(scope, consent_all_changed, std::move(parameters), deadline));
-  CO_TRY(auto records, rows.as<wire::Consent>());
-  CO_CHECK(co_await make_effective(tenant, records, deadline));
-  co_return records;
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  Changed changed;
+  CO_TRY(const auto epoch, results.at(0).as_optional<MateEpochRow>());
+  if (!epoch) co_return fail(postgres::errors::bad_row, "no epoch");
+  changed.mate_epoch = epoch->epoch;
+  CO_TRY(changed.records, results.at(1).as<wire::Consent>());
+  CO_CHECK(co_await make_effective(tenant, changed.records, deadline));
+  co_return changed;
 }
 
 Task<std::unordered_map<std::string, std::uint64_t>> Store::mate_epochs(TenantId tenant,

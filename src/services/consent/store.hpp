@@ -43,11 +43,14 @@ class Store {
   /// A record, of this user where one is named.
   Task<std::optional<intra365::consent::Consent>> get(TenantId tenant, std::optional<UserId> user,
                                                       ConsentId id, SteadyTime deadline);
-  /// What delegated consents hang on, the nearest first.
-  Task<std::map<ConsentId, std::vector<intra365::consent::Consent>>> above(TenantId tenant,
-                                                                           std::vector<ConsentId> ids,
-                                                                           SteadyTime deadline);
-  /// Makes every delegated one of `records`, which must outlive the call, as it holds.
+  /// What a delegated consent hangs on, the nearest first, and its own epoch at that moment.
+  struct Chain {
+    std::uint64_t mate_epoch = 0;
+    std::vector<intra365::consent::Consent> records;
+  };
+  Task<std::map<ConsentId, Chain>> above(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
+  /// Makes every delegated one of `records`, which must outlive the call, as it holds. Fails with
+  /// `postgres.unavailable` where the database has gone back since they were read.
   Task<> make_effective(TenantId tenant, std::vector<intra365::consent::Consent>& records,
                         SteadyTime deadline);
   /// Up to `limit` records of a user, for one Mate or all, that can still be revoked.
@@ -84,21 +87,26 @@ class Store {
   /// Those of `ids` that are consents of the tenant, in their order.
   Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
   Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
+  /// What changed, and the Mate's epoch of the same moment: the records are at least as new.
+  struct Changed {
+    std::uint64_t mate_epoch = 0;
+    std::vector<intra365::consent::Consent> records;
+  };
   /// For a copy that keeps `everything`: with consents of groups, and from the first on with whatever says
   /// no.
-  Task<std::vector<intra365::consent::Consent>> changed_since(TenantId tenant, MateId mate,
-                                                              std::uint64_t mate_epoch, int limit,
-                                                              guard::Holding holding, SteadyTime deadline);
+  Task<Changed> changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit,
+                              guard::Holding holding, SteadyTime deadline);
   /// The same with those that no longer hold, and without evidence: for copies in memory.
-  Task<std::vector<intra365::consent::Consent>> all_changed_since(TenantId tenant, MateId mate,
-                                                                  std::uint64_t mate_epoch, int limit,
-                                                                  SteadyTime deadline);
-  /// Epochs of Mates; one that nobody has granted anything is not among them.
+  Task<Changed> all_changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit,
+                                  SteadyTime deadline);
+  /// Epochs of Mates, each with an answer.
   Task<std::unordered_map<std::string, std::uint64_t>> mate_epochs(TenantId tenant,
                                                                    std::vector<std::string> mates,
                                                                    SteadyTime deadline);
 
  private:
+  Task<Changed> changed(TenantId tenant, MateId mate, postgres::Statement page, SteadyTime deadline);
+
   postgres::Pool& database_;
   platform::Reads& reads_;
 };

@@ -34,14 +34,17 @@ constexpr Query version_list{
     "select version, change, changed_by, changed_at, reason, document as policy from intra365.policy_versions"
     " where tenant_id = $1 and policy_id = $2 and ($3::bigint is null or version = $3)"
     " and ($4::bigint is null or version < $4) order by version desc limit $5"};
-constexpr Query epoch_bump{"policy_epoch_bump",
-                           "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do "
-                           "update set epoch = intra365.policy_epochs.epoch + 1 returning epoch as version"};
+constexpr Query epoch_bump{
+    "policy_epoch_bump",
+    "insert into intra365.policy_epochs values ($1, intra365.epoch_base() + 1) on conflict (tenant_id) do "
+    "update set epoch = greatest(intra365.policy_epochs.epoch, excluded.epoch - 1) + 1 returning epoch as "
+    "version"};
 constexpr Query epoch_start{"policy_epoch_start",
                             "insert into intra365.policy_epochs values ($1, 1) on conflict (tenant_id) do "
                             "nothing returning epoch as version"};
 constexpr Query epoch_get{"policy_epoch",
-                          "select epoch as version from intra365.policy_epochs where tenant_id = $1"};
+                          "select greatest(epoch, intra365.epoch_base()) as version from "
+                          "intra365.policy_epochs where tenant_id = $1"};
 constexpr Query policy_list{
     "policy_list",
     "select policy_id, name, type, rules, priority, active, version, status, scope, guardrail, description"

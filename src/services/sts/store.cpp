@@ -76,9 +76,9 @@ constexpr Query revocations_of_tenant{
 constexpr Query revocations_of_all{
     "auth_revocations_of_all",
     "select tenant_id, jti, subject, revoked_at, expires_at from intra365.revocations_since($1)"};
-constexpr Query epoch_of_tenant{
-    "auth_epoch_of_tenant",
-    "select coalesce(max(epoch), 0) as count from intra365.token_revocations where tenant_id = $1"};
+constexpr Query epoch_of_tenant{"auth_epoch_of_tenant",
+                                "select greatest(max(epoch), intra365.epoch_base()) as count from "
+                                "intra365.token_revocations where tenant_id = $1"};
 constexpr Query epoch_of_all{"auth_epoch_of_all", "select intra365.revocation_epoch() as count"};
 
 struct TokenIdRow {

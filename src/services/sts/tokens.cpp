@@ -1,5 +1,6 @@
 // Access tokens: issued, checked, renewed, revoked.
 #include "contract/errors.hpp"
+#include "guard/epoch.hpp"
 #include "services/sts/secrets.hpp"
 #include "services/sts/sts.hpp"
 
@@ -176,7 +177,8 @@ Task<auth::SyncReply> Sts::sync(const Caller& caller, const auth::SyncRequest& r
   // The epoch first: what is revoked between the two questions is sent twice rather than never.
   CO_TRY(reply.epoch, co_await store_.revocation_epoch(tenant, caller.deadline));
   if (reply.epoch != request.epoch) {
-    CO_TRY(reply.revocations, co_await store_.revocations_since(tenant, request.epoch, caller.deadline));
+    const auto since = guard::has_gone_back(request.epoch, reply.epoch) ? 0 : request.epoch;
+    CO_TRY(reply.revocations, co_await store_.revocations_since(tenant, since, caller.deadline));
   }
   co_return reply;
 }
