@@ -34,10 +34,12 @@ export class Platform {
     this.data = mkdtempSync(join(tmpdir(), "intra365-e2e-"));
   }
 
-  async start() {
+  /** On the addresses of before, where it has run before and `sameAddresses` is asked for: for clients that reconnect. */
+  async start({ sameAddresses = false } = {}) {
+    const hostPort = (url) => (sameAddresses ? new URL(url).host : "127.0.0.1:0");
     rmSync(join(this.data, "endpoints.json"), { force: true });
     this.output = "";
-    this.process = spawn(join(binaries, "intra365"), ["--data", this.data, "up", "--gateway", "127.0.0.1:0", "--nats", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+    this.process = spawn(join(binaries, "intra365"), ["--data", this.data, "up", "--gateway", hostPort(this.endpoints?.gateway), "--nats", hostPort(this.endpoints?.nats)], { stdio: ["ignore", "pipe", "pipe"] });
     this.exited = new Promise((done) => this.process.on("exit", (code, signal) => done({ code, signal })));
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (chunk) => (this.output += chunk));
     const gone = this.exited.then(({ code }) => {
