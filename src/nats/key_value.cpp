@@ -96,6 +96,26 @@ Task<> KeyValue::put_all(std::span<const Pair> values) {
   co_return Result<void>{};
 }
 
+Task<std::uint64_t> KeyValue::change_all(std::span<const Change> changes, const Pair& mark,
+                                         std::uint64_t mark_revision) {
+  std::vector<Outgoing> messages;
+  messages.reserve(changes.size() + 1);
+  for (const auto& [key, value] : changes) {
+    if (!wire::is_name(bucket_) || !is_key(key)) co_return fail(errors::bad_name);
+    auto& message = messages.emplace_back();
+    message.subject = subject(key);
+    message.payload = value.value_or("");
+    if (!value) message.headers.add("KV-Operation", "DEL");
+  }
+  if (!is_key(mark.key)) co_return fail(errors::bad_name);
+  auto& last = messages.emplace_back();
+  last.subject = subject(mark.key);
+  last.payload = mark.value;
+  last.headers.add(kExpectedSequence, std::to_string(mark_revision));
+  CO_TRY(const auto stored, co_await jetstream_.publish_batch(messages));
+  co_return stored.sequence;
+}
+
 Task<std::uint64_t> KeyValue::update(std::string_view key, std::string_view value, std::uint64_t revision,
                                      std::chrono::seconds ttl) {
   const auto headers = expecting(revision, ttl);

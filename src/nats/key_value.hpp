@@ -96,6 +96,16 @@ class KeyValue {
   };
   /// Up to 1,000 values at once, all or none, for the price of one. Needs `allow_atomic` of the bucket.
   Task<> put_all(std::span<const Pair> values);
+  /// A key's new value, or none any more.
+  struct Change {
+    std::string key;
+    std::optional<std::string> value;
+  };
+  /// Up to 999 changes and a mark behind them, all or none; returns the mark's revision. Fails with
+  /// wrong_revision unless `mark_revision` is its last (0: it has never been written): of several writers
+  /// that follow the same source, only one goes on. Needs `allow_atomic` of the bucket.
+  Task<std::uint64_t> change_all(std::span<const Change> changes, const Pair& mark,
+                                 std::uint64_t mark_revision);
   /// Fails with wrong_revision when the key exists. A deleted key may be created again. With `ttl` the value
   /// vanishes after whole seconds (`limit_marker_ttl` of the bucket).
   Task<std::uint64_t> create(std::string_view key, std::string_view value,
