@@ -1,5 +1,6 @@
 #include "cdc/projection.hpp"
 
+#include <functional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,6 +13,9 @@ namespace {
 constexpr std::string_view kMark = "_projected";  ///< no entry's key: those have a dot
 constexpr auto kIdle = std::chrono::milliseconds(500);
 constexpr auto kLookAtStream = std::chrono::seconds(2);
+/// Of the mark alone, where rows change and their entries do not.
+constexpr auto kMarkPause = std::chrono::seconds(2);
+constexpr std::size_t kMostKnown = 1'000'000;  ///< entries whose value is remembered
 constexpr std::size_t kRemovedAtOnce = 500;
 
 struct Mark {
@@ -116,8 +120,10 @@ struct Projection::Impl {
     place = written = mark_revision = 0;
     changes.clear();
     order.clear();
+    known.clear();
     in_snapshot.reset();
     snapshot_ended = false;
+    mark_due = {};
     CO_TRY(const auto mark, co_await bucket.get(kMark));
     CO_TRY(const auto stream, co_await jetstream.stream_info(options.stream));
     stream_made_at = stream.state.created;
@@ -138,7 +144,8 @@ struct Projection::Impl {
   /// A consumer goes on where it was, in whatever stream has the name.
   Task<> look_at_stream() {
     CO_TRY(const auto stream, co_await jetstream.stream_info(options.stream));
-    if (stream.state.created != stream_made_at) co_return fail(errors::gap, "the change stream was made anew");
+    if (stream.state.created != stream_made_at)
+      co_return fail(errors::gap, "the change stream was made anew");
     co_return Result<void>{};
   }
 
@@ -187,17 +194,28 @@ struct Projection::Impl {
         {table->get_string(), key->get_object(), row && row->is_object() ? &row->get_object() : nullptr});
     if (!entry) return {};
     if (in_snapshot && entry->value) in_snapshot->insert(entry->key);
+    if (is_known(*entry)) return {};
     // Of one key's changes in a batch the last is enough: nobody sees the bucket in between.
     const auto [known, is_new] = changes.insert_or_assign(entry->key, entry->value);
     if (is_new) order.push_back(entry->key);
     return {};
   }
 
+  /// True where the bucket, or what waits to be written, has it already: much of a row may change without its
+  /// entry.
+  bool is_known(const nats::KeyValue::Change& entry) {
+    if (known.size() >= kMostKnown) known.clear();
+    const auto hash = entry.value ? std::optional(std::hash<std::string>()(*entry.value)) : std::nullopt;
+    const auto [found, is_new] = known.try_emplace(entry.key, hash);
+    return !is_new && std::exchange(found->second, hash) == hash;
+  }
+
   Task<> write() {
     // While a snapshot is taken the mark stays in front of it: who starts over needs all of it, to know what
     // is not in it.
     const auto reached = in_snapshot ? written : place;
-    if (order.empty() && reached == written) co_return Result<void>{};
+    if (order.empty() && (reached == written || now() < mark_due)) co_return Result<void>{};
+    mark_due = now() + kMarkPause;
     std::vector<nats::KeyValue::Change> batch;
     for (auto& key : order) {
       auto value = std::move(changes[key]);
@@ -252,6 +270,8 @@ struct Projection::Impl {
   bool is_whole = false;  ///< nothing of a transaction waits for its end
   std::unordered_map<std::string, std::optional<std::string>> changes;  ///< not written yet
   std::vector<std::string> order;                                       ///< of their keys
+  std::unordered_map<std::string, std::optional<std::size_t>> known;    ///< what entries were last, as hashes
+  SteadyTime mark_due{};
   std::optional<std::unordered_set<std::string>> in_snapshot;  ///< keys of the one that is being taken
   bool snapshot_ended = false;
 };

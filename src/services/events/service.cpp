@@ -6,6 +6,7 @@
 #include "cdc/feed.hpp"
 #include "contract/operations/cdc.hpp"
 #include "contract/subjects.hpp"
+#include "platform/changes.hpp"
 #include "services/events/events.hpp"
 #include "services/events/slots.hpp"
 
@@ -27,8 +28,8 @@ std::string_view name_of(cdc::FeedState state) {
 cdc::FeedOptions feed_options(const platform::Config& config) {
   cdc::FeedOptions options;
   options.replication.dsn = config.postgres.replication_dsn;
-  options.replication.slot = "intra365_changes";
-  options.replication.publication = "intra365_changes";
+  options.replication.slot = platform::changes_slot;
+  options.replication.publication = platform::changes_publication;
   options.batches.on_message = to_event;
   options.more_subjects = {subjects::in_any_account("intra365.events.>")};
   options.max_age = std::chrono::hours(24 * 30);

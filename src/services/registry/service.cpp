@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "contract/errors.hpp"
-#include "nats/key_value.hpp"
+#include "services/registry/bucket.hpp"
 #include "services/registry/model.hpp"
 #include "services/registry/store.hpp"
 
@@ -17,21 +17,17 @@ namespace {
 namespace wire = intra365::registry;
 using platform::Caller;
 
-constexpr std::string_view kBucket = "mates";
-
-/// What the bucket holds of a Mate.
-struct CacheEntry {
-  MateId mate_id;
-  std::uint64_t revision = 0;
-  std::vector<Capability> capabilities;
-};
-BOOST_DESCRIBE_STRUCT(CacheEntry, (), (mate_id, revision, capabilities))
-
 /// Owned by one shard; not thread-safe.
 class Registry final : public platform::Service {
  public:
   explicit Registry(platform::Environment& environment)
-      : environment_(environment), store_(environment), cache_(environment.jetstream, std::string(kBucket)) {}
+      : environment_(environment),
+        store_(environment),
+        bucket_(environment.jetstream, bucket_options(),
+                [this](std::string_view event, std::string_view detail) {
+                  environment_.telemetry.log.write(platform::LogLevel::warning, "registry bucket",
+                                                   {{"event", event}, {"detail", detail}});
+                }) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -41,21 +37,13 @@ class Registry final : public platform::Service {
             bind(wire::heartbeat, *this, &Registry::heartbeat)};
   }
 
-  Task<> start() override {
-    nats::BucketConfig bucket;
-    bucket.name = kBucket;
-    CO_CHECK(co_await nats::KeyValue::ensure(environment_.jetstream, bucket));
-    co_return Result<void>{};
-  }
+  Task<> start() override { co_return environment_.tasks.spawn(bucket_.run()); }
 
  private:
   Task<wire::RegisterReply> register_mate(const Caller& caller, const wire::Mate& mate) {
     CO_TRY(const auto id, check_registration(caller, mate));
     caller.note->resource = "mate:" + id.str();
-    CO_TRY(auto reply, co_await store_.register_mate(caller.tenant, id, mate, caller.deadline));
-    const CacheEntry entry{id, reply.revision, mate.capabilities};
-    note_cached(caller, co_await cache_.put(cache_key(caller, id), json::encode(entry)));
-    co_return reply;
+    co_return co_await store_.register_mate(caller.tenant, id, mate, caller.deadline);
   }
 
   Task<wire::DeregisterReply> deregister(const Caller& caller, const wire::MateRequest& request) {
@@ -63,7 +51,6 @@ class Registry final : public platform::Service {
     caller.note->resource = "mate:" + id.str();
     CO_TRY(const auto revision, co_await store_.deregister(caller.tenant, id, caller.deadline));
     if (!revision) co_return fail(errors::unknown_mate);
-    note_cached(caller, co_await cache_.remove(cache_key(caller, id)));
     co_return wire::DeregisterReply{true, *revision};
   }
 
@@ -101,21 +88,9 @@ class Registry final : public platform::Service {
     co_return wire::HeartbeatReply{known, environment_.clock.now()};
   }
 
-  static std::string cache_key(const Caller& caller, const MateId& id) {
-    return caller.tenant.str() + "." + id.str();
-  }
-
-  /// The cache follows the truth; it must not fail the change that is made already.
-  template <class T>
-  void note_cached(const Caller& caller, const Result<T>& cached) {
-    if (cached) return;
-    environment_.telemetry.log.write(platform::LogLevel::warning, "registry change was not cached",
-                                     {{"traceId", caller.trace.trace_id()}});
-  }
-
   platform::Environment& environment_;
   Store store_;
-  nats::KeyValue cache_;
+  cdc::Projection bucket_;
 };
 
 }  // namespace
