@@ -83,6 +83,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       held.reset();
       snapshot.reset();
       catalog.reset();
+      carried.reset();
       ++statistics.restarts;
       const bool busy = !ended && ended.error().is(postgres::errors::slot_busy);
       state = busy ? FeedState::waiting : FeedState::connecting;

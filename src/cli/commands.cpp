@@ -5,6 +5,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/cel_commands.hpp"
+#include "cli/change_commands.hpp"
 #include "cli/consent_commands.hpp"
 #include "cli/consent_upkeep_commands.hpp"
 #include "cli/files.hpp"
@@ -228,7 +229,8 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* user = noun("user", "People");
   auto* user_create = verb(user, "create", "Create a person who logs in with an API key", create_user);
   user_create->add_option("name", arguments->name, "name, which becomes the id")->required();
-  user_create->add_option("--role", arguments->role, "user (default), operator or privacy-officer");
+  user_create->add_option("--role", arguments->role,
+                          "user (default), operator, privacy-officer or change-reader");
   user_create->add_option("--country", arguments->country, "two letters, for policies");
   verb(user, "list", "The tenant's people", list_users)
       ->add_option("--name", arguments->query, "only who is called exactly this");
@@ -236,7 +238,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   auto* mate = noun("mate", "Mates: agents, apps, services, devices");
   auto* mate_create = verb(mate, "create", "Create the identity of a Mate", create_mate);
   mate_create->add_option("name", arguments->name, "name, which becomes the id")->required();
-  mate_create->add_option("--role", arguments->role, "mate (default) or operator");
+  mate_create->add_option("--role", arguments->role, "mate (default), operator or change-reader");
   auto* mate_list = verb(mate, "list", "Find registered Mates", list_mates);
   mate_list->add_option("--capability", arguments->capability);
   mate_list->add_option("--query", arguments->query, "words in name, description and tags");
@@ -262,6 +264,7 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   add_household_commands(app, target, exit_code);
   add_policy_commands(app, target, exit_code);
   add_cel_commands(app, target, exit_code);
+  add_change_commands(app, target, exit_code);
 
   auto* audit = noun("audit", "The audit trail");
   auto* entries = verb(audit, "list", "Entries you may see, newest first", list_audit);

@@ -110,6 +110,7 @@ std::span<const OperationInfo> catalog() {
       info(audit::hold_release),
       info(audit::hold_list),
       info(cdc::status),
+      info(cdc::changes),
   };
   // clang-format on
   return operations;

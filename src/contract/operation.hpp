@@ -25,6 +25,7 @@ enum class Access {
   anyone,             ///< any principal of the tenant with a valid token
   mate,               ///< Mates, and the tenant's operator
   operator_,          ///< the tenant's operator
+  change_reader,      ///< who may read the tenant's rows as they change, everybody's
   platform_operator,  ///< the operator of the `default` tenant
   service,            ///< platform services only; never exported to a tenant
 };

@@ -21,7 +21,8 @@ std::string_view to_string(PrincipalKind kind) {
 }
 
 bool roles::is_assignable(std::string_view role) {
-  return role == mate || role == user || role == operator_ || role == privacy_officer;
+  return role == mate || role == user || role == operator_ || role == privacy_officer ||
+         role == change_reader;
 }
 
 bool roles::is_reserved_name(std::string_view name) {
@@ -38,6 +39,8 @@ bool allows(const std::vector<std::string>& held, Access access) {
       return has(held, roles::mate) || has(held, roles::operator_);
     case Access::operator_:
       return has(held, roles::operator_);
+    case Access::change_reader:
+      return has(held, roles::change_reader);
     case Access::platform_operator:
       return has(held, roles::platform_operator);
     case Access::service:

@@ -19,6 +19,9 @@ inline constexpr std::string_view operator_ = "operator";  ///< runs a tenant
 /// Answers for people's rights: sees evidence, exports and erases on a person's behalf. No operator, and no
 /// operator is one.
 inline constexpr std::string_view privacy_officer = "privacy-officer";
+/// Reads the tenant's rows as they change, everybody's: a warehouse, a search index. No operator is one by
+/// itself.
+inline constexpr std::string_view change_reader = "change-reader";
 inline constexpr std::string_view platform_operator =
     "platform-operator";                                ///< runs the platform; only in `default`
 inline constexpr std::string_view gateway = "gateway";  ///< a platform service inside a tenant

@@ -1,8 +1,9 @@
-// How change data capture is doing.
+// How change data capture is doing, and the tenant's rows as they change.
 #pragma once
 #include <string>
 #include <vector>
 
+#include "base/time.hpp"
 #include "contract/operation.hpp"
 
 namespace intra365::cdc {
@@ -43,6 +44,34 @@ BOOST_DESCRIBE_STRUCT(StatusReply, (),
                       (state, alarm, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions,
                        restarts, gaps, snapshots, set_aside, schema_changes, slots))
 
+struct ChangesRequest {
+  std::string table;                  ///< without its schema
+  std::optional<std::string> cursor;  ///< of the reply before; absent: from the beginning of what is kept
+  std::optional<Timestamp> since;     ///< replays from this time on; instead of a cursor
+  std::optional<int> limit;           ///< 1 to 500, 100 when absent
+  std::optional<int> wait_ms;         ///< for something new where there is nothing, at most 5000
+};
+BOOST_DESCRIBE_STRUCT(ChangesRequest, (), (table, cursor, since, limit, wait_ms))
+
+struct ChangesReply {
+  /// In the order of the commits, and inside of each as they were made. Each has `id` and `operation`:
+  /// `insert`, `update`, `delete` (with `key`, `row`, `old`, `unchanged`, `committedAt`, `xid`), `truncate`;
+  /// `gap` and `snapshot.begin`, at which a follower forgets what it knew, `read` (a row that was there) and
+  /// `snapshot.end`.
+  std::vector<boost::json::value> changes;
+  std::string cursor;        ///< goes on behind them
+  std::uint64_t behind = 0;  ///< so many more are there now
+};
+BOOST_DESCRIBE_STRUCT(ChangesReply, (), (changes, cursor, behind))
+
+inline constexpr auto changes = operation<ChangesRequest, ChangesReply>({
+    .subject = "intra365.cdc.changes",
+    .http = {Method::get, "/v1/changes/{table}"},
+    .access = Access::change_reader,
+    .deadline = 8000ms,
+    .summary = "The tenant's rows of a published table as they changed, each change once and in order.",
+    .example = R"({"table":"consent_records","limit":100})",
+});
 inline constexpr auto status = operation<Empty, StatusReply>({
     .subject = "intra365.cdc.status",
     .http = {Method::get, "/v1/cdc/status"},

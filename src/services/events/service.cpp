@@ -7,6 +7,7 @@
 #include "contract/operations/cdc.hpp"
 #include "contract/subjects.hpp"
 #include "platform/changes.hpp"
+#include "services/events/change_reader.hpp"
 #include "services/events/events.hpp"
 #include "services/events/slots.hpp"
 
@@ -42,6 +43,7 @@ class Events final : public platform::Service {
   explicit Events(platform::Environment& environment)
       : environment_(environment),
         slots_(environment),
+        reader_(environment),
         alarm_(environment.telemetry.metrics.gauge(
             "cdc_alarm", "1 while something keeps the change stream from going on; cdc.status says what")),
         gaps_(environment.telemetry.metrics.counter(
@@ -52,7 +54,8 @@ class Events final : public platform::Service {
               [this](std::string_view event, std::string_view detail) { tell(event, detail); }) {}
 
   std::vector<platform::BoundOperation> operations() override {
-    return {platform::bind(wire::status, *this, &Events::status)};
+    return {platform::bind(wire::status, *this, &Events::status),
+            platform::bind(wire::changes, reader_, &ChangeReader::read)};
   }
 
   Task<> start() override {
@@ -101,6 +104,7 @@ class Events final : public platform::Service {
 
   platform::Environment& environment_;
   Slots slots_;
+  ChangeReader reader_;
   prometheus::Gauge& alarm_;
   prometheus::Counter& gaps_;
   prometheus::Gauge& set_aside_;
