@@ -21,4 +21,7 @@ inline constexpr ErrorCode publication_missing{
     ErrorKind::unavailable, "cdc.publication_missing",
     "The publication is gone, so PostgreSQL tells of no change. Create it again: its tables are then read "
     "anew."};
+inline constexpr ErrorCode behind_another{
+    ErrorKind::conflict, "cdc.behind_another",
+    "A change of the same key before this one could not be handled; it waits behind it."};
 }  // namespace intra365::cdc::errors

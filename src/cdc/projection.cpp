@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "cdc/following.hpp"
 #include "json/json.hpp"
 #include "nats/errors.hpp"
 
@@ -48,7 +49,7 @@ struct Projection::Impl {
       const auto ended = co_await contain(run_once());
       if (cancelled.cancelled() != asio::cancellation_type::none) break;
       if (!ended && ended.error().is(nats::errors::wrong_revision)) {
-        co_await contain(wait_for_the_other());
+        co_await contain(wait_until_still(bucket, std::string(kMark), options.stand_by));
         continue;
       }
       const auto words = ended ? std::string() : ended.error().code + ": " + ended.error().detail;
@@ -58,18 +59,6 @@ struct Projection::Impl {
     co_return Result<void>{};
   }
 
-  /// Another process follows the stream into this bucket. Its place is taken once it stands still for a
-  /// while.
-  Task<> wait_for_the_other() {
-    for (;;) {
-      CO_TRY(const auto before, co_await bucket.get(kMark));
-      co_await sleep_for(options.stand_by);
-      CO_TRY(const auto after, co_await bucket.get(kMark));
-      const auto revision = [](const auto& mark) { return mark ? mark->revision : 0; };
-      if (revision(before) == revision(after)) co_return Result<void>{};
-    }
-  }
-
   Task<> run_once() {
     nats::BucketConfig config;
     config.name = options.bucket;
@@ -77,15 +66,8 @@ struct Projection::Impl {
     CO_CHECK(co_await nats::KeyValue::ensure(jetstream, config));
     CO_CHECK(co_await find_place());
 
-    nats::OrderedOptions reading;
-    for (const auto& table : options.tables) {
-      reading.filter_subjects.push_back(options.subject_prefix + ".row." + table + ".>");
-      reading.filter_subjects.push_back(options.subject_prefix + ".snapshot.row." + table + ".>");
-    }
-    for (const auto* kind : {".cursor.", ".gap.", ".snapshot.begin.", ".snapshot.end."})
-      reading.filter_subjects.push_back(options.subject_prefix + kind + options.slot);
-    reading.deliver_policy = "by_start_sequence";
-    reading.opt_start_seq = place + 1;
+    const Followed followed{options.stream, options.subject_prefix, options.slot, options.tables};
+    auto reading = followed.reading(place + 1, {"cursor"});
     nats::OrderedConsumer consumer(jetstream, options.stream, std::move(reading));
     CO_CHECK(co_await consumer.start());
 
@@ -97,7 +79,7 @@ struct Projection::Impl {
     auto look_at = now() + kLookAtStream;
     for (;;) {
       if (now() >= look_at) {
-        CO_CHECK(co_await look_at_stream());
+        CO_CHECK(co_await expect_same_stream(jetstream, options.stream, stream_made_at));
         look_at = now() + kLookAtStream;
       }
       auto delivered = co_await consumer.next(now() + kIdle);
@@ -138,14 +120,6 @@ struct Projection::Impl {
       say("gap", "the stream has forgotten what the bucket has not seen; the next snapshot puts it right");
     }
     written = statistics.sequence = place;
-    co_return Result<void>{};
-  }
-
-  /// A consumer goes on where it was, in whatever stream has the name.
-  Task<> look_at_stream() {
-    CO_TRY(const auto stream, co_await jetstream.stream_info(options.stream));
-    if (stream.state.created != stream_made_at)
-      co_return fail(errors::gap, "the change stream was made anew");
     co_return Result<void>{};
   }
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "cdc/marks.hpp"
 #include "contract/errors.hpp"
 #include "platform/changes.hpp"
 
@@ -42,13 +43,10 @@ std::vector<std::string> subjects_of(const std::string& table, const TenantId& t
 
 /// What a mark of the stream says, in the form of a change.
 boost::json::value told(std::string_view subject, boost::json::value payload) {
-  auto* words = payload.if_object();
-  if (!words || words->contains("operation")) return payload;
-  constexpr std::string_view kKinds[] = {"snapshot.begin", "snapshot.end", "gap"};
-  for (const auto kind : kKinds) {
-    if (subject != of_slot(kind)) continue;
+  const auto mark = intra365::cdc::mark_of(subject, "change", platform::changes_slot);
+  if (auto* words = payload.if_object(); words && !mark.empty()) {
     words->erase("tables");  // of no interest to who reads one
-    (*words)["operation"] = kind;
+    (*words)["operation"] = mark;
   }
   return payload;
 }
@@ -71,8 +69,7 @@ Result<ChangesCursor> ChangesCursor::parse(std::string_view text) {
 
 Task<> ChangeReader::check_table(std::string table) {
   const auto mark = co_await environment_.jetstream.last_message("CHANGES", of_slot("publication"));
-  if (!mark && mark.error().kind == ErrorKind::not_found)
-    co_return fail(errors::not_yet);
+  if (!mark && mark.error().kind == ErrorKind::not_found) co_return fail(errors::not_yet);
   if (!mark) co_return fail(mark.error());
   CO_TRY(const auto publication, json::decode<Publication>(mark->payload(), json::Unknown::ignore));
   std::string names;
