@@ -207,6 +207,11 @@ TEST_F(BadInputTest, a_full_stream_raises_an_alarm_and_goes_on_where_it_stood_on
       << feed.statistics().alarm;
   EXPECT_LT(feed.statistics().confirmed,
             postgres::Lsn::parse(sql("SELECT pg_current_wal_lsn()").at(0)).value());
+  const auto restarts = feed.statistics().restarts;
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().restarts > restarts + 2; }));
+  const auto still = feed.loop().run(feed.jetstream().stream_info("CHANGES"));
+  ASSERT_TRUE(still);
+  EXPECT_EQ(still->config.max_bytes, limited.max_bytes) << "a limit is the operator's, whoever starts over";
   limited.max_bytes = -1;
   ASSERT_TRUE(feed.loop().run(feed.jetstream().update_stream(limited)));
   ASSERT_TRUE(
