@@ -57,7 +57,8 @@ struct FeedStatistics {
   postgres::Lsn confirmed, server_end;  ///< their difference is what PostgreSQL has to keep for us, in bytes
 };
 
-/// Owned by one shard; not thread-safe. The JetStream outlives it.
+/// Owned by one shard; not thread-safe. The JetStream outlives it. Once it has gone, nothing is told any
+/// more.
 class Feed {
  public:
   /// `tell` hears of states and failures, for logs and metrics: an event's name and a sentence.
@@ -74,7 +75,7 @@ class Feed {
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace intra365::cdc
