@@ -24,6 +24,34 @@ class BadInputTest : public FeedServers {
   void start_over(RunningFeed& feed) {
     ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
   }
+  /// A stream with one change, whose feed has been stopped.
+  void tell_one() {
+    RunningFeed feed(nats_.url(), options());
+    start_over(feed);
+    sql("INSERT INTO journal (note) VALUES ('one')");
+    ASSERT_TRUE(feed.until_changes(1));
+    feed.stop();
+    while (!sql("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  }
+  enum class Room { none, enough };
+  void give_stream(RunningFeed& feed, Room room) {
+    const auto info = feed.loop().run(feed.jetstream().stream_info("CHANGES"));
+    ASSERT_TRUE(info);
+    auto config = info->config;
+    config.max_bytes = room == Room::none ? static_cast<std::int64_t>(info->state.bytes) + 1 : -1;
+    ASSERT_TRUE(feed.loop().run(feed.jetstream().update_stream(config)));
+  }
+  bool slot_is_lost() { return !sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty(); }
+  /// With a limit of 1 MB.
+  void write_until_slot_is_lost() {
+    for (int turn = 0; turn < 20 && !slot_is_lost(); ++turn) {
+      sql("SELECT pg_switch_wal()");
+      sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 1000) n");
+      sql("DROP TABLE filler");
+      sql("CHECKPOINT");
+    }
+    ASSERT_TRUE(slot_is_lost());
+  }
 };
 
 TEST_F(BadInputTest, columns_that_are_added_renamed_and_retyped_are_described_in_front_of_their_rows) {
@@ -130,26 +158,81 @@ TEST_F(BadInputTest, a_slot_that_is_dropped_while_it_is_read_leaves_a_gap_that_i
 TEST_F(BadInputTest, a_slot_whose_log_the_server_gave_up_is_replaced_and_what_it_missed_is_told) {
   sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
   sql("SELECT pg_reload_conf()");
-  {
-    RunningFeed feed(nats_.url(), options());
-    start_over(feed);
-    sql("INSERT INTO journal (note) VALUES ('one')");
-    ASSERT_TRUE(feed.until_changes(1));
-  }
-  while (!sql("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  tell_one();
   sql("INSERT INTO journal (note) VALUES ('missed')");
-  for (int turn = 0; turn < 20 && sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty();
-       ++turn) {
-    sql("SELECT pg_switch_wal()");
-    sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 1000) n");
-    sql("DROP TABLE filler");
-    sql("CHECKPOINT");
-  }
-  ASSERT_FALSE(sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty());
+  write_until_slot_is_lost();
   RunningFeed feed(nats_.url(), options());
   ASSERT_TRUE(feed.until_told("gap "));
   ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
   EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+}
+
+TEST_F(BadInputTest,
+       a_slot_that_is_lost_while_the_stream_is_full_has_left_a_gap_that_is_told_once_it_can_be) {
+  sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+  sql("SELECT pg_reload_conf()");
+  tell_one();
+  sql("INSERT INTO journal (note) VALUES ('missed')");
+  write_until_slot_is_lost();
+  {
+    RunningFeed feed(nats_.url(), options());
+    give_stream(feed, Room::none);
+    ASSERT_TRUE(feed.until([&] { return feed.statistics().alarm == errors::stream_full.code; }));
+    EXPECT_TRUE(slot_is_lost()) << "a new slot would look as if nothing had happened";
+  }
+  RunningFeed feed(nats_.url(), options());
+  give_stream(feed, Room::enough);
+  ASSERT_TRUE(feed.until_told("gap "));
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+  EXPECT_THAT(stored("change.gap.changes"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_slot_made_by_a_reader_that_then_died_has_left_a_gap) {
+  tell_one();
+  sql("SELECT pg_drop_replication_slot('changes')");
+  sql("INSERT INTO journal (note) VALUES ('missed')");
+  {
+    auto open = std::make_unique<OpenTransaction>(postgres_, database_, "INSERT INTO things VALUES (1, 1)");
+    RunningFeed feed(nats_.url(), options());
+    ASSERT_TRUE(feed.until([&] { return !sql("SELECT 1 FROM pg_replication_slots").empty(); }));
+    nats_.kill();
+    open.reset();  // the slot has waited for it
+    ASSERT_TRUE(feed.until([&] {
+      return !sql("SELECT 1 FROM pg_replication_slots WHERE confirmed_flush_lsn IS NOT NULL").empty();
+    }));
+  }
+  nats_.restart();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until_told("gap "));
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+}
+
+TEST_F(BadInputTest, a_database_that_lost_its_end_does_not_pass_for_whole_once_it_has_written_as_much_again) {
+  tell_one();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.state() == FeedState::streaming; }));
+  feed.stop();
+  // As when an older copy of the disk is put in place: the stream tells of what lies ahead.
+  Cursor ahead;
+  ahead.end = postgres::Lsn::parse(sql("SELECT pg_current_wal_lsn() + 20000000").front()).value();
+  ahead.position = {ahead.end, 1};
+  ahead.timeline = 1;
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().publish("change.cursor.changes", ahead.json())));
+  give_stream(feed, Room::none);
+  RunningFeed again(nats_.url(), options());
+  ASSERT_TRUE(again.until([&] { return again.statistics().alarm == errors::stream_full.code; }));
+  for (int segment = 0; segment < 3; ++segment) {
+    sql("INSERT INTO journal (note) VALUES ('written again')");
+    sql("SELECT pg_switch_wal()");
+  }
+  const auto restarts = again.statistics().restarts;
+  ASSERT_TRUE(again.until([&] { return again.statistics().restarts > restarts + 2; }));
+  give_stream(again, Room::enough);
+  ASSERT_TRUE(again.until_told("gap "));
+  ASSERT_TRUE(again.until([&] { return again.statistics().snapshots == 1; }));
+  EXPECT_EQ(again.statistics().gaps, 1u) << "counted when it is told";
 }
 
 TEST_F(BadInputTest, a_row_larger_than_a_message_is_set_aside_and_its_key_keeps_its_order) {

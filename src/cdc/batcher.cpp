@@ -13,10 +13,10 @@ struct CursorBody {
   std::string commit, end;
   std::uint64_t index = 0;
   bool complete = false;
-  std::optional<bool> snapshot_due;
+  std::optional<bool> snapshot_due, gap_due;
   std::optional<std::uint64_t> timeline, branch;
 };
-BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due, timeline, branch))
+BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due, gap_due, timeline, branch))
 
 template <class T>
 std::optional<T> unless_none(T value) {
@@ -40,9 +40,15 @@ bool is_token(std::string_view text) {
 
 }  // namespace
 
+Cursor Cursor::in_front_of(postgres::Lsn position) {
+  // A commit that begins at `position` is the first that the log tells from there on.
+  return {{{position.value == 0 ? 0 : position.value - 1}, 0}, position, true};
+}
+
 std::string Cursor::json() const {
   return json::encode(CursorBody{position.commit.text(), end.text(), position.index, complete,
-                                 unless_none(snapshot_due), unless_none(timeline), unless_none(branch)});
+                                 unless_none(snapshot_due), unless_none(gap_due), unless_none(timeline),
+                                 unless_none(branch)});
 }
 
 Result<Cursor> Cursor::parse(std::string_view text) {
@@ -55,7 +61,8 @@ Result<Cursor> Cursor::parse(std::string_view text) {
                 body->complete,
                 body->snapshot_due.value_or(false),
                 body->timeline.value_or(0),
-                body->branch.value_or(0)};
+                body->branch.value_or(0),
+                body->gap_due.value_or(false)};
 }
 
 Batcher::Batcher(BatcherOptions options, Cursor from)

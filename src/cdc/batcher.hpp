@@ -27,7 +27,11 @@ struct Cursor {
   std::uint64_t timeline = 0;  ///< of the database's log that `end` is a place in; 0: not known
   /// How often the stream has left a log whose end was lost. Positions of two branches may be equal.
   std::uint64_t branch = 0;
+  /// The slot was lost: what the next one tells does not lead on from here, and nobody has been told yet.
+  bool gap_due = false;
 
+  /// Covers what was committed in front of `position` and nothing behind it, not even what begins there.
+  static Cursor in_front_of(postgres::Lsn position);
   std::string json() const;
   /// Fails with `cdc.bad_cursor`.
   static Result<Cursor> parse(std::string_view json);

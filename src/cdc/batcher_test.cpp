@@ -111,6 +111,18 @@ TEST_F(BatcherTest, what_the_cursor_covers_is_skipped_when_it_comes_again) {
   EXPECT_EQ(cut(batcher).messages.size(), 1u);
 }
 
+TEST_F(BatcherTest, behind_a_gap_even_what_commits_where_the_log_goes_on_is_told) {
+  auto before = make(Cursor::in_front_of({100}));
+  before.add_mark("change.publication.slot", "{}");
+  const auto mark = before.cut();
+  EXPECT_EQ(mark.cursor.end, postgres::Lsn{100});
+  auto batcher = make(Cursor::parse(mark.cursor.json()).value());
+  take(batcher, {relation(), begin(99), insert("a", 1), commit(99), begin(100), insert("a", 2), commit(100)});
+  const auto batch = cut(batcher);
+  ASSERT_EQ(batch.messages.size(), 1u);
+  EXPECT_THAT(batch.messages[0].payload, HasSubstr("\"sys.slot.64.1\""));
+}
+
 TEST_F(BatcherTest, a_large_transaction_goes_in_parts_and_only_its_end_is_complete) {
   auto batcher = make({}, 3);
   take(batcher, {relation(), begin(100), insert("a", 1), insert("a", 2)});

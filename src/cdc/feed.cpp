@@ -116,35 +116,23 @@ struct Feed::Impl {
     CO_TRY(log, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                               options.replication, now() + kConnectTime));
     CO_TRY(const auto identity, co_await log->identify());
-    CO_TRY(const auto slot_made_at, co_await see_to_slot());
+    CO_CHECK(co_await see_to_slot());
     CO_TRY(auto found, co_await writer.read_cursor());
-    // Where the log goes on that does not lead on from the stream.
-    auto resumed_at = slot_made_at;
-    if (found && !slot_made_at) {
-      CO_TRY(resumed_at, co_await find_lost_end(*found, identity));
-    }
+    CO_TRY(const auto resumed_at, co_await find_gap(found, identity));
     const auto seen = writer.cursor_sequence();
     // PostgreSQL lets one read. Who does not get the slot has not disturbed the one who has it.
     CO_CHECK(co_await log->start(resumed_at.value_or(found.value_or(Cursor{}).end)));
     CO_CHECK(co_await writer.take_over());
     marks_due = now() + options.max_age / 4;
     CO_TRY(found, co_await writer.read_cursor());
-    if (resumed_at && writer.cursor_sequence() != seen) co_return fail(errors::fenced);
     auto from = found.value_or(Cursor{});
+    if ((resumed_at || from.gap_due) && writer.cursor_sequence() != seen) co_return fail(errors::fenced);
     timeline = identity.timeline;
     branch = from.branch;
     const bool wanted = options.snapshots == Snapshots::when_needed;
-    snapshot_due = wanted && (!found || from.snapshot_due);
-    if (resumed_at && found) {
-      ++statistics.gaps;
-      ++branch;
-      say("gap",
-          std::string(slot_made_at ? "the slot was lost" : "the database has lost the end of its log") +
-              ": the stream tells changes up to " + from.end.text() + ", the log goes on at " +
-              resumed_at->text());
-      from = Cursor{{*resumed_at, 0}, *resumed_at, true};
-      snapshot_due = wanted;
-      CO_CHECK(co_await tell_gap(from));
+    snapshot_due = wanted && (!found || from.snapshot_due || resumed_at);
+    if (resumed_at) {
+      CO_TRY(from, co_await tell_gap(from, *resumed_at));
     }
     auto batches = options.batches;
     batches.source = identity.system_id + "." + options.replication.slot;
@@ -166,34 +154,53 @@ struct Feed::Impl {
     co_return co_await carry();
   }
 
-  /// Makes the slot where there is none that can be read; returns where the log begins then.
-  Task<std::optional<postgres::Lsn>> see_to_slot() {
-    CO_TRY(auto created, co_await log->create_slot());
-    if (!created) {
-      CO_TRY(const bool lost, co_await log->slot_is_lost());
-      if (lost) {
-        CO_CHECK(co_await log->drop_slot());
-        CO_TRY(created, co_await log->create_slot());
-      } else {
-        CO_CHECK(co_await log->keep_slot_on_standbys());
-      }
+  /// Makes the slot where there is none that can be read.
+  Task<> see_to_slot() {
+    CO_TRY(const auto slot, co_await log->slot_state());
+    if (slot == postgres::SlotState::usable) co_return co_await log->keep_slot_on_standbys();
+    // A new slot does not show what was lost with the old one: the stream must know it first.
+    CO_CHECK(co_await mark_gap_due());
+    if (slot == postgres::SlotState::lost) CO_CHECK(co_await log->drop_slot());
+    CO_CHECK(co_await log->create_slot());
+    co_return Result<void>{};
+  }
+
+  /// Where there is no slot, nobody reads whom this could disturb but one who is about to make it, too.
+  Task<> mark_gap_due() {
+    CO_TRY(auto known, co_await writer.read_cursor());
+    if (!known) co_return Result<void>{};  // a new stream begins with a snapshot
+    CO_CHECK(co_await writer.take_over());
+    CO_TRY(known, co_await writer.read_cursor());
+    if (!known || known->gap_due) co_return Result<void>{};
+    Batch batch;
+    batch.cursor = *known;
+    batch.cursor.gap_due = true;
+    writer.launch(std::move(batch));
+    co_return co_await writer.settle();
+  }
+
+  /// Where the log goes on that does not lead on from the stream; nullopt where it does.
+  Task<std::optional<postgres::Lsn>> find_gap(const std::optional<Cursor>& from,
+                                              const postgres::SystemIdentity& identity) {
+    if (!from) co_return std::nullopt;
+    // Known even when the log has grown past the lost end before the gap could be told.
+    bool gap = from->gap_due || lost_end == writer.cursor_sequence();
+    if (!gap) {
+      CO_TRY(gap, co_await end_is_lost(*from, identity));
     }
-    if (!created) co_return std::nullopt;
-    co_return created->consistent_point;
+    if (!gap) co_return std::nullopt;
+    if (!from->gap_due) lost_end = writer.cursor_sequence();
+    CO_TRY(const auto stands_at, co_await log->slot_position());
+    co_return stands_at;
   }
 
   /// A standby that took over, or a database that was restored, may not have everything that the stream
-  /// tells; its log then reuses the positions of what is lost. Returns where the slot stands in it.
-  Task<std::optional<postgres::Lsn>> find_lost_end(const Cursor& from,
-                                                   const postgres::SystemIdentity& identity) {
-    bool lost = from.end > identity.end;
-    if (!lost && from.timeline != 0 && from.timeline != identity.timeline) {
-      CO_TRY(const auto left_at, co_await log->left_timeline_at(from.timeline, identity.timeline));
-      lost = !left_at || from.end > *left_at;
-    }
-    if (!lost) co_return std::nullopt;
-    CO_TRY(const auto stands_at, co_await log->slot_position());
-    co_return stands_at;
+  /// tells; its log then reuses the positions of what is lost.
+  Task<bool> end_is_lost(const Cursor& from, const postgres::SystemIdentity& identity) {
+    if (from.end > identity.end) co_return true;
+    if (from.timeline == 0 || from.timeline == identity.timeline) co_return false;
+    CO_TRY(const auto left_at, co_await log->left_timeline_at(from.timeline, identity.timeline));
+    co_return !left_at || from.end > *left_at;
   }
 
   /// The stream forgets what is old, even what this run stands on. Where nothing else is written for long,
@@ -205,12 +212,20 @@ struct Feed::Impl {
     co_return co_await store_now(batcher->cut());
   }
 
-  /// Those who follow the stream must learn that it does not tell everything.
-  Task<> tell_gap(Cursor resumed) {
+  /// Those who follow the stream must learn that it does not tell everything. Returns where it goes on.
+  Task<Cursor> tell_gap(Cursor before, postgres::Lsn resumed_at) {
+    ++branch;
     Batch batch;
-    batch.messages.push_back({writer.subject("gap"), "{\"resumedAt\":\"" + resumed.end.text() + "\"}", {}});
-    batch.cursor = resumed;
-    co_return co_await store_now(std::move(batch));
+    batch.messages.push_back({writer.subject("gap"), "{\"resumedAt\":\"" + resumed_at.text() + "\"}", {}});
+    batch.cursor = Cursor::in_front_of(resumed_at);
+    CO_CHECK(co_await store_now(std::move(batch)));
+    lost_end = 0;
+    ++statistics.gaps;
+    say("gap",
+        std::string(before.gap_due ? "the slot was lost" : "the database has lost the end of its log") +
+            ": the stream tells changes up to " + before.end.text() + ", the log goes on at " +
+            resumed_at.text());
+    co_return Cursor::in_front_of(resumed_at);
   }
 
   /// Stores one batch behind all others and waits for it.
@@ -460,6 +475,7 @@ struct Feed::Impl {
   std::unique_ptr<postgres::ReplicationStream> log;
   std::optional<Batcher> batcher;
   std::uint64_t timeline = 0, branch = 0;  ///< as in the cursor
+  std::uint64_t lost_end = 0;              ///< sequence of a cursor beyond what the database has
   std::string last_failure;                ///< as it was told
   BatcherCounts odd_before;                ///< of the batchers before this one
 

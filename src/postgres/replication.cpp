@@ -121,12 +121,12 @@ Task<> ReplicationStream::drop_slot() {
   co_return Result<void>{};
 }
 
-Task<bool> ReplicationStream::slot_is_lost() {
+Task<SlotState> ReplicationStream::slot_state() {
   CO_TRY(const auto table,
-         co_await impl_->command(
-             "SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost' AND slot_name = " +
-             quoted_text(impl_->options.slot)));
-  co_return !table.empty();
+         co_await impl_->command("SELECT wal_status FROM pg_replication_slots WHERE slot_name = " +
+                                 quoted_text(impl_->options.slot)));
+  if (table.empty()) co_return SlotState::missing;
+  co_return table[0][0] == "lost" ? SlotState::lost : SlotState::usable;
 }
 
 Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() {
