@@ -113,6 +113,28 @@ TEST_F(BadInputTest, a_table_that_leaves_the_publication_is_said_and_one_that_co
   EXPECT_THAT(rows, ElementsAre(R"({"id":1,"value":7})", R"({"id":2,"value":2})"));
 }
 
+TEST_F(BadInputTest, a_table_that_came_in_meanwhile_is_read_even_where_nothing_says_what_was_told_before) {
+  tell_one();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.state() == FeedState::streaming; }));
+  feed.stop();
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().purge_stream("CHANGES", "change.publication.changes")));
+  sql("CREATE TABLE extra (id int PRIMARY KEY); INSERT INTO extra VALUES (1)");
+  sql("ALTER PUBLICATION changes ADD TABLE extra");
+  RunningFeed again(nats_.url(), options());
+  ASSERT_TRUE(again.until([&] { return again.statistics().snapshots == 1; }));
+  EXPECT_THAT(stored("change.snapshot.row.extra.>"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_stream_that_was_remade_says_what_it_tells_of) {
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().delete_stream("CHANGES")));
+  sql("INSERT INTO things VALUES (1, 1)");
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 2; }));
+  EXPECT_THAT(stored("change.publication.changes"), SizeIs(1));
+}
+
 TEST_F(BadInputTest, a_publication_that_is_gone_raises_an_alarm_and_its_return_brings_every_row) {
   RunningFeed feed(nats_.url(), options());
   start_over(feed);

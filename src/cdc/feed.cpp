@@ -26,6 +26,7 @@ std::string names(const std::vector<std::string>& tables) {
 
 struct CarriedTable {
   std::string name, version;
+  bool operator==(const CarriedTable&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(CarriedTable, (), (name, version))
 
@@ -35,6 +36,25 @@ struct PublicationMark {
   std::vector<std::string> added, removed;
 };
 BOOST_DESCRIBE_STRUCT(PublicationMark, (), (tables, added, removed))
+
+PublicationMark mark_of(const std::vector<postgres::PublishedTable>& published) {
+  PublicationMark mark;
+  for (const auto& table : published) mark.tables.push_back({table.name, table.version});
+  return mark;
+}
+
+/// Notes in `now` what came in and what went since `before`.
+void compare(const PublicationMark& before, PublicationMark& now) {
+  const auto not_in = [](const auto& tables, const auto& table) {
+    return std::ranges::find(tables, table) == tables.end();
+  };
+  for (const auto& table : now.tables) {
+    if (not_in(before.tables, table)) now.added.push_back(table.name);
+  }
+  for (const auto& table : before.tables) {
+    if (not_in(now.tables, table)) now.removed.push_back(table.name);
+  }
+}
 
 /// On `<prefix>.snapshot.begin.<slot>` and `….end.<slot>`, there with the number of rows.
 struct SnapshotMark {
@@ -129,6 +149,7 @@ struct Feed::Impl {
     if ((resumed_at || from.gap_due) && writer.cursor_sequence() != seen) co_return fail(errors::fenced);
     timeline = identity.timeline;
     branch = from.branch;
+    carried.reset();
     const bool wanted = options.snapshots == Snapshots::when_needed;
     snapshot_due = wanted && (!found || from.snapshot_due || resumed_at);
     if (resumed_at) {
@@ -203,13 +224,13 @@ struct Feed::Impl {
     co_return !left_at || from.end > *left_at;
   }
 
-  /// The stream forgets what is old, even what this run stands on. Where nothing else is written for long,
-  /// the mark and the cursor are.
+  /// The stream forgets what is old, even what this run and the next one stand on. Where nothing else is
+  /// written for long, the marks and the cursor are.
   Task<> refresh_marks() {
     CO_CHECK(co_await flush());
     CO_CHECK(co_await writer.renew_mark());
     marks_due = now() + options.max_age / 4;
-    co_return co_await store_now(batcher->cut());
+    co_return co_await store_publication_mark(mark_of(*carried));
   }
 
   /// Those who follow the stream must learn that it does not tell everything. Returns where it goes on.
@@ -241,39 +262,35 @@ struct Feed::Impl {
     CO_TRY(auto published, co_await catalog->published());
     if (!published) co_return fail(errors::publication_missing, options.replication.publication);
     if (carried && *carried == *published) co_return Result<void>{};
-    std::vector<postgres::PublishedTable> before;
-    bool known = false;
-    const auto stored = co_await jetstream.last_stored(options.stream, writer.subject("publication"));
-    if (!stored && stored.error().kind != ErrorKind::not_found) co_return fail(stored.error());
-    if (stored) {
-      CO_TRY(auto words, json::decode<PublicationMark>(stored->message.payload(), json::Unknown::ignore));
-      for (auto& one : words.tables) before.push_back({std::move(one.name), std::move(one.version)});
-      known = true;
-    }
-    PublicationMark mark;
-    const auto in = [](const auto& tables, const auto& table) {
-      return std::ranges::find(tables, table) != tables.end();
-    };
-    for (const auto& table : *published) {
-      mark.tables.push_back({table.name, table.version});
-      if (known && !in(before, table)) mark.added.push_back(table.name);
-    }
-    for (const auto& table : before) {
-      if (!in(*published, table)) mark.removed.push_back(table.name);
-    }
-    if (!known || !mark.added.empty() || !mark.removed.empty()) {
-      if (!mark.removed.empty()) say("publication", "no longer told as before: " + names(mark.removed));
-      if (!mark.added.empty()) {
-        say("publication", "told from now on: " + names(mark.added));
-        snapshot_due = options.snapshots == Snapshots::when_needed;
-      }
+    CO_TRY(const auto before, co_await read_publication_mark());
+    auto mark = mark_of(*published);
+    if (before) compare(*before, mark);
+    if (!mark.removed.empty()) say("publication", "no longer told as before: " + names(mark.removed));
+    if (!mark.added.empty()) say("publication", "told from now on: " + names(mark.added));
+    // Where the stream does not say what it tells of, any table may have come in.
+    if (!before || !mark.added.empty()) snapshot_due = options.snapshots == Snapshots::when_needed;
+    if (!before || !mark.added.empty() || !mark.removed.empty()) {
       CO_CHECK(co_await flush());
-      auto batch = batcher->cut();
-      batch.messages.push_back({writer.subject("publication"), json::encode(mark), {}});
-      CO_CHECK(co_await store_now(std::move(batch)));
+      CO_CHECK(co_await store_publication_mark(std::move(mark)));
     }
     carried = *std::move(published);
     co_return Result<void>{};
+  }
+
+  /// Nullopt where the stream has none.
+  Task<std::optional<PublicationMark>> read_publication_mark() {
+    const auto where = writer.subject("publication");
+    const auto stored = co_await jetstream.last_stored(options.stream, where);
+    if (!stored && stored.error().kind == ErrorKind::not_found) co_return std::nullopt;
+    if (!stored) co_return fail(stored.error());
+    CO_TRY(auto mark, json::decode<PublicationMark>(stored->message.payload(), json::Unknown::ignore));
+    co_return mark;
+  }
+
+  Task<> store_publication_mark(PublicationMark mark) {
+    auto batch = batcher->cut();
+    batch.messages.push_back({writer.subject("publication"), json::encode(mark), {}});
+    co_return co_await store_now(std::move(batch));
   }
 
   /// Everything pending is stored; more is not taken meanwhile.

@@ -361,6 +361,8 @@ TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
   ASSERT_TRUE(feed.until_told("snapshot_told"));
   const auto begun = std::chrono::steady_clock::now();
   ASSERT_TRUE(feed.until([&] { return std::chrono::steady_clock::now() > begun + 5s; }));
+  for (const auto* mark : {"writer", "cursor", "publication"})
+    EXPECT_FALSE(stored("change." + std::string(mark) + ".changes").empty()) << mark;
   sql("INSERT INTO journal (note) VALUES ('one')");
   ASSERT_TRUE(feed.until_changes(1));
   EXPECT_EQ(feed.statistics().restarts, 0u);
