@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "json/json.hpp"
+#include "postgres/errors.hpp"
 
 namespace intra365::cdc {
 namespace {
@@ -70,31 +71,45 @@ Batcher::Batcher(BatcherOptions options, Cursor from)
 
 Result<void> Batcher::take(std::string_view bytes) {
   TRY(const auto message, decoder_.decode(bytes));
-  if (const auto* begin = std::get_if<pgoutput::Begin>(&message)) {
-    transaction_ = Transaction{begin->final_lsn, begin->committed_at, begin->xid};
-    index_ = 0;
-    split_ = !from_.complete && begin->final_lsn == from_.position.commit;
-  } else if (const auto* commit = std::get_if<pgoutput::Commit>(&message)) {
-    transaction_.reset();
-    mark_due_ = mark_due_ || split_;
-    taken_ = std::max(taken_, commit->end_lsn);
-  } else if (std::holds_alternative<pgoutput::RelationChanged>(message)) {
-    last_described_ = nullptr;
-  } else if (!transaction_) {
-    return {};  // a message outside of any transaction changes no row
-  } else if (const auto* insert = std::get_if<pgoutput::Insert>(&message)) {
-    add({"insert", insert->relation.get(), &insert->row, nullptr, false});
-  } else if (const auto* update = std::get_if<pgoutput::Update>(&message)) {
-    const auto* old = update->old_row ? &*update->old_row : update->old_key ? &*update->old_key : nullptr;
-    add({"update", update->relation.get(), &update->row, old, update->old_row.has_value()});
-  } else if (const auto* deleted = std::get_if<pgoutput::Delete>(&message)) {
-    add({"delete", deleted->relation.get(), nullptr, &deleted->old_row, deleted->whole_row});
-  } else if (const auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
-    add_truncate(*truncate);
-  } else if (const auto* logical = std::get_if<pgoutput::Logical>(&message)) {
-    add_message(*logical);
-  }
+  return std::visit([this](const auto& one) { return on(one); }, message);
+}
+
+Result<void> Batcher::on(const pgoutput::Begin& begin) {
+  transaction_ = Transaction{begin.final_lsn, begin.committed_at, begin.xid};
+  index_ = 0;
+  split_ = !from_.complete && begin.final_lsn == from_.position.commit;
   return {};
+}
+
+Result<void> Batcher::on(const pgoutput::Commit& commit) {
+  transaction_.reset();
+  mark_due_ = mark_due_ || split_;
+  taken_ = std::max(taken_, commit.end_lsn);
+  return {};
+}
+
+Result<void> Batcher::on(const pgoutput::RelationChanged&) {
+  last_described_ = nullptr;
+  return {};
+}
+
+Result<void> Batcher::on(const pgoutput::Insert& insert) {
+  return add({"insert", insert.relation.get(), &insert.row, nullptr, false});
+}
+
+Result<void> Batcher::on(const pgoutput::Update& update) {
+  const auto* old = update.old_row ? &*update.old_row : update.old_key ? &*update.old_key : nullptr;
+  return add({"update", update.relation.get(), &update.row, old, update.old_row.has_value()});
+}
+
+Result<void> Batcher::on(const pgoutput::Delete& deleted) {
+  return add({"delete", deleted.relation.get(), nullptr, &deleted.old_row, deleted.whole_row});
+}
+
+/// What is not understood must not be passed over: it would be confirmed as if it had been told.
+template <class Other>
+Result<void> Batcher::on(const Other&) {
+  return fail(postgres::errors::bad_replication, "a part of a transaction that has not committed yet");
 }
 
 /// PostgreSQL sends transactions in the order of their commits, so everything at or before the cursor is
@@ -118,9 +133,10 @@ std::string Batcher::key_only(const RowChange& change, const Transaction& transa
   return text;
 }
 
-void Batcher::add(const RowChange& change) {
+Result<void> Batcher::add(const RowChange& change) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a row outside of any transaction");
   const Position position{transaction_->commit, ++index_};
-  if (covered(position)) return;
+  if (covered(position)) return {};
   describe(*change.relation, position);
   nats::Outgoing outgoing;
   outgoing.subject = subject_of(".row.", change);
@@ -129,6 +145,7 @@ void Batcher::add(const RowChange& change) {
     set_aside(outgoing, position, change_id(options_.source, *transaction_, index_),
               key_only(change, *transaction_, index_));
   add(std::move(outgoing), position);
+  return {};
 }
 
 void Batcher::add(nats::Outgoing outgoing, const Position& position, bool counts) {
@@ -174,18 +191,20 @@ void Batcher::describe(const pgoutput::Relation& relation, const Position& posit
   add(std::move(outgoing), position, false);
 }
 
-void Batcher::add_message(const pgoutput::Logical& message) {
+Result<void> Batcher::on(const pgoutput::Logical& message) {
+  if (!transaction_) return {};  // it changes nothing, and belongs to nobody's transaction
   const Position position{transaction_->commit, ++index_};
-  if (!message.transactional || !options_.on_message || covered(position)) return;
+  if (!message.transactional || !options_.on_message || covered(position)) return {};
   const auto id = change_id(options_.source, *transaction_, index_);
   auto outgoing = options_.on_message(message, *transaction_, id);
-  if (!outgoing) return;
+  if (!outgoing) return {};
   if (outgoing->payload.size() > options_.max_payload) {
     // On its own subject nobody could read it; those who look for it find it by its id.
     set_aside(*outgoing, position, id, "{\"id\":\"" + id + "\",\"operation\":\"aside\"}");
     outgoing->subject = options_.aside_subject;
   }
   add(*std::move(outgoing), position);
+  return {};
 }
 
 std::optional<postgres::Lsn> Batcher::begins(std::string_view message) {
@@ -215,7 +234,8 @@ void Batcher::add_mark(std::string subject, std::string payload) {
   add(std::move(outgoing), last_, false);
 }
 
-void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
+Result<void> Batcher::on(const pgoutput::Truncate& truncate) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a truncate outside of any transaction");
   for (const auto& relation : truncate.relations) {
     const Position position{transaction_->commit, ++index_};
     if (covered(position)) continue;
@@ -226,6 +246,7 @@ void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
                 {"truncate", relation.get(), nullptr, &nothing, false});
     add(std::move(outgoing), position);
   }
+  return {};
 }
 
 std::string Batcher::subject_of(std::string_view kind, const RowChange& change) const {

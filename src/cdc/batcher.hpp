@@ -76,7 +76,8 @@ class Batcher {
   /// `from` is the cursor found in the stream: what it covers is skipped when it comes again.
   Batcher(BatcherOptions options, Cursor from);
 
-  /// Takes the next message of the stream. Fails with what the decoder says.
+  /// Takes the next message of the stream. Fails with `postgres.bad_replication` on what cannot be read or is
+  /// part of a transaction that has not committed: streaming and two-phase are not for a batcher.
   Result<void> take(std::string_view message);
 
   /// True when what is pending must be written before more is taken.
@@ -100,14 +101,25 @@ class Batcher {
   postgres::Lsn taken() const { return taken_; }
 
  private:
-  void add(const RowChange& change);
-  void add_message(const postgres::pgoutput::Logical& message);
+  Result<void> on(const postgres::pgoutput::Begin& begin);
+  Result<void> on(const postgres::pgoutput::Commit& commit);
+  Result<void> on(const postgres::pgoutput::RelationChanged& changed);
+  Result<void> on(const postgres::pgoutput::Insert& insert);
+  Result<void> on(const postgres::pgoutput::Update& update);
+  Result<void> on(const postgres::pgoutput::Delete& deleted);
+  Result<void> on(const postgres::pgoutput::Truncate& truncate);
+  Result<void> on(const postgres::pgoutput::Logical& message);
+  Result<void> on(const postgres::pgoutput::Origin&) { return {}; }
+  Result<void> on(const postgres::pgoutput::Type&) { return {}; }
+  template <class Other>
+  Result<void> on(const Other& other);
+
+  Result<void> add(const RowChange& change);
   void add(nats::Outgoing outgoing, const Position& position, bool counts = true);
   void set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
                  std::string instead);
   std::string key_only(const RowChange& change, const Transaction& transaction, std::uint64_t index) const;
   void describe(const postgres::pgoutput::Relation& relation, const Position& position);
-  void add_truncate(const postgres::pgoutput::Truncate& truncate);
   std::string subject_of(std::string_view kind, const RowChange& change) const;
   bool covered(const Position& position) const;
 

@@ -5,6 +5,8 @@
 
 #include <boost/json/parse.hpp>
 
+#include "postgres/errors.hpp"
+
 namespace intra365::cdc {
 namespace {
 
@@ -206,6 +208,19 @@ TEST_F(BatcherTest, a_table_is_described_before_its_first_row_and_when_it_has_ch
   EXPECT_EQ(second.messages[1].subject, "change.schema.things");
   EXPECT_THAT(second.messages[2].payload, HasSubstr(R"("text":"x")"));
   EXPECT_EQ(batcher.counts().schema_changes, 1u);
+}
+
+TEST_F(BatcherTest, what_it_does_not_understand_is_refused_so_that_it_is_not_confirmed) {
+  const auto refused = [&](const std::string& message) {
+    auto batcher = make();
+    take(batcher, {relation()});
+    const auto taken = batcher.take(message);
+    return !taken && taken.error().is(postgres::errors::bad_replication);
+  };
+  EXPECT_TRUE(refused("S\0\0\0\x09\x01"s)) << "streaming";
+  EXPECT_TRUE(refused("b" + std::string(24, '\0') + "\0\0\0\x09gid\0"s)) << "two-phase";
+  EXPECT_TRUE(refused(insert("acme", 1))) << "a row outside of any transaction";
+  EXPECT_FALSE(refused("Y\0\0\0\x09public\0mood\0"s)) << "a type changes nothing";
 }
 
 TEST_F(BatcherTest, a_name_that_is_no_token_does_not_reach_the_subject) {

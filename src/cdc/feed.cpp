@@ -79,6 +79,8 @@ struct Feed::Impl {
   }
 
   Task<> run() {
+    if (options.replication.streaming || options.replication.two_phase)
+      co_return fail(errors::unsupported_option);
     // Cancellation may leave this coroutine from any wait.
     struct Stopped {
       FeedState& state;
@@ -433,6 +435,7 @@ struct Feed::Impl {
       const bool was_inside = batcher->inside();
       CHECK(batcher->take(frame->payload));
       if (was_inside && !batcher->inside()) ++statistics.transactions;
+      if (options.acknowledge == Acknowledge::when_taken) confirm(batcher->taken());
     }
     return true;
   }

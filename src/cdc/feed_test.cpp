@@ -40,7 +40,12 @@ void run_feed(const std::string& nats_url, const std::string& dsn) {
   options.reconnect_wait_max = 100ms;
   nats::Connection connection(io.get_executor(), options);
   nats::JetStream jetstream(connection, 2s);
-  Feed feed(jetstream, feed_options(dsn));
+  auto feed_options = testing::feed_options(dsn);
+  // The tests have teeth where they fail without the acknowledgement of what is stored.
+  const char* broken = std::getenv("INTRA365_CDC_BREAK");
+  if (broken != nullptr && std::string_view(broken) == "acknowledge")
+    feed_options.acknowledge = Acknowledge::when_taken;
+  Feed feed(jetstream, feed_options);
   asio::co_spawn(
       io,
       [](nats::Connection& connection, Feed& feed) -> Task<> {
@@ -352,6 +357,22 @@ TEST_F(FeedTest, one_that_has_gone_tells_nothing_of_what_it_still_had_under_way)
   EXPECT_TRUE(listens.expired());
   nats_.resume();
   EXPECT_TRUE(loop.until([&] { return stored("change.row.things.>").size() == 1; })) << "it ends by itself";
+}
+
+TEST_F(FeedTest, a_log_with_transactions_that_may_not_commit_is_refused) {
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 2s);
+  for (const auto option :
+       {&postgres::ReplicationOptions::streaming, &postgres::ReplicationOptions::two_phase}) {
+    auto options = this->options();
+    options.replication.protocol_version = 3;
+    options.replication.*option = true;
+    Feed feed(jetstream, options);
+    const auto ran = loop.run(feed.run());
+    ASSERT_FALSE(ran);
+    EXPECT_TRUE(ran.error().is(errors::unsupported_option)) << ran.error().code;
+  }
 }
 
 TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
