@@ -1,5 +1,7 @@
 // What happens around the feed that it did not choose: tables, publications and slots that change or go,
 // values that are too large, a stream that is full. Each must be said, and have a way on without silent loss.
+#include <map>
+
 #include "cdc/feed_test_support.hpp"
 #include "cdc/transactions.hpp"
 
@@ -133,6 +135,40 @@ TEST_F(BadInputTest, a_stream_that_was_remade_says_what_it_tells_of) {
   sql("INSERT INTO things VALUES (1, 1)");
   ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 2; }));
   EXPECT_THAT(stored("change.publication.changes"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_truncated_table_with_an_odd_name_is_told_of_and_nothing_behind_it_waits) {
+  sql("CREATE TABLE \"odd name.x\" (id int PRIMARY KEY)");
+  sql("ALTER PUBLICATION changes ADD TABLE \"odd name.x\"");
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  sql("INSERT INTO \"odd name.x\" VALUES (1)");
+  sql("TRUNCATE \"odd name.x\"");
+  sql("INSERT INTO things VALUES (1, 1)");
+  ASSERT_TRUE(feed.until_changes(3));
+  EXPECT_EQ(feed.statistics().restarts, 0u);
+  EXPECT_THAT(stored("change.row.-.>"), SizeIs(1 + 16)) << "the row, and the truncate on every partition";
+}
+
+TEST_F(BadInputTest, rows_of_one_key_stay_in_one_partition_whatever_the_log_calls_the_key) {
+  sql("ALTER TABLE things REPLICA IDENTITY FULL");
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  sql("INSERT INTO things SELECT n, 0 FROM generate_series(1, 50) n");
+  sql("UPDATE things SET value = value + 1");
+  sql("UPDATE things SET id = id + 1000 WHERE id <= 10");
+  sql("UPDATE things SET value = value + 1");
+  sql("DELETE FROM things");
+  ASSERT_TRUE(feed.until_changes(50 + 50 + 10 + 50 + 50));
+  std::map<std::string, std::set<std::string>> partitions;
+  for (const auto& one : stored("change.row.things.>"))
+    partitions[boost::json::serialize(boost::json::parse(one.payload).at("key"))].insert(one.subject);
+  EXPECT_THAT(partitions, SizeIs(60));
+  for (const auto& [key, of_key] : partitions) EXPECT_THAT(of_key, SizeIs(1)) << key;
+  EXPECT_GT(std::ranges::count_if(stored("change.row.things.-.*"),
+                                  [](const auto& one) { return one.subject.ends_with(".3"); }),
+            0)
+      << "and the keys are spread";
 }
 
 TEST_F(BadInputTest, a_publication_that_is_gone_raises_an_alarm_and_its_return_brings_every_row) {

@@ -39,6 +39,37 @@ bool is_token(std::string_view text) {
   });
 }
 
+/// A table whose rows are told apart by these columns; as it is where it does not have all of them.
+std::shared_ptr<const pgoutput::Relation> with_key(const std::shared_ptr<const pgoutput::Relation>& relation,
+                                                   const std::vector<std::string>& key) {
+  auto keyed = std::make_shared<pgoutput::Relation>(*relation);
+  std::size_t found = 0;
+  for (auto& column : keyed->columns) {
+    column.is_key = std::ranges::find(key, column.name) != key.end();
+    if (column.is_key) ++found;
+  }
+  if (found == 0 || found != key.size()) return relation;
+  return keyed;
+}
+
+/// The row with what the log did not say again, as far as its old values are there: all or its key's.
+pgoutput::Tuple filled(const pgoutput::Relation& relation, pgoutput::Tuple row, const pgoutput::Tuple& old,
+                       bool old_is_whole) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const bool known = old_is_whole || relation.columns[i].is_key;
+    if (known && row[i].kind == pgoutput::ValueKind::unchanged) row[i] = old[i];
+  }
+  return row;
+}
+
+bool same_key(const pgoutput::Relation& relation, const pgoutput::Tuple& row, const pgoutput::Tuple& old) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (relation.columns[i].is_key && (row[i].kind != old[i].kind || row[i].bytes != old[i].bytes))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Cursor Cursor::in_front_of(postgres::Lsn position) {
@@ -94,22 +125,46 @@ Result<void> Batcher::on(const pgoutput::RelationChanged&) {
 }
 
 Result<void> Batcher::on(const pgoutput::Insert& insert) {
-  return add({"insert", insert.relation.get(), &insert.row, nullptr, false});
+  return add({"insert", &keyed(insert.relation), &insert.row, nullptr, false, {}});
 }
 
 Result<void> Batcher::on(const pgoutput::Update& update) {
+  const auto& relation = keyed(update.relation);
   const auto* old = update.old_row ? &*update.old_row : update.old_key ? &*update.old_key : nullptr;
-  return add({"update", update.relation.get(), &update.row, old, update.old_row.has_value()});
+  if (!old) return add({"update", &relation, &update.row, nullptr, false, {}});
+  const bool whole = update.old_row.has_value();
+  const auto row = filled(relation, update.row, *old, whole);
+  const RowChange change{"update", &relation, &row, old, whole, {}};
+  return same_key(relation, row, *old) ? add(change) : add_move(change);
 }
 
 Result<void> Batcher::on(const pgoutput::Delete& deleted) {
-  return add({"delete", deleted.relation.get(), nullptr, &deleted.old_row, deleted.whole_row});
+  return add({"delete", &keyed(deleted.relation), nullptr, &deleted.old_row, deleted.whole_row, {}});
 }
 
 /// What is not understood must not be passed over: it would be confirmed as if it had been told.
 template <class Other>
 Result<void> Batcher::on(const Other&) {
   return fail(postgres::errors::bad_replication, "a part of a transaction that has not committed yet");
+}
+
+void Batcher::know_keys(Keys keys) {
+  if (keys == keys_) return;
+  keys_ = std::move(keys);
+  keyed_.clear();
+  last_described_ = nullptr;
+}
+
+/// The table with the key that tells its rows apart.
+const pgoutput::Relation& Batcher::keyed(const std::shared_ptr<const pgoutput::Relation>& relation) {
+  if (relation->replica_identity != 'f') return *relation;
+  auto& known = keyed_[relation->oid];
+  if (known.told != relation) {
+    const auto key = keys_.find(relation->schema + "." + relation->table);
+    known = {relation, key == keys_.end() ? relation : with_key(relation, key->second)};
+    last_described_ = nullptr;
+  }
+  return *known.keyed;
 }
 
 /// PostgreSQL sends transactions in the order of their commits, so everything at or before the cursor is
@@ -129,7 +184,8 @@ std::string Batcher::key_only(const RowChange& change, const Transaction& transa
       row[i] = {pgoutput::ValueKind::unchanged, {}};
   }
   std::string text;
-  append_json(text, options_.source, transaction, index, {change.operation, &relation, &row, nullptr, false});
+  append_json(text, options_.source, transaction, index,
+              {change.operation, &relation, &row, nullptr, false, change.part});
   return text;
 }
 
@@ -138,20 +194,54 @@ Result<void> Batcher::add(const RowChange& change) {
   const Position position{transaction_->commit, ++index_};
   if (covered(position)) return {};
   describe(*change.relation, position);
-  nats::Outgoing outgoing;
-  outgoing.subject = subject_of(".row.", change);
-  append_json(outgoing.payload, options_.source, *transaction_, index_, change);
-  if (outgoing.payload.size() > options_.max_payload)
-    set_aside(outgoing, position, change_id(options_.source, *transaction_, index_),
-              key_only(change, *transaction_, index_));
+  auto outgoing = message_of(change, position);
   add(std::move(outgoing), position);
   return {};
+}
+
+/// An update that gives a row another key: who follows the old key sees it go, who follows the new one sees
+/// it come. Both stand at one position: positions must not depend on what the catalogue says is the key,
+/// which may be something else when the log is read again.
+Result<void> Batcher::add_move(const RowChange& update) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a row outside of any transaction");
+  const Position position{transaction_->commit, ++index_};
+  if (covered(position)) return {};
+  describe(*update.relation, position);
+  std::vector<nats::Outgoing> both;
+  both.push_back(
+      message_of({"delete", update.relation, nullptr, update.old, update.old_is_whole, "d"}, position));
+  both.push_back(
+      message_of({"insert", update.relation, update.row, update.old, update.old_is_whole, "i"}, position));
+  add_together(std::move(both), position);
+  return {};
+}
+
+/// What is too large for a message is set aside.
+nats::Outgoing Batcher::message_of(const RowChange& change, const Position& position) {
+  nats::Outgoing outgoing;
+  outgoing.subject = subject_of(".row.", change);
+  append_json(outgoing.payload, options_.source, *transaction_, position.index, change);
+  if (outgoing.payload.size() > options_.max_payload)
+    set_aside(outgoing, position, change_id(options_.source, *transaction_, position.index, change.part),
+              key_only(change, *transaction_, position.index));
+  return outgoing;
 }
 
 void Batcher::add(nats::Outgoing outgoing, const Position& position, bool counts) {
   bytes_ += outgoing.subject.size() + outgoing.payload.size();
   pending_.push_back({std::move(outgoing), position, !transaction_, counts});
   last_ = position;
+}
+
+/// Messages that tell one change: stored with one batch, or a crash between two would tell it half, then
+/// again.
+void Batcher::add_together(std::vector<nats::Outgoing> messages, const Position& position) {
+  const auto first = pending_.size();
+  for (auto& one : messages) {
+    add(std::move(one), position, pending_.size() == first);
+    pending_.back().together = 0;
+  }
+  pending_[first].together = messages.size();
 }
 
 /// Puts the whole message into parts, and `instead` in its place. Parts stand before what they belong to, and
@@ -215,9 +305,9 @@ std::optional<postgres::Lsn> Batcher::begins(std::string_view message) {
   return commit;
 }
 
-void Batcher::add_snapshot_row(const pgoutput::Relation& relation, const pgoutput::Tuple& row,
-                               const Transaction& at, std::uint64_t number) {
-  const RowChange change{"read", &relation, &row, nullptr, false};
+void Batcher::add_snapshot_row(const std::shared_ptr<const pgoutput::Relation>& relation,
+                               const pgoutput::Tuple& row, const Transaction& at, std::uint64_t number) {
+  const RowChange change{"read", &keyed(relation), &row, nullptr, false, {}};
   nats::Outgoing outgoing;
   outgoing.subject = subject_of(".snapshot.row.", change);
   const auto source = options_.source + ".snapshot";
@@ -239,14 +329,24 @@ Result<void> Batcher::on(const pgoutput::Truncate& truncate) {
   for (const auto& relation : truncate.relations) {
     const Position position{transaction_->commit, ++index_};
     if (covered(position)) continue;
-    nats::Outgoing outgoing;
-    outgoing.subject = options_.subject_prefix + ".row." + relation->table + ".-.0";
     const pgoutput::Tuple nothing;
+    nats::Outgoing outgoing;
     append_json(outgoing.payload, options_.source, *transaction_, index_,
-                {"truncate", relation.get(), nullptr, &nothing, false});
-    add(std::move(outgoing), position);
+                {"truncate", relation.get(), nullptr, &nothing, false, {}});
+    // Whoever reads one partition has to see it between the rows of that partition.
+    std::vector<nats::Outgoing> everywhere(options_.partitions, outgoing);
+    for (std::uint32_t partition = 0; partition < options_.partitions; ++partition)
+      everywhere[partition].subject = subject_at(".row.", *relation, "-", partition);
+    add_together(std::move(everywhere), position);
   }
   return {};
+}
+
+std::string Batcher::subject_at(std::string_view kind, const pgoutput::Relation& relation,
+                                std::string_view tenant, std::uint32_t partition) const {
+  std::string subject = options_.subject_prefix;
+  subject.append(kind).append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
+  return subject.append(".").append(std::to_string(partition));
 }
 
 std::string Batcher::subject_of(std::string_view kind, const RowChange& change) const {
@@ -256,17 +356,17 @@ std::string Batcher::subject_of(std::string_view kind, const RowChange& change) 
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (relation.columns[i].name == options_.tenant_column && is_token(row[i].bytes)) tenant = row[i].bytes;
   }
-  std::string subject = options_.subject_prefix;
-  subject.append(kind).append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
-  return subject.append(".").append(std::to_string(hash_of(key_text(change)) % options_.partitions));
+  return subject_at(kind, relation, tenant, hash_of(key_text(relation, row)) % options_.partitions);
 }
 
 Batch Batcher::cut() {
   Batch batch;
   std::size_t bytes = 0;
   Position last = cut_.position, before = cut_.position;  // of what is in, and of what is in to its end
-  while (!pending_.empty() && batch.messages.size() < options_.max_messages && bytes < options_.max_bytes) {
-    auto& [message, position, outside, counts] = pending_.front();
+  while (!pending_.empty() && batch.messages.size() < options_.max_messages) {
+    auto& [message, position, outside, counts, together] = pending_.front();
+    const bool fits = batch.messages.size() + together <= options_.max_messages && bytes < options_.max_bytes;
+    if (!fits && together > 0 && !batch.messages.empty()) break;
     if (position != last) before = std::exchange(last, position);
     bytes += message.subject.size() + message.payload.size();
     if (counts) ++batch.changes;

@@ -76,6 +76,11 @@ class Batcher {
   /// `from` is the cursor found in the stream: what it covers is skipped when it comes again.
   Batcher(BatcherOptions options, Cursor from);
 
+  /// By the table's name with its schema, the columns that tell its rows apart. Used where the log does not
+  /// say: with replica identity full every column is part of the key for it.
+  using Keys = std::map<std::string, std::vector<std::string>>;
+  void know_keys(Keys keys);
+
   /// Takes the next message of the stream. Fails with `postgres.bad_replication` on what cannot be read or is
   /// part of a transaction that has not committed: streaming and two-phase are not for a batcher.
   Result<void> take(std::string_view message);
@@ -91,8 +96,8 @@ class Batcher {
   /// The commit that `message` begins, where it begins a transaction.
   static std::optional<postgres::Lsn> begins(std::string_view message);
   /// A row of a snapshot taken at `at`, behind everything that is pending. Outside of transactions only.
-  void add_snapshot_row(const postgres::pgoutput::Relation& relation, const postgres::pgoutput::Tuple& row,
-                        const Transaction& at, std::uint64_t number);
+  void add_snapshot_row(const std::shared_ptr<const postgres::pgoutput::Relation>& relation,
+                        const postgres::pgoutput::Tuple& row, const Transaction& at, std::uint64_t number);
   /// A word to those who follow the stream, behind everything that is pending.
   void add_mark(std::string subject, std::string payload);
   const BatcherCounts& counts() const { return counts_; }
@@ -114,12 +119,19 @@ class Batcher {
   template <class Other>
   Result<void> on(const Other& other);
 
+  const postgres::pgoutput::Relation& keyed(
+      const std::shared_ptr<const postgres::pgoutput::Relation>& relation);
   Result<void> add(const RowChange& change);
+  Result<void> add_move(const RowChange& update);
+  nats::Outgoing message_of(const RowChange& change, const Position& position);
   void add(nats::Outgoing outgoing, const Position& position, bool counts = true);
+  void add_together(std::vector<nats::Outgoing> messages, const Position& position);
   void set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
                  std::string instead);
   std::string key_only(const RowChange& change, const Transaction& transaction, std::uint64_t index) const;
   void describe(const postgres::pgoutput::Relation& relation, const Position& position);
+  std::string subject_at(std::string_view kind, const postgres::pgoutput::Relation& relation,
+                         std::string_view tenant, std::uint32_t partition) const;
   std::string subject_of(std::string_view kind, const RowChange& change) const;
   bool covered(const Position& position) const;
 
@@ -131,8 +143,9 @@ class Batcher {
   struct Pending {
     nats::Outgoing message;
     Position position;
-    bool outside;  ///< belongs to no transaction
-    bool counts;   ///< is a change or an event, not something that explains one
+    bool outside;              ///< belongs to no transaction
+    bool counts;               ///< is a change or an event, not something that explains one
+    std::size_t together = 1;  ///< messages from here on that go into one batch; 0: it goes with those before
   };
   std::deque<Pending> pending_;
   std::size_t bytes_ = 0;
@@ -144,6 +157,11 @@ class Batcher {
   /// Tables as they were last described, by their id in the database.
   std::map<std::uint32_t, std::string> described_;
   const postgres::pgoutput::Relation* last_described_ = nullptr;
+  Keys keys_;
+  struct Keyed {
+    std::shared_ptr<const postgres::pgoutput::Relation> told, keyed;  ///< as the log has it, and with its key
+  };
+  std::map<std::uint32_t, Keyed> keyed_;  ///< by the table's id
   BatcherCounts counts_;
 };
 

@@ -43,6 +43,12 @@ PublicationMark mark_of(const std::vector<postgres::PublishedTable>& published) 
   return mark;
 }
 
+Batcher::Keys keys_of(const std::vector<postgres::PublishedTable>& published) {
+  Batcher::Keys keys;
+  for (const auto& table : published) keys.emplace(table.name, table.key);
+  return keys;
+}
+
 /// Notes in `now` what came in and what went since `before`.
 void compare(const PublicationMark& before, PublicationMark& now) {
   const auto not_in = [](const auto& tables, const auto& table) {
@@ -264,6 +270,7 @@ struct Feed::Impl {
     CO_TRY(auto published, co_await catalog->published());
     if (!published) co_return fail(errors::publication_missing, options.replication.publication);
     if (carried && *carried == *published) co_return Result<void>{};
+    batcher->know_keys(keys_of(*published));
     CO_TRY(const auto before, co_await read_publication_mark());
     auto mark = mark_of(*published);
     if (before) compare(*before, mark);
@@ -351,7 +358,7 @@ struct Feed::Impl {
       for (std::size_t got = kRowsPerFetch; got == kRowsPerFetch;) {
         CO_TRY(const auto rows, co_await snapshot->fetch(kRowsPerFetch));
         got = rows.size();
-        for (const auto& row : rows) batcher->add_snapshot_row(*table.relation, row, at, ++number);
+        for (const auto& row : rows) batcher->add_snapshot_row(table.relation, row, at, ++number);
         CO_CHECK(log->keep_alive());
         while (batcher->full()) CO_CHECK(co_await launch_when_room());
       }

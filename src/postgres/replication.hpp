@@ -45,8 +45,9 @@ struct CreatedSlot {
 
 /// A table of a publication.
 struct PublishedTable {
-  std::string name;     ///< with its schema
-  std::string version;  ///< differs when it was taken out and in again, or is carried differently
+  std::string name;              ///< with its schema
+  std::string version;           ///< differs when it was taken out and in again, or is carried differently
+  std::vector<std::string> key;  ///< columns of its primary key
   bool operator==(const PublishedTable&) const = default;
 };
 
