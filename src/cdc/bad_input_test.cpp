@@ -1,5 +1,7 @@
 // What happens around the feed that it did not choose: tables, publications and slots that change or go,
 // values that are too large, a stream that is full. Each must be said, and have a way on without silent loss.
+#include <map>
+
 #include "cdc/feed_test_support.hpp"
 #include "cdc/transactions.hpp"
 
@@ -23,6 +25,34 @@ class BadInputTest : public FeedServers {
   }
   void start_over(RunningFeed& feed) {
     ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  }
+  /// A stream with one change, whose feed has been stopped.
+  void tell_one() {
+    RunningFeed feed(nats_.url(), options());
+    start_over(feed);
+    sql("INSERT INTO journal (note) VALUES ('one')");
+    ASSERT_TRUE(feed.until_changes(1));
+    feed.stop();
+    while (!sql("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  }
+  enum class Room { none, enough };
+  void give_stream(RunningFeed& feed, Room room) {
+    const auto info = feed.loop().run(feed.jetstream().stream_info("CHANGES"));
+    ASSERT_TRUE(info);
+    auto config = info->config;
+    config.max_bytes = room == Room::none ? static_cast<std::int64_t>(info->state.bytes) + 1 : -1;
+    ASSERT_TRUE(feed.loop().run(feed.jetstream().update_stream(config)));
+  }
+  bool slot_is_lost() { return !sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty(); }
+  /// With a limit of 1 MB.
+  void write_until_slot_is_lost() {
+    for (int turn = 0; turn < 20 && !slot_is_lost(); ++turn) {
+      sql("SELECT pg_switch_wal()");
+      sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 1000) n");
+      sql("DROP TABLE filler");
+      sql("CHECKPOINT");
+    }
+    ASSERT_TRUE(slot_is_lost());
   }
 };
 
@@ -85,6 +115,62 @@ TEST_F(BadInputTest, a_table_that_leaves_the_publication_is_said_and_one_that_co
   EXPECT_THAT(rows, ElementsAre(R"({"id":1,"value":7})", R"({"id":2,"value":2})"));
 }
 
+TEST_F(BadInputTest, a_table_that_came_in_meanwhile_is_read_even_where_nothing_says_what_was_told_before) {
+  tell_one();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.state() == FeedState::streaming; }));
+  feed.stop();
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().purge_stream("CHANGES", "change.publication.changes")));
+  sql("CREATE TABLE extra (id int PRIMARY KEY); INSERT INTO extra VALUES (1)");
+  sql("ALTER PUBLICATION changes ADD TABLE extra");
+  RunningFeed again(nats_.url(), options());
+  ASSERT_TRUE(again.until([&] { return again.statistics().snapshots == 1; }));
+  EXPECT_THAT(stored("change.snapshot.row.extra.>"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_stream_that_was_remade_says_what_it_tells_of) {
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().delete_stream("CHANGES")));
+  sql("INSERT INTO things VALUES (1, 1)");
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 2; }));
+  EXPECT_THAT(stored("change.publication.changes"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_truncated_table_with_an_odd_name_is_told_of_and_nothing_behind_it_waits) {
+  sql("CREATE TABLE \"odd name.x\" (id int PRIMARY KEY)");
+  sql("ALTER PUBLICATION changes ADD TABLE \"odd name.x\"");
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  sql("INSERT INTO \"odd name.x\" VALUES (1)");
+  sql("TRUNCATE \"odd name.x\"");
+  sql("INSERT INTO things VALUES (1, 1)");
+  ASSERT_TRUE(feed.until_changes(3));
+  EXPECT_EQ(feed.statistics().restarts, 0u);
+  EXPECT_THAT(stored("change.row.-.>"), SizeIs(1 + 16)) << "the row, and the truncate on every partition";
+}
+
+TEST_F(BadInputTest, rows_of_one_key_stay_in_one_partition_whatever_the_log_calls_the_key) {
+  sql("ALTER TABLE things REPLICA IDENTITY FULL");
+  RunningFeed feed(nats_.url(), options());
+  start_over(feed);
+  sql("INSERT INTO things SELECT n, 0 FROM generate_series(1, 50) n");
+  sql("UPDATE things SET value = value + 1");
+  sql("UPDATE things SET id = id + 1000 WHERE id <= 10");
+  sql("UPDATE things SET value = value + 1");
+  sql("DELETE FROM things");
+  ASSERT_TRUE(feed.until_changes(50 + 50 + 10 + 50 + 50));
+  std::map<std::string, std::set<std::string>> partitions;
+  for (const auto& one : stored("change.row.things.>"))
+    partitions[boost::json::serialize(boost::json::parse(one.payload).at("key"))].insert(one.subject);
+  EXPECT_THAT(partitions, SizeIs(60));
+  for (const auto& [key, of_key] : partitions) EXPECT_THAT(of_key, SizeIs(1)) << key;
+  EXPECT_GT(std::ranges::count_if(stored("change.row.things.-.*"),
+                                  [](const auto& one) { return one.subject.ends_with(".3"); }),
+            0)
+      << "and the keys are spread";
+}
+
 TEST_F(BadInputTest, a_publication_that_is_gone_raises_an_alarm_and_its_return_brings_every_row) {
   RunningFeed feed(nats_.url(), options());
   start_over(feed);
@@ -130,26 +216,81 @@ TEST_F(BadInputTest, a_slot_that_is_dropped_while_it_is_read_leaves_a_gap_that_i
 TEST_F(BadInputTest, a_slot_whose_log_the_server_gave_up_is_replaced_and_what_it_missed_is_told) {
   sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
   sql("SELECT pg_reload_conf()");
-  {
-    RunningFeed feed(nats_.url(), options());
-    start_over(feed);
-    sql("INSERT INTO journal (note) VALUES ('one')");
-    ASSERT_TRUE(feed.until_changes(1));
-  }
-  while (!sql("SELECT 1 FROM pg_replication_slots WHERE active").empty()) ::usleep(10'000);
+  tell_one();
   sql("INSERT INTO journal (note) VALUES ('missed')");
-  for (int turn = 0; turn < 20 && sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty();
-       ++turn) {
-    sql("SELECT pg_switch_wal()");
-    sql("CREATE TABLE filler AS SELECT n FROM generate_series(1, 1000) n");
-    sql("DROP TABLE filler");
-    sql("CHECKPOINT");
-  }
-  ASSERT_FALSE(sql("SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost'").empty());
+  write_until_slot_is_lost();
   RunningFeed feed(nats_.url(), options());
   ASSERT_TRUE(feed.until_told("gap "));
   ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
   EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+}
+
+TEST_F(BadInputTest,
+       a_slot_that_is_lost_while_the_stream_is_full_has_left_a_gap_that_is_told_once_it_can_be) {
+  sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+  sql("SELECT pg_reload_conf()");
+  tell_one();
+  sql("INSERT INTO journal (note) VALUES ('missed')");
+  write_until_slot_is_lost();
+  {
+    RunningFeed feed(nats_.url(), options());
+    give_stream(feed, Room::none);
+    ASSERT_TRUE(feed.until([&] { return feed.statistics().alarm == errors::stream_full.code; }));
+    EXPECT_TRUE(slot_is_lost()) << "a new slot would look as if nothing had happened";
+  }
+  RunningFeed feed(nats_.url(), options());
+  give_stream(feed, Room::enough);
+  ASSERT_TRUE(feed.until_told("gap "));
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+  EXPECT_THAT(stored("change.gap.changes"), SizeIs(1));
+}
+
+TEST_F(BadInputTest, a_slot_made_by_a_reader_that_then_died_has_left_a_gap) {
+  tell_one();
+  sql("SELECT pg_drop_replication_slot('changes')");
+  sql("INSERT INTO journal (note) VALUES ('missed')");
+  {
+    auto open = std::make_unique<OpenTransaction>(postgres_, database_, "INSERT INTO things VALUES (1, 1)");
+    RunningFeed feed(nats_.url(), options());
+    ASSERT_TRUE(feed.until([&] { return !sql("SELECT 1 FROM pg_replication_slots").empty(); }));
+    nats_.kill();
+    open.reset();  // the slot has waited for it
+    ASSERT_TRUE(feed.until([&] {
+      return !sql("SELECT 1 FROM pg_replication_slots WHERE confirmed_flush_lsn IS NOT NULL").empty();
+    }));
+  }
+  nats_.restart();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until_told("gap "));
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  EXPECT_EQ(stored("change.snapshot.row.journal.>").size(), 2u);
+}
+
+TEST_F(BadInputTest, a_database_that_lost_its_end_does_not_pass_for_whole_once_it_has_written_as_much_again) {
+  tell_one();
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.state() == FeedState::streaming; }));
+  feed.stop();
+  // As when an older copy of the disk is put in place: the stream tells of what lies ahead.
+  Cursor ahead;
+  ahead.end = postgres::Lsn::parse(sql("SELECT pg_current_wal_lsn() + 20000000").front()).value();
+  ahead.position = {ahead.end, 1};
+  ahead.timeline = 1;
+  ASSERT_TRUE(feed.loop().run(feed.jetstream().publish("change.cursor.changes", ahead.json())));
+  give_stream(feed, Room::none);
+  RunningFeed again(nats_.url(), options());
+  ASSERT_TRUE(again.until([&] { return again.statistics().alarm == errors::stream_full.code; }));
+  for (int segment = 0; segment < 3; ++segment) {
+    sql("INSERT INTO journal (note) VALUES ('written again')");
+    sql("SELECT pg_switch_wal()");
+  }
+  const auto restarts = again.statistics().restarts;
+  ASSERT_TRUE(again.until([&] { return again.statistics().restarts > restarts + 2; }));
+  give_stream(again, Room::enough);
+  ASSERT_TRUE(again.until_told("gap "));
+  ASSERT_TRUE(again.until([&] { return again.statistics().snapshots == 1; }));
+  EXPECT_EQ(again.statistics().gaps, 1u) << "counted when it is told";
 }
 
 TEST_F(BadInputTest, a_row_larger_than_a_message_is_set_aside_and_its_key_keeps_its_order) {
@@ -207,6 +348,11 @@ TEST_F(BadInputTest, a_full_stream_raises_an_alarm_and_goes_on_where_it_stood_on
       << feed.statistics().alarm;
   EXPECT_LT(feed.statistics().confirmed,
             postgres::Lsn::parse(sql("SELECT pg_current_wal_lsn()").at(0)).value());
+  const auto restarts = feed.statistics().restarts;
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().restarts > restarts + 2; }));
+  const auto still = feed.loop().run(feed.jetstream().stream_info("CHANGES"));
+  ASSERT_TRUE(still);
+  EXPECT_EQ(still->config.max_bytes, limited.max_bytes) << "a limit is the operator's, whoever starts over";
   limited.max_bytes = -1;
   ASSERT_TRUE(feed.loop().run(feed.jetstream().update_stream(limited)));
   ASSERT_TRUE(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "json/json.hpp"
+#include "postgres/errors.hpp"
 
 namespace intra365::cdc {
 namespace {
@@ -13,10 +14,10 @@ struct CursorBody {
   std::string commit, end;
   std::uint64_t index = 0;
   bool complete = false;
-  std::optional<bool> snapshot_due;
+  std::optional<bool> snapshot_due, gap_due;
   std::optional<std::uint64_t> timeline, branch;
 };
-BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due, timeline, branch))
+BOOST_DESCRIBE_STRUCT(CursorBody, (), (commit, end, index, complete, snapshot_due, gap_due, timeline, branch))
 
 template <class T>
 std::optional<T> unless_none(T value) {
@@ -38,11 +39,48 @@ bool is_token(std::string_view text) {
   });
 }
 
+/// A table whose rows are told apart by these columns; as it is where it does not have all of them.
+std::shared_ptr<const pgoutput::Relation> with_key(const std::shared_ptr<const pgoutput::Relation>& relation,
+                                                   const std::vector<std::string>& key) {
+  auto keyed = std::make_shared<pgoutput::Relation>(*relation);
+  std::size_t found = 0;
+  for (auto& column : keyed->columns) {
+    column.is_key = std::ranges::find(key, column.name) != key.end();
+    if (column.is_key) ++found;
+  }
+  if (found == 0 || found != key.size()) return relation;
+  return keyed;
+}
+
+/// The row with what the log did not say again, as far as its old values are there: all or its key's.
+pgoutput::Tuple filled(const pgoutput::Relation& relation, pgoutput::Tuple row, const pgoutput::Tuple& old,
+                       bool old_is_whole) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const bool known = old_is_whole || relation.columns[i].is_key;
+    if (known && row[i].kind == pgoutput::ValueKind::unchanged) row[i] = old[i];
+  }
+  return row;
+}
+
+bool same_key(const pgoutput::Relation& relation, const pgoutput::Tuple& row, const pgoutput::Tuple& old) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (relation.columns[i].is_key && (row[i].kind != old[i].kind || row[i].bytes != old[i].bytes))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+Cursor Cursor::in_front_of(postgres::Lsn position) {
+  // A commit that begins at `position` is the first that the log tells from there on.
+  return {{{position.value == 0 ? 0 : position.value - 1}, 0}, position, true};
+}
 
 std::string Cursor::json() const {
   return json::encode(CursorBody{position.commit.text(), end.text(), position.index, complete,
-                                 unless_none(snapshot_due), unless_none(timeline), unless_none(branch)});
+                                 unless_none(snapshot_due), unless_none(gap_due), unless_none(timeline),
+                                 unless_none(branch)});
 }
 
 Result<Cursor> Cursor::parse(std::string_view text) {
@@ -55,7 +93,8 @@ Result<Cursor> Cursor::parse(std::string_view text) {
                 body->complete,
                 body->snapshot_due.value_or(false),
                 body->timeline.value_or(0),
-                body->branch.value_or(0)};
+                body->branch.value_or(0),
+                body->gap_due.value_or(false)};
 }
 
 Batcher::Batcher(BatcherOptions options, Cursor from)
@@ -63,31 +102,69 @@ Batcher::Batcher(BatcherOptions options, Cursor from)
 
 Result<void> Batcher::take(std::string_view bytes) {
   TRY(const auto message, decoder_.decode(bytes));
-  if (const auto* begin = std::get_if<pgoutput::Begin>(&message)) {
-    transaction_ = Transaction{begin->final_lsn, begin->committed_at, begin->xid};
-    index_ = 0;
-    split_ = !from_.complete && begin->final_lsn == from_.position.commit;
-  } else if (const auto* commit = std::get_if<pgoutput::Commit>(&message)) {
-    transaction_.reset();
-    mark_due_ = mark_due_ || split_;
-    taken_ = std::max(taken_, commit->end_lsn);
-  } else if (std::holds_alternative<pgoutput::RelationChanged>(message)) {
-    last_described_ = nullptr;
-  } else if (!transaction_) {
-    return {};  // a message outside of any transaction changes no row
-  } else if (const auto* insert = std::get_if<pgoutput::Insert>(&message)) {
-    add({"insert", insert->relation.get(), &insert->row, nullptr, false});
-  } else if (const auto* update = std::get_if<pgoutput::Update>(&message)) {
-    const auto* old = update->old_row ? &*update->old_row : update->old_key ? &*update->old_key : nullptr;
-    add({"update", update->relation.get(), &update->row, old, update->old_row.has_value()});
-  } else if (const auto* deleted = std::get_if<pgoutput::Delete>(&message)) {
-    add({"delete", deleted->relation.get(), nullptr, &deleted->old_row, deleted->whole_row});
-  } else if (const auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
-    add_truncate(*truncate);
-  } else if (const auto* logical = std::get_if<pgoutput::Logical>(&message)) {
-    add_message(*logical);
-  }
+  return std::visit([this](const auto& one) { return on(one); }, message);
+}
+
+Result<void> Batcher::on(const pgoutput::Begin& begin) {
+  transaction_ = Transaction{begin.final_lsn, begin.committed_at, begin.xid};
+  index_ = 0;
+  split_ = !from_.complete && begin.final_lsn == from_.position.commit;
   return {};
+}
+
+Result<void> Batcher::on(const pgoutput::Commit& commit) {
+  transaction_.reset();
+  mark_due_ = mark_due_ || split_;
+  taken_ = std::max(taken_, commit.end_lsn);
+  return {};
+}
+
+Result<void> Batcher::on(const pgoutput::RelationChanged&) {
+  last_described_ = nullptr;
+  return {};
+}
+
+Result<void> Batcher::on(const pgoutput::Insert& insert) {
+  return add({"insert", &keyed(insert.relation), &insert.row, nullptr, false, {}});
+}
+
+Result<void> Batcher::on(const pgoutput::Update& update) {
+  const auto& relation = keyed(update.relation);
+  const auto* old = update.old_row ? &*update.old_row : update.old_key ? &*update.old_key : nullptr;
+  if (!old) return add({"update", &relation, &update.row, nullptr, false, {}});
+  const bool whole = update.old_row.has_value();
+  const auto row = filled(relation, update.row, *old, whole);
+  const RowChange change{"update", &relation, &row, old, whole, {}};
+  return same_key(relation, row, *old) ? add(change) : add_move(change);
+}
+
+Result<void> Batcher::on(const pgoutput::Delete& deleted) {
+  return add({"delete", &keyed(deleted.relation), nullptr, &deleted.old_row, deleted.whole_row, {}});
+}
+
+/// What is not understood must not be passed over: it would be confirmed as if it had been told.
+template <class Other>
+Result<void> Batcher::on(const Other&) {
+  return fail(postgres::errors::bad_replication, "a part of a transaction that has not committed yet");
+}
+
+void Batcher::know_keys(Keys keys) {
+  if (keys == keys_) return;
+  keys_ = std::move(keys);
+  keyed_.clear();
+  last_described_ = nullptr;
+}
+
+/// The table with the key that tells its rows apart.
+const pgoutput::Relation& Batcher::keyed(const std::shared_ptr<const pgoutput::Relation>& relation) {
+  if (relation->replica_identity != 'f') return *relation;
+  auto& known = keyed_[relation->oid];
+  if (known.told != relation) {
+    const auto key = keys_.find(relation->schema + "." + relation->table);
+    known = {relation, key == keys_.end() ? relation : with_key(relation, key->second)};
+    last_described_ = nullptr;
+  }
+  return *known.keyed;
 }
 
 /// PostgreSQL sends transactions in the order of their commits, so everything at or before the cursor is
@@ -107,27 +184,64 @@ std::string Batcher::key_only(const RowChange& change, const Transaction& transa
       row[i] = {pgoutput::ValueKind::unchanged, {}};
   }
   std::string text;
-  append_json(text, options_.source, transaction, index, {change.operation, &relation, &row, nullptr, false});
+  append_json(text, options_.source, transaction, index,
+              {change.operation, &relation, &row, nullptr, false, change.part});
   return text;
 }
 
-void Batcher::add(const RowChange& change) {
+Result<void> Batcher::add(const RowChange& change) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a row outside of any transaction");
   const Position position{transaction_->commit, ++index_};
-  if (covered(position)) return;
+  if (covered(position)) return {};
   describe(*change.relation, position);
+  auto outgoing = message_of(change, position);
+  add(std::move(outgoing), position);
+  return {};
+}
+
+/// An update that gives a row another key: who follows the old key sees it go, who follows the new one sees
+/// it come. Both stand at one position: positions must not depend on what the catalogue says is the key,
+/// which may be something else when the log is read again.
+Result<void> Batcher::add_move(const RowChange& update) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a row outside of any transaction");
+  const Position position{transaction_->commit, ++index_};
+  if (covered(position)) return {};
+  describe(*update.relation, position);
+  std::vector<nats::Outgoing> both;
+  both.push_back(
+      message_of({"delete", update.relation, nullptr, update.old, update.old_is_whole, "d"}, position));
+  both.push_back(
+      message_of({"insert", update.relation, update.row, update.old, update.old_is_whole, "i"}, position));
+  add_together(std::move(both), position);
+  return {};
+}
+
+/// What is too large for a message is set aside.
+nats::Outgoing Batcher::message_of(const RowChange& change, const Position& position) {
   nats::Outgoing outgoing;
   outgoing.subject = subject_of(".row.", change);
-  append_json(outgoing.payload, options_.source, *transaction_, index_, change);
+  append_json(outgoing.payload, options_.source, *transaction_, position.index, change);
   if (outgoing.payload.size() > options_.max_payload)
-    set_aside(outgoing, position, change_id(options_.source, *transaction_, index_),
-              key_only(change, *transaction_, index_));
-  add(std::move(outgoing), position);
+    set_aside(outgoing, position, change_id(options_.source, *transaction_, position.index, change.part),
+              key_only(change, *transaction_, position.index));
+  return outgoing;
 }
 
 void Batcher::add(nats::Outgoing outgoing, const Position& position, bool counts) {
   bytes_ += outgoing.subject.size() + outgoing.payload.size();
   pending_.push_back({std::move(outgoing), position, !transaction_, counts});
   last_ = position;
+}
+
+/// Messages that tell one change: stored with one batch, or a crash between two would tell it half, then
+/// again.
+void Batcher::add_together(std::vector<nats::Outgoing> messages, const Position& position) {
+  const auto first = pending_.size();
+  for (auto& one : messages) {
+    add(std::move(one), position, pending_.size() == first);
+    pending_.back().together = 0;
+  }
+  pending_[first].together = messages.size();
 }
 
 /// Puts the whole message into parts, and `instead` in its place. Parts stand before what they belong to, and
@@ -167,18 +281,20 @@ void Batcher::describe(const pgoutput::Relation& relation, const Position& posit
   add(std::move(outgoing), position, false);
 }
 
-void Batcher::add_message(const pgoutput::Logical& message) {
+Result<void> Batcher::on(const pgoutput::Logical& message) {
+  if (!transaction_) return {};  // it changes nothing, and belongs to nobody's transaction
   const Position position{transaction_->commit, ++index_};
-  if (!message.transactional || !options_.on_message || covered(position)) return;
+  if (!message.transactional || !options_.on_message || covered(position)) return {};
   const auto id = change_id(options_.source, *transaction_, index_);
   auto outgoing = options_.on_message(message, *transaction_, id);
-  if (!outgoing) return;
+  if (!outgoing) return {};
   if (outgoing->payload.size() > options_.max_payload) {
     // On its own subject nobody could read it; those who look for it find it by its id.
     set_aside(*outgoing, position, id, "{\"id\":\"" + id + "\",\"operation\":\"aside\"}");
     outgoing->subject = options_.aside_subject;
   }
   add(*std::move(outgoing), position);
+  return {};
 }
 
 std::optional<postgres::Lsn> Batcher::begins(std::string_view message) {
@@ -189,9 +305,9 @@ std::optional<postgres::Lsn> Batcher::begins(std::string_view message) {
   return commit;
 }
 
-void Batcher::add_snapshot_row(const pgoutput::Relation& relation, const pgoutput::Tuple& row,
-                               const Transaction& at, std::uint64_t number) {
-  const RowChange change{"read", &relation, &row, nullptr, false};
+void Batcher::add_snapshot_row(const std::shared_ptr<const pgoutput::Relation>& relation,
+                               const pgoutput::Tuple& row, const Transaction& at, std::uint64_t number) {
+  const RowChange change{"read", &keyed(relation), &row, nullptr, false, {}};
   nats::Outgoing outgoing;
   outgoing.subject = subject_of(".snapshot.row.", change);
   const auto source = options_.source + ".snapshot";
@@ -208,17 +324,29 @@ void Batcher::add_mark(std::string subject, std::string payload) {
   add(std::move(outgoing), last_, false);
 }
 
-void Batcher::add_truncate(const pgoutput::Truncate& truncate) {
+Result<void> Batcher::on(const pgoutput::Truncate& truncate) {
+  if (!transaction_) return fail(postgres::errors::bad_replication, "a truncate outside of any transaction");
   for (const auto& relation : truncate.relations) {
     const Position position{transaction_->commit, ++index_};
     if (covered(position)) continue;
-    nats::Outgoing outgoing;
-    outgoing.subject = options_.subject_prefix + ".row." + relation->table + ".-.0";
     const pgoutput::Tuple nothing;
+    nats::Outgoing outgoing;
     append_json(outgoing.payload, options_.source, *transaction_, index_,
-                {"truncate", relation.get(), nullptr, &nothing, false});
-    add(std::move(outgoing), position);
+                {"truncate", relation.get(), nullptr, &nothing, false, {}});
+    // Whoever reads one partition has to see it between the rows of that partition.
+    std::vector<nats::Outgoing> everywhere(options_.partitions, outgoing);
+    for (std::uint32_t partition = 0; partition < options_.partitions; ++partition)
+      everywhere[partition].subject = subject_at(".row.", *relation, "-", partition);
+    add_together(std::move(everywhere), position);
   }
+  return {};
+}
+
+std::string Batcher::subject_at(std::string_view kind, const pgoutput::Relation& relation,
+                                std::string_view tenant, std::uint32_t partition) const {
+  std::string subject = options_.subject_prefix;
+  subject.append(kind).append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
+  return subject.append(".").append(std::to_string(partition));
 }
 
 std::string Batcher::subject_of(std::string_view kind, const RowChange& change) const {
@@ -228,17 +356,17 @@ std::string Batcher::subject_of(std::string_view kind, const RowChange& change) 
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (relation.columns[i].name == options_.tenant_column && is_token(row[i].bytes)) tenant = row[i].bytes;
   }
-  std::string subject = options_.subject_prefix;
-  subject.append(kind).append(is_token(relation.table) ? relation.table : "-").append(".").append(tenant);
-  return subject.append(".").append(std::to_string(hash_of(key_text(change)) % options_.partitions));
+  return subject_at(kind, relation, tenant, hash_of(key_text(relation, row)) % options_.partitions);
 }
 
 Batch Batcher::cut() {
   Batch batch;
   std::size_t bytes = 0;
   Position last = cut_.position, before = cut_.position;  // of what is in, and of what is in to its end
-  while (!pending_.empty() && batch.messages.size() < options_.max_messages && bytes < options_.max_bytes) {
-    auto& [message, position, outside, counts] = pending_.front();
+  while (!pending_.empty() && batch.messages.size() < options_.max_messages) {
+    auto& [message, position, outside, counts, together] = pending_.front();
+    const bool fits = batch.messages.size() + together <= options_.max_messages && bytes < options_.max_bytes;
+    if (!fits && together > 0 && !batch.messages.empty()) break;
     if (position != last) before = std::exchange(last, position);
     bytes += message.subject.size() + message.payload.size();
     if (counts) ++batch.changes;

@@ -27,7 +27,11 @@ struct Cursor {
   std::uint64_t timeline = 0;  ///< of the database's log that `end` is a place in; 0: not known
   /// How often the stream has left a log whose end was lost. Positions of two branches may be equal.
   std::uint64_t branch = 0;
+  /// The slot was lost: what the next one tells does not lead on from here, and nobody has been told yet.
+  bool gap_due = false;
 
+  /// Covers what was committed in front of `position` and nothing behind it, not even what begins there.
+  static Cursor in_front_of(postgres::Lsn position);
   std::string json() const;
   /// Fails with `cdc.bad_cursor`.
   static Result<Cursor> parse(std::string_view json);
@@ -72,7 +76,13 @@ class Batcher {
   /// `from` is the cursor found in the stream: what it covers is skipped when it comes again.
   Batcher(BatcherOptions options, Cursor from);
 
-  /// Takes the next message of the stream. Fails with what the decoder says.
+  /// By the table's name with its schema, the columns that tell its rows apart. Used where the log does not
+  /// say: with replica identity full every column is part of the key for it.
+  using Keys = std::map<std::string, std::vector<std::string>>;
+  void know_keys(Keys keys);
+
+  /// Takes the next message of the stream. Fails with `postgres.bad_replication` on what cannot be read or is
+  /// part of a transaction that has not committed: streaming and two-phase are not for a batcher.
   Result<void> take(std::string_view message);
 
   /// True when what is pending must be written before more is taken.
@@ -86,8 +96,8 @@ class Batcher {
   /// The commit that `message` begins, where it begins a transaction.
   static std::optional<postgres::Lsn> begins(std::string_view message);
   /// A row of a snapshot taken at `at`, behind everything that is pending. Outside of transactions only.
-  void add_snapshot_row(const postgres::pgoutput::Relation& relation, const postgres::pgoutput::Tuple& row,
-                        const Transaction& at, std::uint64_t number);
+  void add_snapshot_row(const std::shared_ptr<const postgres::pgoutput::Relation>& relation,
+                        const postgres::pgoutput::Tuple& row, const Transaction& at, std::uint64_t number);
   /// A word to those who follow the stream, behind everything that is pending.
   void add_mark(std::string subject, std::string payload);
   const BatcherCounts& counts() const { return counts_; }
@@ -96,14 +106,32 @@ class Batcher {
   postgres::Lsn taken() const { return taken_; }
 
  private:
-  void add(const RowChange& change);
-  void add_message(const postgres::pgoutput::Logical& message);
+  Result<void> on(const postgres::pgoutput::Begin& begin);
+  Result<void> on(const postgres::pgoutput::Commit& commit);
+  Result<void> on(const postgres::pgoutput::RelationChanged& changed);
+  Result<void> on(const postgres::pgoutput::Insert& insert);
+  Result<void> on(const postgres::pgoutput::Update& update);
+  Result<void> on(const postgres::pgoutput::Delete& deleted);
+  Result<void> on(const postgres::pgoutput::Truncate& truncate);
+  Result<void> on(const postgres::pgoutput::Logical& message);
+  Result<void> on(const postgres::pgoutput::Origin&) { return {}; }
+  Result<void> on(const postgres::pgoutput::Type&) { return {}; }
+  template <class Other>
+  Result<void> on(const Other& other);
+
+  const postgres::pgoutput::Relation& keyed(
+      const std::shared_ptr<const postgres::pgoutput::Relation>& relation);
+  Result<void> add(const RowChange& change);
+  Result<void> add_move(const RowChange& update);
+  nats::Outgoing message_of(const RowChange& change, const Position& position);
   void add(nats::Outgoing outgoing, const Position& position, bool counts = true);
+  void add_together(std::vector<nats::Outgoing> messages, const Position& position);
   void set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
                  std::string instead);
   std::string key_only(const RowChange& change, const Transaction& transaction, std::uint64_t index) const;
   void describe(const postgres::pgoutput::Relation& relation, const Position& position);
-  void add_truncate(const postgres::pgoutput::Truncate& truncate);
+  std::string subject_at(std::string_view kind, const postgres::pgoutput::Relation& relation,
+                         std::string_view tenant, std::uint32_t partition) const;
   std::string subject_of(std::string_view kind, const RowChange& change) const;
   bool covered(const Position& position) const;
 
@@ -115,8 +143,9 @@ class Batcher {
   struct Pending {
     nats::Outgoing message;
     Position position;
-    bool outside;  ///< belongs to no transaction
-    bool counts;   ///< is a change or an event, not something that explains one
+    bool outside;              ///< belongs to no transaction
+    bool counts;               ///< is a change or an event, not something that explains one
+    std::size_t together = 1;  ///< messages from here on that go into one batch; 0: it goes with those before
   };
   std::deque<Pending> pending_;
   std::size_t bytes_ = 0;
@@ -128,6 +157,11 @@ class Batcher {
   /// Tables as they were last described, by their id in the database.
   std::map<std::uint32_t, std::string> described_;
   const postgres::pgoutput::Relation* last_described_ = nullptr;
+  Keys keys_;
+  struct Keyed {
+    std::shared_ptr<const postgres::pgoutput::Relation> told, keyed;  ///< as the log has it, and with its key
+  };
+  std::map<std::uint32_t, Keyed> keyed_;  ///< by the table's id
   BatcherCounts counts_;
 };
 

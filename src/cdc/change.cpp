@@ -129,19 +129,21 @@ void append_unchanged(std::string& out, const Relation& relation, const Tuple& r
   if (!first) out += ']';
 }
 
-void append_id(std::string& out, std::string_view source, const Transaction& transaction,
-               std::uint64_t index) {
+void append_id(std::string& out, std::string_view source, const Transaction& transaction, std::uint64_t index,
+               std::string_view part) {
   out.append(source).append(".");
   append_hex(out, transaction.commit.value);
   out += '.';
   append_number(out, index);
+  out += part;
 }
 
 }  // namespace
 
-std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index) {
+std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index,
+                      std::string_view part) {
   std::string id;
-  append_id(id, source, transaction, index);
+  append_id(id, source, transaction, index, part);
   return id;
 }
 
@@ -149,7 +151,7 @@ void append_json(std::string& out, std::string_view source, const Transaction& t
                  std::uint64_t index, const RowChange& change) {
   const auto& relation = *change.relation;
   out += "{\"id\":\"";
-  append_id(out, source, transaction, index);
+  append_id(out, source, transaction, index, change.part);
   out.append("\",\"operation\":\"").append(change.operation).append("\",\"schema\":");
   append_string(out, relation.schema);
   out += ",\"table\":";
@@ -189,12 +191,10 @@ std::string describe_json(const Relation& relation) {
   return out + "]";
 }
 
-std::string key_text(const RowChange& change) {
-  // The key a row had: what follows a change of the key must stay behind it.
-  const auto& row = change.old ? *change.old : *change.row;
+std::string key_text(const Relation& relation, const Tuple& row) {
   std::string text;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    if (!change.relation->columns[i].is_key) continue;
+    if (!relation.columns[i].is_key) continue;
     append_number(text, row[i].bytes.size());  // so that ("a","bc") and ("ab","c") differ
     text.append(":").append(row[i].bytes);
   }

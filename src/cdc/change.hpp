@@ -30,22 +30,25 @@ struct RowChange {
   const postgres::pgoutput::Tuple* old =
       nullptr;  ///< where the log has it; only its key unless `old_is_whole`
   bool old_is_whole = false;
+  std::string_view part;  ///< of the change, where it is told in two: behind the number in its id
 };
 
 /// `{"id","operation","schema","table","key":{…},"row":{…},"old":{…},"unchanged":[…],"committedAt","xid"}`.
 /// Values follow their type: numbers, booleans, JSON and text arrays as such, numeric and everything else as
-/// text, times as RFC 3339. `id` is `<source>.<commit in hex>.<index>`, the same each time the log is read.
+/// text, times as RFC 3339. `id` is `<source>.<commit in hex>.<index><part>`, the same each time the log is
+/// read.
 void append_json(std::string& out, std::string_view source, const Transaction& transaction,
                  std::uint64_t index, const RowChange& change);
 
-/// `<source>.<commit in hex>.<index>`
-std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index);
+/// `<source>.<commit in hex>.<index><part>`
+std::string change_id(std::string_view source, const Transaction& transaction, std::uint64_t index,
+                      std::string_view part = {});
 
 /// `"schema":…,"table":…,"columns":[{"name","type","modifier","key"}]`, types by their number in pg_type.
 /// Equal tables give equal texts.
 std::string describe_json(const postgres::pgoutput::Relation& relation);
 
-/// The text of the row's key, for routing: equal keys give equal texts. Empty where the table has none.
-std::string key_text(const RowChange& change);
+/// The text of a row's key, for routing: equal keys give equal texts. Empty where the table has none.
+std::string key_text(const postgres::pgoutput::Relation& relation, const postgres::pgoutput::Tuple& row);
 
 }  // namespace intra365::cdc

@@ -17,6 +17,9 @@ inline constexpr ErrorCode stream_full{
     ErrorKind::exhausted, "cdc.stream_full",
     "JetStream has no room for the change stream; PostgreSQL keeps the changes meanwhile. Give the stream or "
     "the disk more room: it goes on by itself."};
+inline constexpr ErrorCode unsupported_option{ErrorKind::invalid, "cdc.unsupported_option",
+                                              "The feed tells of transactions that have committed: it does "
+                                              "not read a log with streaming or two_phase."};
 inline constexpr ErrorCode publication_missing{
     ErrorKind::unavailable, "cdc.publication_missing",
     "The publication is gone, so PostgreSQL tells of no change. Create it again: its tables are then read "

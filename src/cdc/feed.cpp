@@ -1,11 +1,9 @@
 #include "cdc/feed.hpp"
 
 #include <algorithm>
-#include <deque>
 
+#include "cdc/writer.hpp"
 #include "json/json.hpp"
-#include "nats/errors.hpp"
-#include "nats/jetstream_wire.hpp"
 #include "postgres/snapshot_reader.hpp"
 
 namespace intra365::cdc {
@@ -20,12 +18,6 @@ SteadyTime now() {
   return std::chrono::steady_clock::now();
 }
 
-/// JetStream has no room: account, server, memory, storage, or the stream's own limit.
-bool is_full(const Error& error) {
-  constexpr std::uint64_t kCodes[] = {10002, 10023, 10028, 10047, 10077};
-  return std::ranges::any_of(kCodes, [&](auto code) { return nats::wire::has_err_code(error, code); });
-}
-
 std::string names(const std::vector<std::string>& tables) {
   std::string text;
   for (const auto& table : tables) text += (text.empty() ? "" : ", ") + table;
@@ -34,6 +26,7 @@ std::string names(const std::vector<std::string>& tables) {
 
 struct CarriedTable {
   std::string name, version;
+  bool operator==(const CarriedTable&) const = default;
 };
 BOOST_DESCRIBE_STRUCT(CarriedTable, (), (name, version))
 
@@ -43,6 +36,31 @@ struct PublicationMark {
   std::vector<std::string> added, removed;
 };
 BOOST_DESCRIBE_STRUCT(PublicationMark, (), (tables, added, removed))
+
+PublicationMark mark_of(const std::vector<postgres::PublishedTable>& published) {
+  PublicationMark mark;
+  for (const auto& table : published) mark.tables.push_back({table.name, table.version});
+  return mark;
+}
+
+Batcher::Keys keys_of(const std::vector<postgres::PublishedTable>& published) {
+  Batcher::Keys keys;
+  for (const auto& table : published) keys.emplace(table.name, table.key);
+  return keys;
+}
+
+/// Notes in `now` what came in and what went since `before`.
+void compare(const PublicationMark& before, PublicationMark& now) {
+  const auto not_in = [](const auto& tables, const auto& table) {
+    return std::ranges::find(tables, table) == tables.end();
+  };
+  for (const auto& table : now.tables) {
+    if (not_in(before.tables, table)) now.added.push_back(table.name);
+  }
+  for (const auto& table : before.tables) {
+    if (not_in(now.tables, table)) now.removed.push_back(table.name);
+  }
+}
 
 /// On `<prefix>.snapshot.begin.<slot>` and `….end.<slot>`, there with the number of rows.
 struct SnapshotMark {
@@ -54,18 +72,21 @@ BOOST_DESCRIBE_STRUCT(SnapshotMark, (), (id, at, tables, rows))
 
 }  // namespace
 
-struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
-  Impl(nats::JetStream& jetstream, FeedOptions options, Tell tell)
+struct Feed::Impl {
+  Impl(nats::JetStream& jetstream, FeedOptions given, Tell tell)
       : jetstream(jetstream),
-        options(std::move(options)),
+        options(std::move(given)),
         tell(std::move(tell)),
-        stored_signal(jetstream.connection().executor()) {}
+        writer(jetstream, {options.stream, options.batches.subject_prefix, options.replication.slot},
+               [this](const auto& changes) { batch_ended(changes); }) {}
 
   void say(std::string_view event, std::string_view detail) const {
     if (tell) tell(event, detail);
   }
 
   Task<> run() {
+    if (options.replication.streaming || options.replication.two_phase)
+      co_return fail(errors::unsupported_option);
     // Cancellation may leave this coroutine from any wait.
     struct Stopped {
       FeedState& state;
@@ -77,7 +98,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       state = FeedState::connecting;
       const auto ended = co_await contain(run_once());
       // What is under way must have an end before anything is begun again from the stream's cursor.
-      while (!in_flight.empty()) co_await wait_for_store();
+      while (writer.in_flight() > 0) co_await writer.wait();
       log.reset();
       if (cancelled.cancelled() != asio::cancellation_type::none) break;
       held.reset();
@@ -108,13 +129,6 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     say("recovered", "behind " + std::exchange(statistics.alarm, {}));
   }
 
-  std::string subject(std::string_view kind) const {
-    return options.batches.subject_prefix + "." + std::string(kind) + "." + options.replication.slot;
-  }
-
-  std::string cursor_subject() const { return subject("cursor"); }
-  std::string writer_subject() const { return subject("writer"); }
-
   /// Reads the log from where the stream ends, until something fails.
   Task<> run_once() {
     nats::StreamConfig stream;
@@ -131,40 +145,29 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     CO_TRY(log, co_await postgres::ReplicationStream::connect(jetstream.connection().executor(),
                                                               options.replication, now() + kConnectTime));
     CO_TRY(const auto identity, co_await log->identify());
-    CO_TRY(const auto slot_made_at, co_await see_to_slot());
-    failure.reset();
-    Cursor from;
-    CO_TRY(bool known, co_await read_cursor(from));
-    // Where the log goes on that does not lead on from the stream.
-    auto resumed_at = slot_made_at;
-    if (known && !slot_made_at) {
-      CO_TRY(resumed_at, co_await find_lost_end(from, identity));
-    }
-    const auto seen = cursor_sequence;
+    CO_CHECK(co_await see_to_slot());
+    CO_TRY(auto found, co_await writer.read_cursor());
+    CO_TRY(const auto resumed_at, co_await find_gap(found, identity));
+    const auto seen = writer.cursor_sequence();
     // PostgreSQL lets one read. Who does not get the slot has not disturbed the one who has it.
-    CO_CHECK(co_await log->start(resumed_at.value_or(from.end)));
-    CO_CHECK(co_await take_over());
-    CO_TRY(known, co_await read_cursor(from));
-    if (resumed_at && cursor_sequence != seen) co_return fail(errors::fenced);
+    CO_CHECK(co_await log->start(resumed_at.value_or(found.value_or(Cursor{}).end)));
+    CO_CHECK(co_await writer.take_over());
+    marks_due = now() + options.max_age / 4;
+    CO_TRY(found, co_await writer.read_cursor());
+    auto from = found.value_or(Cursor{});
+    if ((resumed_at || from.gap_due) && writer.cursor_sequence() != seen) co_return fail(errors::fenced);
     timeline = identity.timeline;
     branch = from.branch;
+    carried.reset();
     const bool wanted = options.snapshots == Snapshots::when_needed;
-    snapshot_due = wanted && (!known || from.snapshot_due);
-    if (resumed_at && known) {
-      ++statistics.gaps;
-      ++branch;
-      say("gap",
-          std::string(slot_made_at ? "the slot was lost" : "the database has lost the end of its log") +
-              ": the stream tells changes up to " + from.end.text() + ", the log goes on at " +
-              resumed_at->text());
-      from = Cursor{{*resumed_at, 0}, *resumed_at, true};
-      snapshot_due = wanted;
-      CO_CHECK(co_await tell_gap(from));
+    snapshot_due = wanted && (!found || from.snapshot_due || resumed_at);
+    if (resumed_at) {
+      CO_TRY(from, co_await tell_gap(from, *resumed_at));
     }
     auto batches = options.batches;
     batches.source = identity.system_id + "." + options.replication.slot;
     if (branch != 0) batches.source += "." + std::to_string(branch);
-    batches.aside_subject = subject("aside");
+    batches.aside_subject = writer.subject("aside");
     const auto largest = jetstream.connection().server().max_payload;
     if (largest > 2 * kRoomForHeaders)
       batches.max_payload = std::min(batches.max_payload, largest - kRoomForHeaders);
@@ -181,92 +184,84 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     co_return co_await carry();
   }
 
-  /// Makes the slot where there is none that can be read; returns where the log begins then.
-  Task<std::optional<postgres::Lsn>> see_to_slot() {
-    CO_TRY(auto created, co_await log->create_slot());
-    if (!created) {
-      CO_TRY(const bool lost, co_await log->slot_is_lost());
-      if (lost) {
-        CO_CHECK(co_await log->drop_slot());
-        CO_TRY(created, co_await log->create_slot());
-      } else {
-        CO_CHECK(co_await log->keep_slot_on_standbys());
-      }
-    }
-    if (!created) co_return std::nullopt;
-    co_return created->consistent_point;
+  /// Makes the slot where there is none that can be read.
+  Task<> see_to_slot() {
+    CO_TRY(const auto slot, co_await log->slot_state());
+    if (slot == postgres::SlotState::usable) co_return co_await log->keep_slot_on_standbys();
+    // A new slot does not show what was lost with the old one: the stream must know it first.
+    CO_CHECK(co_await mark_gap_due());
+    if (slot == postgres::SlotState::lost) CO_CHECK(co_await log->drop_slot());
+    CO_CHECK(co_await log->create_slot());
+    co_return Result<void>{};
   }
 
-  /// A standby that took over, or a database that was restored, may not have everything that the stream
-  /// tells; its log then reuses the positions of what is lost. Returns where the slot stands in it.
-  Task<std::optional<postgres::Lsn>> find_lost_end(const Cursor& from,
-                                                   const postgres::SystemIdentity& identity) {
-    bool lost = from.end > identity.end;
-    if (!lost && from.timeline != 0 && from.timeline != identity.timeline) {
-      CO_TRY(const auto left_at, co_await log->left_timeline_at(from.timeline, identity.timeline));
-      lost = !left_at || from.end > *left_at;
+  /// Where there is no slot, nobody reads whom this could disturb but one who is about to make it, too.
+  Task<> mark_gap_due() {
+    CO_TRY(auto known, co_await writer.read_cursor());
+    if (!known) co_return Result<void>{};  // a new stream begins with a snapshot
+    CO_CHECK(co_await writer.take_over());
+    CO_TRY(known, co_await writer.read_cursor());
+    if (!known || known->gap_due) co_return Result<void>{};
+    Batch batch;
+    batch.cursor = *known;
+    batch.cursor.gap_due = true;
+    writer.launch(std::move(batch));
+    co_return co_await writer.settle();
+  }
+
+  /// Where the log goes on that does not lead on from the stream; nullopt where it does.
+  Task<std::optional<postgres::Lsn>> find_gap(const std::optional<Cursor>& from,
+                                              const postgres::SystemIdentity& identity) {
+    if (!from) co_return std::nullopt;
+    // Known even when the log has grown past the lost end before the gap could be told.
+    bool gap = from->gap_due || lost_end == writer.cursor_sequence();
+    if (!gap) {
+      CO_TRY(gap, co_await end_is_lost(*from, identity));
     }
-    if (!lost) co_return std::nullopt;
+    if (!gap) co_return std::nullopt;
+    if (!from->gap_due) lost_end = writer.cursor_sequence();
     CO_TRY(const auto stands_at, co_await log->slot_position());
     co_return stands_at;
   }
 
-  /// From here on nobody writes but this run of the feed. A reader that was killed may have batches under way
-  /// for as long as the network likes, and the numbers they expect may fit by chance; the mark that every
-  /// batch names is never the same again. Behind it the stream's end and its cursor belong together.
-  Task<> take_over() {
-    const auto marked = co_await jetstream.publish(writer_subject(), "{}");
-    if (!marked) co_return fail(in_our_words(marked.error()));
-    writer_sequence = marked->sequence;
-    CO_TRY(const auto stored, co_await jetstream.stream_state(options.stream));
-    stream_sequence = stored.last_seq;
-    marks_due = now() + options.max_age / 4;
-    co_return Result<void>{};
+  /// A standby that took over, or a database that was restored, may not have everything that the stream
+  /// tells; its log then reuses the positions of what is lost.
+  Task<bool> end_is_lost(const Cursor& from, const postgres::SystemIdentity& identity) {
+    if (from.end > identity.end) co_return true;
+    if (from.timeline == 0 || from.timeline == identity.timeline) co_return false;
+    CO_TRY(const auto left_at, co_await log->left_timeline_at(from.timeline, identity.timeline));
+    co_return !left_at || from.end > *left_at;
   }
 
-  /// The stream forgets what is old, even what this run stands on. Where nothing else is written for long,
-  /// the mark and the cursor are.
+  /// The stream forgets what is old, even what this run and the next one stand on. Where nothing else is
+  /// written for long, the marks and the cursor are.
   Task<> refresh_marks() {
     CO_CHECK(co_await flush());
-    nats::HeaderBlock still_ours;
-    still_ours.add("Nats-Expected-Last-Subject-Sequence", std::to_string(writer_sequence));
-    const auto marked = co_await jetstream.publish(writer_subject(), "{}", still_ours);
-    if (!marked) co_return fail(in_our_words(marked.error()));
-    writer_sequence = stream_sequence = marked->sequence;
+    CO_CHECK(co_await writer.renew_mark());
     marks_due = now() + options.max_age / 4;
-    co_return co_await store_now(batcher->cut());
+    co_return co_await store_publication_mark(mark_of(*carried));
   }
 
-  static Error in_our_words(const Error& error) {
-    if (error.is(nats::errors::wrong_revision)) return Error(errors::fenced);
-    return is_full(error) ? Error(errors::stream_full, error.detail) : error;
-  }
-
-  /// False when the stream has none yet.
-  Task<bool> read_cursor(Cursor& cursor) {
-    cursor_sequence = 0;
-    const auto stored = co_await jetstream.last_stored(options.stream, cursor_subject());
-    if (!stored && stored.error().kind == ErrorKind::not_found) co_return false;
-    if (!stored) co_return fail(stored.error());
-    CO_TRY(cursor, Cursor::parse(stored->message.payload()));
-    cursor_sequence = stored->sequence;
-    co_return true;
-  }
-
-  /// Those who follow the stream must learn that it does not tell everything.
-  Task<> tell_gap(Cursor resumed) {
+  /// Those who follow the stream must learn that it does not tell everything. Returns where it goes on.
+  Task<Cursor> tell_gap(Cursor before, postgres::Lsn resumed_at) {
+    ++branch;
     Batch batch;
-    batch.messages.push_back({subject("gap"), "{\"resumedAt\":\"" + resumed.end.text() + "\"}", {}});
-    batch.cursor = resumed;
-    co_return co_await store_now(std::move(batch));
+    batch.messages.push_back({writer.subject("gap"), "{\"resumedAt\":\"" + resumed_at.text() + "\"}", {}});
+    batch.cursor = Cursor::in_front_of(resumed_at);
+    CO_CHECK(co_await store_now(std::move(batch)));
+    lost_end = 0;
+    ++statistics.gaps;
+    say("gap",
+        std::string(before.gap_due ? "the slot was lost" : "the database has lost the end of its log") +
+            ": the stream tells changes up to " + before.end.text() + ", the log goes on at " +
+            resumed_at.text());
+    co_return Cursor::in_front_of(resumed_at);
   }
 
   /// Stores one batch behind all others and waits for it.
   Task<> store_now(Batch batch) {
     launch(std::move(batch));
-    while (!in_flight.empty()) co_await wait_for_store();
-    if (failure) co_return fail(*std::exchange(failure, std::nullopt));
-    co_return Result<void>{};
+    co_return co_await writer.settle();
   }
 
   /// Compares what the publication carries with what it carried when the stream last said so. A table that
@@ -276,51 +271,49 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     CO_TRY(auto published, co_await catalog->published());
     if (!published) co_return fail(errors::publication_missing, options.replication.publication);
     if (carried && *carried == *published) co_return Result<void>{};
-    std::vector<postgres::PublishedTable> before;
-    bool known = false;
-    const auto stored = co_await jetstream.last_stored(options.stream, subject("publication"));
-    if (!stored && stored.error().kind != ErrorKind::not_found) co_return fail(stored.error());
-    if (stored) {
-      CO_TRY(auto words, json::decode<PublicationMark>(stored->message.payload(), json::Unknown::ignore));
-      for (auto& one : words.tables) before.push_back({std::move(one.name), std::move(one.version)});
-      known = true;
-    }
-    PublicationMark mark;
-    const auto in = [](const auto& tables, const auto& table) {
-      return std::ranges::find(tables, table) != tables.end();
-    };
-    for (const auto& table : *published) {
-      mark.tables.push_back({table.name, table.version});
-      if (known && !in(before, table)) mark.added.push_back(table.name);
-    }
-    for (const auto& table : before) {
-      if (!in(*published, table)) mark.removed.push_back(table.name);
-    }
-    if (!known || !mark.added.empty() || !mark.removed.empty()) {
-      if (!mark.removed.empty()) say("publication", "no longer told as before: " + names(mark.removed));
-      if (!mark.added.empty()) {
-        say("publication", "told from now on: " + names(mark.added));
-        snapshot_due = options.snapshots == Snapshots::when_needed;
-      }
+    batcher->know_keys(keys_of(*published));
+    CO_TRY(const auto before, co_await read_publication_mark());
+    auto mark = mark_of(*published);
+    if (before) compare(*before, mark);
+    if (!mark.removed.empty()) say("publication", "no longer told as before: " + names(mark.removed));
+    if (!mark.added.empty()) say("publication", "told from now on: " + names(mark.added));
+    // Where the stream does not say what it tells of, any table may have come in.
+    if (!before || !mark.added.empty()) snapshot_due = options.snapshots == Snapshots::when_needed;
+    if (!before || !mark.added.empty() || !mark.removed.empty()) {
       CO_CHECK(co_await flush());
-      auto batch = batcher->cut();
-      batch.messages.push_back({subject("publication"), json::encode(mark), {}});
-      CO_CHECK(co_await store_now(std::move(batch)));
+      CO_CHECK(co_await store_publication_mark(std::move(mark)));
     }
     carried = *std::move(published);
     co_return Result<void>{};
   }
 
+  /// Nullopt where the stream has none.
+  Task<std::optional<PublicationMark>> read_publication_mark() {
+    const auto where = writer.subject("publication");
+    const auto stored = co_await jetstream.last_stored(options.stream, where);
+    if (!stored && stored.error().kind == ErrorKind::not_found) co_return std::nullopt;
+    if (!stored) co_return fail(stored.error());
+    CO_TRY(auto mark, json::decode<PublicationMark>(stored->message.payload(), json::Unknown::ignore));
+    co_return mark;
+  }
+
+  Task<> store_publication_mark(PublicationMark mark) {
+    auto batch = batcher->cut();
+    batch.messages.push_back({writer.subject("publication"), json::encode(mark), {}});
+    co_return co_await store_now(std::move(batch));
+  }
+
   /// Everything pending is stored; more is not taken meanwhile.
   Task<> flush() {
-    while (!batcher->empty() || !in_flight.empty()) {
-      if (failure) co_return fail(*std::exchange(failure, std::nullopt));
-      if (!batcher->empty() && in_flight.size() < options.batches_in_flight)
-        launch(batcher->cut());
-      else
-        co_await wait_for_store();
-    }
-    if (failure) co_return fail(*std::exchange(failure, std::nullopt));
+    while (!batcher->empty()) CO_CHECK(co_await launch_when_room());
+    co_return co_await writer.settle();
+  }
+
+  /// Launches what is pending as soon as not too much is under way.
+  Task<> launch_when_room() {
+    while (writer.in_flight() >= options.batches_in_flight) co_await writer.wait();
+    CO_CHECK(writer.check());
+    launch(batcher->cut());
     co_return Result<void>{};
   }
 
@@ -360,30 +353,21 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
     for (const auto& table : tables)
       mark.tables.push_back(table.relation->schema + "." + table.relation->table);
     say("snapshot", "of " + names(mark.tables) + " at " + at.commit.text());
-    batcher->add_mark(subject("snapshot.begin"), json::encode(mark));
+    batcher->add_mark(writer.subject("snapshot.begin"), json::encode(mark));
     for (const auto& table : tables) {
       CO_CHECK(co_await snapshot->select(table));
       for (std::size_t got = kRowsPerFetch; got == kRowsPerFetch;) {
         CO_TRY(const auto rows, co_await snapshot->fetch(kRowsPerFetch));
         got = rows.size();
-        for (const auto& row : rows) batcher->add_snapshot_row(*table.relation, row, at, ++number);
+        for (const auto& row : rows) batcher->add_snapshot_row(table.relation, row, at, ++number);
         CO_CHECK(log->keep_alive());
-        while (batcher->full()) {
-          if (failure) co_return fail(*std::exchange(failure, std::nullopt));
-          if (in_flight.size() < options.batches_in_flight)
-            launch(batcher->cut());
-          else
-            co_await wait_for_store();
-        }
+        while (batcher->full()) CO_CHECK(co_await launch_when_room());
       }
     }
     mark.rows = number;
     mark.id = change_id(snapshot_source, at, ++number);
-    batcher->add_mark(subject("snapshot.end"), json::encode(mark));
-    while (batcher->full()) {
-      launch(batcher->cut());
-      while (!in_flight.empty()) co_await wait_for_store();
-    }
+    batcher->add_mark(writer.subject("snapshot.end"), json::encode(mark));
+    while (batcher->full()) CO_CHECK(co_await launch_when_room());
     snapshot_due = false;  // as the last batch's cursor says
     CO_CHECK(co_await flush());
     snapshot.reset();
@@ -408,7 +392,6 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
         linger_until = SteadyTime::max();
       else if (linger_until == SteadyTime::max())
         linger_until = now() + options.linger;
-      if (failure) co_return fail(*std::exchange(failure, std::nullopt));
       if (!more && at_snapshot()) {
         CO_CHECK(co_await tell_snapshot());
         continue;
@@ -417,21 +400,24 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       if (now() >= marks_due) CO_CHECK(co_await refresh_marks());
       if (snapshot_due && !snapshot && !batcher->inside() && now() >= snapshot_retry)
         co_await take_snapshot();
+      // While all that was waited for, a batch may have failed.
+      CO_CHECK(writer.check());
 
       // Under load full batches follow each other closely. A small one waits for the one before it and grows
       // meanwhile, because each costs a disk sync, and syncs queue.
-      const bool lingered = in_flight.empty() && !batcher->empty() && now() >= linger_until;
-      if (lingered || (batcher->full() && in_flight.size() < options.batches_in_flight)) {
+      const bool idle = writer.in_flight() == 0;
+      const bool lingers = idle && !batcher->empty();
+      if ((lingers && now() >= linger_until) ||
+          (batcher->full() && writer.in_flight() < options.batches_in_flight)) {
         launch(batcher->cut());
         continue;
       }
-      if (batcher->empty() && in_flight.empty()) confirm_what_is_done();
+      if (idle && batcher->empty()) confirm_what_is_done();
       if (batcher->full()) {
         // The log waits in PostgreSQL, not in our memory.
-        co_await wait_for_store();
+        co_await writer.wait();
         continue;
       }
-      const bool lingers = !batcher->empty() && in_flight.empty();
       CO_CHECK(co_await log->wait(lingers ? linger_until : now() + kIdle));
       statistics.server_end = log->server_end();
     }
@@ -457,102 +443,55 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
       const bool was_inside = batcher->inside();
       CHECK(batcher->take(frame->payload));
       if (was_inside && !batcher->inside()) ++statistics.transactions;
+      if (options.acknowledge == Acknowledge::when_taken) confirm(batcher->taken());
     }
     return true;
   }
 
-  void confirm_what_is_done() {
-    log->confirm(batcher->taken());
-    if (held) return;
-    well();
-    // A database that writes nothing for us must not hold on to its log for our sake.
-    if (!batcher->inside() && log->drained()) log->confirm(log->server_end());
+  /// Tells PostgreSQL that everything in front of `position` is in the stream. After a failure nothing is.
+  void confirm(postgres::Lsn position) {
+    if (!writer.check()) return;
+    log->confirm(position);
     statistics.confirmed = log->confirmed();
   }
 
-  /// A batch on its way into the stream.
-  struct Storing {
-    postgres::Lsn end;  ///< what may be confirmed once it is there, and all before it
-    std::size_t changes = 0;
-    bool stored = false;
-  };
+  /// With nothing pending and nothing under way.
+  void confirm_what_is_done() {
+    confirm(batcher->taken());
+    if (held) return;
+    well();
+    // A database that writes nothing for us must not hold on to its log for our sake.
+    if (!batcher->inside() && log->drained()) confirm(log->server_end());
+  }
 
   void count_odd() {
     const auto before = statistics.odd;
     statistics.odd.set_aside = odd_before.set_aside + batcher->counts().set_aside;
     statistics.odd.schema_changes = odd_before.schema_changes + batcher->counts().schema_changes;
     if (statistics.odd.set_aside > before.set_aside)
-      say("set_aside", "a change is larger than a message; it lies on " + subject("aside"));
+      say("set_aside", "a change is larger than a message; it lies on " + writer.subject("aside"));
     if (statistics.odd.schema_changes > before.schema_changes)
       say("schema", "a table has changed; its rows are told as it is now");
   }
 
-  /// Stores a batch while the next ones fill. Nobody else writes to the stream, so the place of this cursor
-  /// is known before the one in front of it is acknowledged. The server refuses the batch where another has
-  /// taken over, and where the one in front of it is not there.
+  /// Stores a batch while the next ones fill.
   void launch(Batch batch) {
-    in_flight.push_back(std::make_shared<Storing>(Storing{batch.cursor.end, batch.changes}));
     batch.cursor.snapshot_due = snapshot_due;
     batch.cursor.timeline = timeline;
     batch.cursor.branch = branch;
     if (batcher) count_odd();
-    nats::Outgoing cursor;
-    cursor.subject = cursor_subject();
-    cursor.payload = batch.cursor.json();
-    cursor.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(cursor_sequence));
-    auto messages = std::move(batch.messages);
-    // The cursor alone could not carry both conditions.
-    if (messages.empty())
-      messages.push_back({subject("commit"), "{\"end\":\"" + batch.cursor.end.text() + "\"}", {}});
-    auto& first = messages.front();
-    first.headers.add("Nats-Expected-Last-Subject-Sequence", std::to_string(writer_sequence));
-    first.headers.add("Nats-Expected-Last-Subject-Sequence-Subject", writer_subject());
-    messages.push_back(std::move(cursor));
-    stream_sequence += messages.size();
-    cursor_sequence = stream_sequence;
-    asio::co_spawn(jetstream.connection().executor(),
-                   store(shared_from_this(), in_flight.back(), std::move(messages), cursor_sequence),
-                   asio::detached);
+    writer.launch(std::move(batch));
   }
 
-  static asio::awaitable<void> store(std::shared_ptr<Impl> self, std::shared_ptr<Storing> storing,
-                                     std::vector<nats::Outgoing> messages, std::uint64_t expected_sequence) {
-    const auto stored = co_await contain(self->jetstream.publish_batch(messages));
-    if (!stored) {
-      self->fail_with(in_our_words(stored.error()));
-    } else if (stored->sequence != expected_sequence) {
-      self->fail_with(Error(errors::fenced));
-    } else {
-      self->statistics.changes += storing->changes;
-      ++self->statistics.batches;
-      self->well();
+  void batch_ended(const Result<std::size_t>& changes) {
+    if (changes) {
+      statistics.changes += *changes;
+      ++statistics.batches;
+      well();
     }
-    self->settle(*storing);
-  }
-
-  /// The first failure is the one that tells; those behind it only follow from it.
-  void fail_with(Error error) {
-    if (!failure) failure = std::move(error);
-  }
-
-  /// Confirms what is stored without a gap in front of it. After a failure nothing is confirmed any more.
-  void settle(Storing& storing) {
-    storing.stored = true;
-    while (!in_flight.empty() && in_flight.front()->stored) {
-      if (log && !failure) log->confirm(in_flight.front()->end);
-      in_flight.pop_front();
-    }
-    if (log) {
-      statistics.confirmed = log->confirmed();
-      log->interrupt();
-    }
-    stored_signal.cancel();
-  }
-
-  asio::awaitable<void> wait_for_store() {
-    stored_signal.expires_after(kIdle);
-    boost::system::error_code ignored;
-    co_await stored_signal.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (!log) return;
+    confirm(writer.stored());
+    log->interrupt();
   }
 
   nats::JetStream& jetstream;
@@ -560,17 +499,13 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
   Tell tell;
   FeedState state = FeedState::connecting;
   FeedStatistics statistics;
+  Writer writer;
   std::unique_ptr<postgres::ReplicationStream> log;
   std::optional<Batcher> batcher;
   std::uint64_t timeline = 0, branch = 0;  ///< as in the cursor
-  std::uint64_t writer_sequence = 0;       ///< of this run's mark in the stream
-  std::uint64_t cursor_sequence = 0;       ///< of the last cursor in the stream
-  std::uint64_t stream_sequence = 0;       ///< of the last message in the stream, those in flight counted in
-  std::deque<std::shared_ptr<Storing>> in_flight;
-  asio::steady_timer stored_signal;  ///< cancelled when one of them has ended
-  std::optional<Error> failure;      ///< of one of them
-  std::string last_failure;          ///< as it was told
-  BatcherCounts odd_before;          ///< of the batchers before this one
+  std::uint64_t lost_end = 0;              ///< sequence of a cursor beyond what the database has
+  std::string last_failure;                ///< as it was told
+  BatcherCounts odd_before;                ///< of the batchers before this one
 
   std::unique_ptr<postgres::ReplicationStream> catalog;  ///< for questions while the log is read
   std::optional<std::vector<postgres::PublishedTable>> carried;
@@ -583,7 +518,7 @@ struct Feed::Impl : std::enable_shared_from_this<Feed::Impl> {
 };
 
 Feed::Feed(nats::JetStream& jetstream, FeedOptions options, Tell tell)
-    : impl_(std::make_shared<Impl>(jetstream, std::move(options), std::move(tell))) {}
+    : impl_(std::make_unique<Impl>(jetstream, std::move(options), std::move(tell))) {}
 Feed::~Feed() = default;
 
 Task<> Feed::run() {

@@ -29,8 +29,12 @@ namespace intra365::cdc {
 /// Whether existing rows are told where the stream does not have them.
 enum class Snapshots : std::uint8_t { when_needed, never };
 
+/// When PostgreSQL is told that it may forget a change. `when_taken` loses changes: it shows that the tests
+/// would notice.
+enum class Acknowledge : std::uint8_t { when_stored, when_taken };
+
 struct FeedOptions {
-  postgres::ReplicationOptions replication;
+  postgres::ReplicationOptions replication;  ///< without `streaming` and `two_phase`
   std::string stream = "CHANGES";
   std::vector<std::string> more_subjects;  ///< of the stream, for what `on_message` makes
   BatcherOptions batches;                  ///< `source` is filled in
@@ -40,6 +44,7 @@ struct FeedOptions {
       500};  ///< after a failure; another reader has the slot, a server is away
   std::chrono::nanoseconds max_age = std::chrono::hours(24 * 7);  ///< how long changes can be replayed
   Snapshots snapshots = Snapshots::when_needed;
+  Acknowledge acknowledge = Acknowledge::when_stored;
   /// A snapshot waits so long for open transactions, then the stream goes on and it is tried again.
   std::chrono::milliseconds snapshot_patience{5000}, snapshot_retry{30000};
   std::chrono::milliseconds publication_interval{5000};  ///< between two looks at what it carries
@@ -57,7 +62,8 @@ struct FeedStatistics {
   postgres::Lsn confirmed, server_end;  ///< their difference is what PostgreSQL has to keep for us, in bytes
 };
 
-/// Owned by one shard; not thread-safe. The JetStream outlives it.
+/// Owned by one shard; not thread-safe. The JetStream outlives it. Once it has gone, nothing is told any
+/// more.
 class Feed {
  public:
   /// `tell` hears of states and failures, for logs and metrics: an event's name and a sentence.
@@ -65,7 +71,8 @@ class Feed {
   Feed(nats::JetStream& jetstream, FeedOptions options, Tell tell = {});
   ~Feed();
 
-  /// Runs until it is cancelled; starts over by itself after every failure. Several processes may run it for
+  /// Runs until it is cancelled; starts over by itself after every failure. Fails at once, with
+  /// `cdc.unsupported_option`, only where the options cannot be. Several processes may run it for
   /// one slot: PostgreSQL lets one read, the others wait to take over.
   Task<> run();
 
@@ -74,7 +81,7 @@ class Feed {
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace intra365::cdc

@@ -40,7 +40,12 @@ void run_feed(const std::string& nats_url, const std::string& dsn) {
   options.reconnect_wait_max = 100ms;
   nats::Connection connection(io.get_executor(), options);
   nats::JetStream jetstream(connection, 2s);
-  Feed feed(jetstream, feed_options(dsn));
+  auto feed_options = testing::feed_options(dsn);
+  // The tests have teeth where they fail without the acknowledgement of what is stored.
+  const char* broken = std::getenv("INTRA365_CDC_BREAK");
+  if (broken != nullptr && std::string_view(broken) == "acknowledge")
+    feed_options.acknowledge = Acknowledge::when_taken;
+  Feed feed(jetstream, feed_options);
   asio::co_spawn(
       io,
       [](nats::Connection& connection, Feed& feed) -> Task<> {
@@ -305,6 +310,71 @@ TEST_F(FeedTest, what_a_killed_reader_sent_is_refused_even_where_its_numbers_fit
   EXPECT_TRUE(publish(last("change.writer.changes"))) << "so it was the writer's mark that did not fit";
 }
 
+TEST_F(FeedTest, a_batch_that_fails_while_something_else_is_waited_for_is_not_confirmed) {
+  RunningFeed feed(nats_.url(), options());
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  sql("INSERT INTO things VALUES (1, 1)");
+  ASSERT_TRUE(feed.until_changes(1));
+  nats_.pause();
+  const auto sent = feed.connection().statistics().out_messages;
+  sql("INSERT INTO things VALUES (2, 2)");
+  ASSERT_TRUE(feed.until([&] { return feed.connection().statistics().out_messages > sent; }));
+  {
+    const OpenTransaction in_the_way(postgres_, database_, "LOCK TABLE pg_publication_rel");
+    ASSERT_TRUE(feed.until([&] {
+      return !sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'intra365-cdc' AND "
+                  "wait_event_type = 'Lock'")
+                  .empty();
+    })) << "it looks at the publication";
+    nats_.kill();
+    ASSERT_TRUE(feed.until([&] { return !feed.connection().connected(); }));
+  }
+  nats_.restart();
+  EXPECT_TRUE(feed.until([&] { return stored("change.row.things.>").size() == 2; }));
+}
+
+TEST_F(FeedTest, one_that_has_gone_tells_nothing_of_what_it_still_had_under_way) {
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 2s);
+  auto owner = std::make_shared<std::string>("whoever listens");
+  const std::weak_ptr<std::string> listens = owner;
+  {
+    Feed feed(jetstream, options(), [owner = std::move(owner)](std::string_view, std::string_view) {});
+    asio::cancellation_signal stop;
+    bool stopped = false;
+    asio::co_spawn(
+        loop.io, feed.run(),
+        asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr, auto) { stopped = true; }));
+    ASSERT_TRUE(loop.until([&] { return feed.statistics().snapshots == 1; }));
+    nats_.pause();
+    const auto sent = connection->statistics().out_messages;
+    sql("INSERT INTO things VALUES (1, 1)");
+    ASSERT_TRUE(loop.until([&] { return connection->statistics().out_messages > sent; }));
+    stop.emit(asio::cancellation_type::terminal);
+    ASSERT_TRUE(loop.until([&] { return stopped; }));
+  }
+  EXPECT_TRUE(listens.expired());
+  nats_.resume();
+  EXPECT_TRUE(loop.until([&] { return stored("change.row.things.>").size() == 1; })) << "it ends by itself";
+}
+
+TEST_F(FeedTest, a_log_with_transactions_that_may_not_commit_is_refused) {
+  nats::testing::Loop loop;
+  const auto connection = loop.connect(nats_.url());
+  nats::JetStream jetstream(*connection, 2s);
+  for (const auto option :
+       {&postgres::ReplicationOptions::streaming, &postgres::ReplicationOptions::two_phase}) {
+    auto options = this->options();
+    options.replication.protocol_version = 3;
+    options.replication.*option = true;
+    Feed feed(jetstream, options);
+    const auto ran = loop.run(feed.run());
+    ASSERT_FALSE(ran);
+    EXPECT_TRUE(ran.error().is(errors::unsupported_option)) << ran.error().code;
+  }
+}
+
 TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
   auto forgetful = options();
   forgetful.max_age = 2s;
@@ -312,6 +382,8 @@ TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
   ASSERT_TRUE(feed.until_told("snapshot_told"));
   const auto begun = std::chrono::steady_clock::now();
   ASSERT_TRUE(feed.until([&] { return std::chrono::steady_clock::now() > begun + 5s; }));
+  for (const auto* mark : {"writer", "cursor", "publication"})
+    EXPECT_FALSE(stored("change." + std::string(mark) + ".changes").empty()) << mark;
   sql("INSERT INTO journal (note) VALUES ('one')");
   ASSERT_TRUE(feed.until_changes(1));
   EXPECT_EQ(feed.statistics().restarts, 0u);

@@ -11,6 +11,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/json/parse.hpp>
 #include <set>
+#include <thread>
 
 #include "cdc/feed.hpp"
 #include "nats/test_loop.hpp"
@@ -72,6 +73,7 @@ class RunningFeed {
   FeedStatistics statistics() const { return feed_.statistics(); }
   const std::vector<std::string>& told() const { return told_; }
   nats::JetStream& jetstream() { return jetstream_; }
+  nats::Connection& connection() { return *connection_; }
   nats::testing::Loop& loop() { return loop_; }
 
  private:
@@ -82,6 +84,31 @@ class RunningFeed {
   asio::cancellation_signal stop_;
   bool stopped_ = false;
   Feed feed_;
+};
+
+/// A transaction that has run `sql` and stays open until this goes.
+class OpenTransaction {
+ public:
+  OpenTransaction(PostgresServer& server, const std::string& database, const std::string& sql)
+      : server_(server), session_([&server, database, sql] {
+          try {
+            server.execute(database, "BEGIN; " + sql + "; SELECT pg_sleep(600)");
+          } catch (const std::exception&) {  // terminated below
+          }
+        }) {
+    while (server_.execute("postgres", "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").empty())
+      ::usleep(10'000);
+  }
+  ~OpenTransaction() {
+    server_.execute("postgres",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+  }
+  OpenTransaction(const OpenTransaction&) = delete;
+  OpenTransaction& operator=(const OpenTransaction&) = delete;
+
+ private:
+  PostgresServer& server_;
+  std::jthread session_;
 };
 
 class FeedServers : public ::testing::Test {

@@ -60,7 +60,7 @@ class JetStream {
   // Streams. A configuration that needs a younger server than there is fails with jetstream.unsupported.
 
   /// Creates the stream, or updates it where its configuration differs. What `config` does not name
-  /// (placement, compression, metadata) stays as an operator has set it.
+  /// (limits, replicas, placement, compression, metadata) stays as an operator has set it.
   Task<StreamState> ensure_stream(const StreamConfig& config);
   /// Fails with jetstream.exists when the name is in use with another configuration.
   Task<StreamInfo> create_stream(const StreamConfig& config);

@@ -47,8 +47,8 @@ void fields(Visitor& visit, ConsumerLimits& value) {
   visit.optional("max_ack_pending", value.max_ack_pending);
 }
 
-/// What every server since 2.10 knows is always named, so that an update sets it back; younger fields only
-/// when they are asked for.
+/// What every server since 2.10 knows is always named, so that an update sets it back; younger fields, and
+/// those that are an operator's to choose, only when they are asked for.
 template <class Visitor>
 void fields(Visitor& visit, StreamConfig& value) {
   visit.always("name", value.name);
@@ -58,11 +58,11 @@ void fields(Visitor& visit, StreamConfig& value) {
   visit.always("storage", value.storage);
   visit.always("discard", value.discard);
   visit.always("max_msgs_per_subject", value.max_msgs_per_subject);
-  visit.always("max_bytes", value.max_bytes);
-  visit.always("max_msgs", value.max_msgs);
+  visit.optional("max_bytes", value.max_bytes);
+  visit.optional("max_msgs", value.max_msgs);
   visit.always("max_age", value.max_age);
   visit.always("duplicate_window", value.duplicate_window);
-  visit.always("num_replicas", value.num_replicas);
+  visit.optional("num_replicas", value.num_replicas);
   visit.always("allow_direct", value.allow_direct);
   visit.always("allow_rollup_hdrs", value.allow_rollup_hdrs);
   visit.always("deny_delete", value.deny_delete);
@@ -246,6 +246,11 @@ struct Decoder {
   template <class T>
   static void read(const json::value& from, std::optional<T>& to) {
     if (from.is_object()) read(from, to.emplace());
+  }
+  template <std::signed_integral Number>
+  static void read(const json::value& from, std::optional<Number>& to) {
+    if (const auto* number = from.if_int64(); number && std::in_range<Number>(*number))
+      to = static_cast<Number>(*number);
   }
   template <class T>
   requires requires(Decoder& decoder, T& value) { fields(decoder, value); }

@@ -54,6 +54,9 @@ TEST_F(JetStreamManageTest, every_field_of_a_stream_comes_back_as_it_was_given) 
     EXPECT_EQ(got.description, config.description);
     EXPECT_TRUE(got.allow_batched && got.allow_msg_schedules);
     EXPECT_EQ(got.max_msg_size, 4096);
+    EXPECT_EQ(got.max_bytes, config.max_bytes);
+    EXPECT_EQ(got.max_msgs, config.max_msgs);
+    EXPECT_EQ(got.num_replicas, 1);
     EXPECT_EQ(got.max_consumers, 7);
     EXPECT_EQ(got.compression, "s2");
     EXPECT_EQ(got.first_seq, 100u);
@@ -79,6 +82,24 @@ TEST_F(JetStreamManageTest, every_field_of_a_stream_comes_back_as_it_was_given) 
     CO_CHECK(co_await jetstream.publish("refusing.a", "1"));
     const auto second = co_await jetstream.publish("refusing.a", "2");
     EXPECT_FALSE(second);
+    CO_DONE;
+  });
+}
+
+TEST_F(JetStreamManageTest, a_limit_that_an_operator_set_outlives_those_who_ensure_the_stream) {
+  run([](JetStream& jetstream) -> Task<> {
+    auto config = stream_of("limited");
+    CO_CHECK(co_await jetstream.ensure_stream(config));
+    config.max_bytes = 1 << 20;
+    config.max_msgs = 1000;
+    CO_CHECK(co_await jetstream.update_stream(config));
+    auto ours = stream_of("limited");
+    ours.description = "changed";
+    CO_CHECK(co_await jetstream.ensure_stream(ours));
+    CO_TRY(const auto info, co_await jetstream.stream_info("limited"));
+    EXPECT_EQ(info.config.description, "changed");
+    EXPECT_EQ(info.config.max_bytes, 1 << 20);
+    EXPECT_EQ(info.config.max_msgs, 1000);
     CO_DONE;
   });
 }
@@ -252,7 +273,7 @@ TEST(JetStreamFields, encode_and_decode_agree_and_ignore_what_is_of_another_type
       R"("mirror":{"name":"m","external":{"api":"p"}}},"state":{"messages":-4},"cluster":{"replicas":[{"lag":2}]}})");
   const auto info = wire::decode_stream_info(parsed.as_object());
   EXPECT_EQ(info.config.name, "");
-  EXPECT_EQ(info.config.max_msgs, -1);
+  EXPECT_FALSE(info.config.max_msgs);
   EXPECT_EQ(info.config.subjects, (std::vector<std::string>{"", "a"}));
   EXPECT_EQ(info.config.metadata, (Metadata{{"a", ""}, {"b", "c"}}));
   EXPECT_FALSE(info.config.placement);

@@ -58,10 +58,13 @@ struct StreamConfig {
   std::string retention = "limits";  ///< limits, interest, workqueue
   std::string storage = "file";      ///< file, memory
   std::string discard = "old";       ///< old, new
-  std::int64_t max_msgs_per_subject = -1, max_bytes = -1, max_msgs = -1;
+  std::int64_t max_msgs_per_subject = -1;
+  /// An operator's to choose where they are not set: without limit and not replicated in a new stream, and as
+  /// it is for `ensure_stream` where there is one.
+  std::optional<std::int64_t> max_bytes, max_msgs;
+  std::optional<int> num_replicas;
   /// A duplicate window longer than `max_age` is shortened to it, as the server demands.
   std::chrono::nanoseconds max_age{0}, duplicate_window{std::chrono::minutes(2)};
-  int num_replicas = 1;
   bool allow_direct = true, allow_rollup_hdrs = false, deny_delete = false, allow_msg_ttl = false,
        allow_atomic = false;
   /// ADR-43: where this is set, the server leaves a marker for a subject whose last message aged out.

@@ -50,8 +50,8 @@ json::object encode(const StreamConfig& config) {
   if (config.max_age.count() > 0) normal.duplicate_window = std::min(config.duplicate_window, config.max_age);
   if (config.subjects.empty() && !config.mirror && config.sources.empty()) normal.subjects = {config.name};
   normal.max_msgs_per_subject = limit(config.max_msgs_per_subject);
-  normal.max_bytes = limit(config.max_bytes);
-  normal.max_msgs = limit(config.max_msgs);
+  if (config.max_bytes) normal.max_bytes = limit(*config.max_bytes);
+  if (config.max_msgs) normal.max_msgs = limit(*config.max_msgs);
   if (config.mirror) normal.duplicate_window = {};
   return encode_fields(normal);
 }

@@ -79,8 +79,8 @@ TEST(JetStreamWire, stream_configuration_has_the_server_s_field_names) {
   EXPECT_EQ(
       json::serialize(encoded),
       R"({"name":"orders","description":"","subjects":["orders"],"retention":"limits","storage":"file",)"
-      R"("discard":"old","max_msgs_per_subject":-1,"max_bytes":-1,"max_msgs":-1,"max_age":10000000000,)"
-      R"("duplicate_window":10000000000,"num_replicas":1,"allow_direct":true,"allow_rollup_hdrs":true,)"
+      R"("discard":"old","max_msgs_per_subject":-1,"max_age":10000000000,)"
+      R"("duplicate_window":10000000000,"allow_direct":true,"allow_rollup_hdrs":true,)"
       R"("deny_delete":false})");
 }
 
@@ -103,6 +103,22 @@ TEST(JetStreamWire, overlay_finds_differences_and_keeps_what_it_does_not_know) {
   EXPECT_EQ(current["allow_atomic"], true);
   EXPECT_EQ(current["compression"], "s2");
   EXPECT_FALSE(wire::overlay(current, wire::encode(config)));
+}
+
+TEST(JetStreamWire, what_an_operator_chooses_is_changed_only_by_who_names_it) {
+  StreamConfig config;
+  config.name = "orders";
+  auto current = wire::encode(config);
+  current["max_bytes"] = 1 << 20;
+  current["max_msgs"] = 1000;
+  current["num_replicas"] = 3;
+  EXPECT_FALSE(wire::overlay(current, wire::encode(config)));
+  config.max_bytes = 0;
+  config.num_replicas = 1;
+  EXPECT_TRUE(wire::overlay(current, wire::encode(config)));
+  EXPECT_EQ(current["max_bytes"], -1) << "none";
+  EXPECT_EQ(current["max_msgs"], 1000);
+  EXPECT_EQ(current["num_replicas"], 1);
 }
 
 TEST(JetStreamWire, stored_message_is_decoded_from_base64) {

@@ -20,12 +20,13 @@ struct BucketConfig {
   /// Values older than this vanish; the server leaves a marker so that watchers see it. 0: never.
   std::chrono::nanoseconds ttl{0};
   std::string storage = "file";
-  int replicas = 1;
+  std::optional<int> replicas;  ///< an operator's to choose where it is not set, as `max_bytes` is
 
   bool allow_atomic = false;  ///< for `put_all`; API level 2
 
   std::string description;
-  std::int64_t max_bytes = -1, max_value_bytes = -1;
+  std::optional<std::int64_t> max_bytes;
+  std::int64_t max_value_bytes = -1;
   /// ADR-48: allows a time to live for single keys, and how long the marker of an expired one stays: whole
   /// seconds. 0: as `ttl` needs it. With a history longer than 1 no key goes sooner than this.
   std::chrono::nanoseconds limit_marker_ttl{0};

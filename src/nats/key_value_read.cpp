@@ -174,7 +174,7 @@ Task<BucketStatus> KeyValue::status() {
   status.values = info.state.messages;
   status.bytes = info.state.bytes;
   status.history = static_cast<int>(info.config.max_msgs_per_subject);
-  status.replicas = info.config.num_replicas;
+  status.replicas = info.config.num_replicas.value_or(1);
   status.ttl = info.config.max_age;
   status.limit_marker_ttl = info.config.subject_delete_marker_ttl;
   status.storage = info.config.storage;

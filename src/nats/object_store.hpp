@@ -16,10 +16,10 @@ namespace intra365::nats {
 struct ObjectStoreConfig {
   std::string name;
   std::string description;
-  std::chrono::nanoseconds ttl{0};  ///< objects older than this vanish; 0: never
-  std::int64_t max_bytes = -1;
-  std::string storage = "file";  ///< file, memory
-  int replicas = 1;
+  std::chrono::nanoseconds ttl{0};        ///< objects older than this vanish; 0: never
+  std::optional<std::int64_t> max_bytes;  ///< an operator's to choose where it is not set, as `replicas` is
+  std::string storage = "file";           ///< file, memory
+  std::optional<int> replicas;
   std::string compression;  ///< empty or none, s2
   Metadata metadata;
 };

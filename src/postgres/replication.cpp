@@ -121,12 +121,12 @@ Task<> ReplicationStream::drop_slot() {
   co_return Result<void>{};
 }
 
-Task<bool> ReplicationStream::slot_is_lost() {
+Task<SlotState> ReplicationStream::slot_state() {
   CO_TRY(const auto table,
-         co_await impl_->command(
-             "SELECT 1 FROM pg_replication_slots WHERE wal_status = 'lost' AND slot_name = " +
-             quoted_text(impl_->options.slot)));
-  co_return !table.empty();
+         co_await impl_->command("SELECT wal_status FROM pg_replication_slots WHERE slot_name = " +
+                                 quoted_text(impl_->options.slot)));
+  if (table.empty()) co_return SlotState::missing;
+  co_return table[0][0] == "lost" ? SlotState::lost : SlotState::usable;
 }
 
 Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() {
@@ -135,16 +135,21 @@ Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() 
   CO_TRY(const auto table,
          co_await impl_->command(
              "SELECT t.schemaname || '.' || t.tablename, coalesce(e.oid::text, '') || ' ' || "
-             "coalesce(e.prattrs::text, '') || ' ' || coalesce(t.rowfilter, '') "
+             "coalesce(e.prattrs::text, '') || ' ' || coalesce(t.rowfilter, ''), coalesce(a.attname, '') "
              "FROM pg_publication p LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname "
-             "LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = "
-             "to_regclass(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) "
+             "LEFT JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.schemaname) || '.' || "
+             "quote_ident(t.tablename)) "
+             "LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = c.oid "
+             "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
+             "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) "
              "WHERE p.pubname = " +
-             name + " ORDER BY 1"));
+             name + " ORDER BY 1, a.attnum"));
   if (table.empty()) co_return std::nullopt;
   std::vector<PublishedTable> tables;
   for (const auto& row : table) {
-    if (row.size() == 2 && !row[0].empty()) tables.push_back({row[0], row[1]});
+    if (row[0].empty()) continue;
+    if (tables.empty() || tables.back().name != row[0]) tables.push_back({row[0], row[1], {}});
+    if (!row[2].empty()) tables.back().key.push_back(row[2]);
   }
   co_return tables;
 }

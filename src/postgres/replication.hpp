@@ -32,6 +32,9 @@ struct SystemIdentity {
   Lsn end;
 };
 
+/// `lost`: the server has given it up, for good; only dropping it is left.
+enum class SlotState : std::uint8_t { missing, usable, lost };
+
 /// A slot as it was made.
 struct CreatedSlot {
   Lsn consistent_point;
@@ -42,8 +45,9 @@ struct CreatedSlot {
 
 /// A table of a publication.
 struct PublishedTable {
-  std::string name;     ///< with its schema
-  std::string version;  ///< differs when it was taken out and in again, or is carried differently
+  std::string name;              ///< with its schema
+  std::string version;           ///< differs when it was taken out and in again, or is carried differently
+  std::vector<std::string> key;  ///< columns of its primary key
   bool operator==(const PublishedTable&) const = default;
 };
 
@@ -64,6 +68,7 @@ class ReplicationStream {
   ReplicationStream& operator=(const ReplicationStream&) = delete;
 
   Task<SystemIdentity> identify();
+  Task<SlotState> slot_state();
   /// Nullopt when the slot exists already. From PostgreSQL 17 on standbys that synchronise slots keep it,
   /// too.
   Task<std::optional<CreatedSlot>> create_slot();
@@ -74,8 +79,6 @@ class ReplicationStream {
   Task<Lsn> slot_position();
   /// Where the log of timeline `now` branched off from `before`; nullopt when it does not descend from it.
   Task<std::optional<Lsn>> left_timeline_at(std::uint64_t before, std::uint64_t now);
-  /// True when the server has given the slot up, for good: only dropping it is left.
-  Task<bool> slot_is_lost();
   /// What the publication carries, one text for each table that changes with its columns, its filter, and
   /// when it was taken out and in again; nullopt when there is no such publication.
   Task<std::optional<std::vector<PublishedTable>>> published();
