@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <cstdlib>
 #include <memory>
 
 namespace intra365::postgres {
@@ -45,6 +46,7 @@ bool is_near(const std::string& host) {
 }  // namespace
 
 bool ConnectionTarget::stays_on_this_machine() const {
+  if (find("service")) return false;  // a file of libpq's names the host
   for (const auto* keyword : {"host", "hostaddr"}) {
     const auto* list = find(keyword);
     if (list && !std::ranges::all_of(split(*list), is_near)) return false;
@@ -82,6 +84,13 @@ Result<ConnectionTarget> parse_dsn(const std::string& dsn) {
   for (const auto* option = options.get(); option->keyword; ++option) {
     if (option->val && *option->val) target.set(option->keyword, option->val);
   }
+  // libpq would take these from the environment only later, where nobody looks at them.
+  for (const auto& [keyword, variable] : {std::pair("host", "PGHOST"), {"hostaddr", "PGHOSTADDR"}}) {
+    const char* value = std::getenv(variable);
+    if (value && *value && !target.find("host") && !target.find("hostaddr")) target.set(keyword, value);
+  }
+  if (const char* service = std::getenv("PGSERVICE"); service && *service)
+    target.set_default("service", service);
   if (!target.stays_on_this_machine()) target.set_default("sslmode", "verify-full");
   target.set("client_encoding", "UTF8");
   target.set_default("fallback_application_name", "intra365");

@@ -77,8 +77,10 @@ Task<std::optional<Notification>> Listener::next() {
           co_await with_deadline(std::chrono::steady_clock::now() + kConnectTime, connect());
       if (connected) {
         failures_ = 0;
+        trouble_.reset();
         co_return std::nullopt;
       }
+      trouble_ = connected.error();
       co_await sleep_for(kRetry * (1 << std::min(failures_++, kMostDoublings)));
       continue;
     }

@@ -26,6 +26,8 @@ class Listener {
   /// connection was lost. Whoever gets nothing reads all that the notifications stand for. Connects by itself
   /// and waits until it is cancelled; fails only for a channel that cannot be.
   Task<std::optional<Notification>> next();
+  /// Why the last attempt to connect has failed; nothing while it is connected.
+  const std::optional<Error>& trouble() const { return trouble_; }
 
  private:
   struct Connection;
@@ -36,6 +38,7 @@ class Listener {
   std::vector<std::string> channels_;
   std::unique_ptr<Connection> connection_;
   int failures_ = 0;  ///< to connect, in a row
+  std::optional<Error> trouble_;
 };
 
 }  // namespace intra365::postgres

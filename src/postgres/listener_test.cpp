@@ -52,6 +52,14 @@ TEST_F(ListenerTest, a_deadline_loses_nothing) {
   EXPECT_EQ(next(), "orders:after");
 }
 
+TEST_F(ListenerTest, says_why_it_is_not_connected) {
+  Listener wrong(loop.io.get_executor(), "host=127.0.0.1 port=1 connect_timeout=2", {"x"});
+  EXPECT_FALSE(wrong.trouble());
+  EXPECT_FALSE(loop.run(with_deadline(in(200ms), wrong.next())));
+  ASSERT_TRUE(wrong.trouble());
+  EXPECT_TRUE(wrong.trouble()->is(errors::unavailable));
+}
+
 TEST_F(ListenerTest, names_that_cannot_be_are_refused) {
   for (const auto& name : {std::string(), std::string(64, 'x'), std::string(1, 0)}) {
     Listener wrong(loop.io.get_executor(), dsn, {name});

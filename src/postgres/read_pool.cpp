@@ -11,7 +11,14 @@ constexpr auto kTired = std::chrono::milliseconds(100);
 constexpr int kMaxDoublings = 6;
 
 // Not where the log is written to: a transaction that does not wait for the disk is visible before that.
-constexpr Query kEnd{"read_pool_end", "select pg_current_wal_insert_lsn()::text"};
+constexpr Query kEnd{"read_pool_end",
+                     "select pg_current_wal_insert_lsn()::text, "
+                     "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int::text"};
+/// The last timeline that the standby has surely replayed. It may be a while behind; the primary answers
+/// meanwhile.
+constexpr Query kTimeline{"read_pool_timeline",
+                          "select greatest((pg_control_recovery()).min_recovery_end_timeline, "
+                          "(pg_control_checkpoint()).timeline_id)::text"};
 // Null where it was promoted: then it follows nobody any more.
 constexpr Query kReplayed{"read_pool_replayed",
                           "select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()::text end"};
@@ -46,6 +53,12 @@ ReadPool::~ReadPool() = default;
 Task<Lsn> ReadPool::position(SteadyTime deadline) {
   Scope none;
   CO_TRY(const auto rows, co_await primary_.query(none, kEnd, {}, deadline));
+  const auto timeline = rows.value(0, 1).value_or("");
+  if (timeline != timeline_) {
+    // Another server is the primary now. Its log is no continuation of what standbys of the old one may have.
+    timeline_ = timeline;
+    samples_.clear();
+  }
   co_return lsn_in(rows);
 }
 
@@ -80,6 +93,8 @@ ReadPool::Standby* ReadPool::next_standby(SteadyTime now) {
 Task<std::optional<Rows>> ReadPool::ask(Standby& standby, Scope scope, Query query, Parameters parameters,
                                         Lsn needed, SteadyTime deadline) {
   std::vector<Statement> statements;
+  const bool is_known = standby.timeline == timeline_;
+  if (!is_known) statements.push_back({kTimeline, {}});
   // In this order: what is replayed then is visible to the statement behind it.
   statements.push_back({kReplayed, {}});
   statements.push_back({query, std::move(parameters)});
@@ -87,8 +102,10 @@ Task<std::optional<Rows>> ReadPool::ask(Standby& standby, Scope scope, Query que
   if (!rows && !worth_asking_elsewhere(rows.error())) co_return fail(std::move(rows).error());
   standby.failures = rows ? 0 : std::min(standby.failures + 1, kMaxDoublings);
   if (rows) {
-    const auto replayed = lsn_in(rows->front());
-    if (replayed && *replayed >= needed) co_return std::move(rows->back());
+    const auto timeline = is_known ? timeline_ : rows->front().value(0, 0).value_or("");
+    if (timeline == timeline_) standby.timeline = timeline_;
+    const auto replayed = lsn_in(rows->at(rows->size() - 2));
+    if (timeline == timeline_ && replayed && *replayed >= needed) co_return std::move(rows->back());
     ++counts_.behind;
   }
   standby.tired_until = now() + kTired * (1 << standby.failures);

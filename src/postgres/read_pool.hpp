@@ -1,7 +1,7 @@
 // Reads that may be answered by a standby, each with a bound on how old the answer may be. A standby answers
 // only when it is known to have replayed everything that was committed before that time; otherwise the
 // primary does. So a bound holds whatever a standby believes of itself: one that lost its primary is not
-// fresh for ever.
+// fresh for ever, nor is one that followed a primary which another standby has replaced.
 #pragma once
 #include <deque>
 
@@ -56,6 +56,7 @@ class ReadPool {
     std::unique_ptr<Pool> pool;
     SteadyTime tired_until{};  ///< it was behind, or away: not asked again before
     int failures = 0;          ///< in a row: each doubles the time it is left alone
+    std::string timeline;      ///< that it is known to follow; positions of different ones cannot be compared
   };
   Standby* next_standby(SteadyTime now);
   Task<std::optional<Rows>> ask(Standby& standby, Scope scope, Query query, Parameters parameters, Lsn needed,
@@ -65,7 +66,8 @@ class ReadPool {
   ReadPoolOptions options_;
   std::vector<Standby> standbys_;
   std::size_t turn_ = 0;
-  std::deque<Sample> samples_;  ///< oldest first
+  std::deque<Sample> samples_;  ///< oldest first, of `timeline_`
+  std::string timeline_;        ///< of the primary
   Counts counts_;
 };
 

@@ -112,5 +112,49 @@ TEST_F(ReadPoolTest, without_the_primary_nothing_is_known_of_freshness) {
   ASSERT_TRUE(loop_.until([&] { return read(kWho, 1s) == "true"; }));
 }
 
+/// Two standbys, of which the one that has heard less takes over: the other has commits that never happened.
+TEST(ReadPoolFailover, a_standby_of_the_old_primary_does_not_answer_for_the_new_one) {
+  PostgresServer primary{PostgresServer::Fsync::off};
+  primary.execute("postgres", "CREATE TABLE things (id int PRIMARY KEY)");
+  PostgresServer heir(PostgresServer::StandbyOf{primary}), other(PostgresServer::StandbyOf{primary});
+  Loop loop;
+  auto dsn = primary.dsn();
+  dsn.insert(dsn.find('/', dsn.find("127.0.0.1:")), ",127.0.0.1:" + std::to_string(heir.port()));
+  const auto pool = loop.pool(dsn + "?target_session_attrs=read-write");
+  ReadPoolOptions options;
+  options.poll = 10ms;
+  options.standbys.emplace_back();
+  options.standbys.back().dsn = other.dsn();
+  ReadPool reads(loop.io.get_executor(), *pool, std::move(options));
+  asio::cancellation_signal stop;
+  bool stopped = false;
+  asio::co_spawn(
+      loop.io, reads.watch(),
+      asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr, auto) { stopped = true; }));
+  const auto read = [&](const Query& query) {
+    const auto rows = loop.run(reads.query(Scope{}, query, {}, Freshness(100ms), in(10s)));
+    return rows ? std::string(*rows->value(0, 0)) : rows.error().code;
+  };
+  ASSERT_TRUE(loop.until([&] { return read(kWho) == "true"; })) << "the standby answers";
+
+  heir.cut_off();
+  primary.execute("postgres", "INSERT INTO things SELECT generate_series(1, 5000)");
+  ASSERT_TRUE(
+      loop.until([&] { return other.execute("postgres", "SELECT count(*) FROM things").at(0) == "5000"; }));
+  primary.kill();
+  heir.promote();
+  ASSERT_TRUE(loop.until([&] { return loop.run(pool->ping(in(1s))).has_value(); }));
+  ASSERT_TRUE(loop.run(pool->execute("INSERT INTO things VALUES (-1)", in(5s))));
+  const auto until = in(1500ms);
+  ASSERT_TRUE(loop.until([&] {
+    const auto count = read(kCount);
+    EXPECT_TRUE(count == "1" || count == "postgres.unavailable") << count;
+    return std::chrono::steady_clock::now() > until;
+  }));
+  EXPECT_EQ(read(kWho), "false") << "nobody follows the new primary";
+  stop.emit(asio::cancellation_type::terminal);
+  EXPECT_TRUE(loop.until([&] { return stopped; }));
+}
+
 }  // namespace
 }  // namespace intra365::postgres::testing

@@ -74,8 +74,13 @@ TEST_F(PostgresTlsTest, without_a_word_about_tls_another_machine_must_prove_itse
         "host=/run/postgresql dbname=d", "dbname=d", "postgresql://u@localhost,127.0.0.1/d"})
     EXPECT_EQ(mode(near), "libpq's own") << near;
   for (const auto* far : {"postgresql://u@db/d", "postgresql://u@10.0.0.7/d", "postgresql://u@localhost,db/d",
-                          "hostaddr=10.0.0.7 dbname=d", "host=localhost hostaddr=10.0.0.7 dbname=d"})
+                          "hostaddr=10.0.0.7 dbname=d", "service=elsewhere dbname=d",
+                          "host=localhost hostaddr=10.0.0.7 dbname=d"})
     EXPECT_EQ(mode(far), "verify-full") << far;
+  ::setenv("PGHOST", "db.example", 1);
+  EXPECT_EQ(mode("dbname=d"), "verify-full") << "the environment names another machine";
+  EXPECT_EQ(mode("host=localhost dbname=d"), "libpq's own");
+  ::unsetenv("PGHOST");
   EXPECT_EQ(mode("postgresql://u@db/d?sslmode=verify-ca"), "verify-ca");
   EXPECT_EQ(mode("postgresql://u@db/d?sslmode=disable"), "disable") << "who says so has a reason";
 }
