@@ -464,12 +464,16 @@ struct Feed::Impl {
   }
 
   void count_odd() {
-    const auto before = statistics.odd;
-    statistics.odd.set_aside = odd_before.set_aside + batcher->counts().set_aside;
-    statistics.odd.schema_changes = odd_before.schema_changes + batcher->counts().schema_changes;
-    if (statistics.odd.set_aside > before.set_aside)
+    const auto& counts = batcher->counts();
+    const auto news = [&](std::uint64_t BatcherCounts::*of) {
+      return odd_before.*of + counts.*of > std::exchange(statistics.odd.*of, odd_before.*of + counts.*of);
+    };
+    if (news(&BatcherCounts::set_aside))
       say("set_aside", "a change is larger than a message; it lies on " + writer.subject("aside"));
-    if (statistics.odd.schema_changes > before.schema_changes)
+    if (news(&BatcherCounts::left_out)) say("left_out", errors::too_large.meaning);
+    if (news(&BatcherCounts::malformed))
+      say("malformed", "an event is not well-formed; it lies on " + writer.subject("aside"));
+    if (news(&BatcherCounts::schema_changes))
       say("schema", "a table has changed; its rows are told as it is now");
   }
 

@@ -36,12 +36,14 @@ struct StatusReply {
   std::int64_t gaps = 0;            ///< times that changes could never be told; a snapshot followed each
   std::int64_t snapshots = 0;       ///< told to their end
   std::int64_t set_aside = 0;       ///< changes that were larger than a message
+  std::int64_t left_out = 0;        ///< changes larger than what may be set aside
+  std::int64_t malformed = 0;       ///< events that were none; they are set aside
   std::int64_t schema_changes = 0;  ///< of tables, as the stream told them
   std::vector<SlotHealth> slots;    ///< every slot of the database, the one that keeps the most first
 };
 BOOST_DESCRIBE_STRUCT(StatusReply, (),
                       (state, alarm, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions,
-                       restarts, gaps, snapshots, set_aside, schema_changes, slots))
+                       restarts, gaps, snapshots, set_aside, left_out, malformed, schema_changes, slots))
 
 inline constexpr auto status = operation<Empty, StatusReply>({
     .subject = "intra365.cdc.status",
