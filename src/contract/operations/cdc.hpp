@@ -16,8 +16,8 @@ struct SlotHealth {
   bool active = false;                      ///< somebody reads it now
   std::int64_t retained_bytes = 0;          ///< of the log, because of this slot
   std::optional<std::int64_t> limit_bytes;  ///< beyond it the database gives the log up; absent: the disk is
-  /// `filling` (more than half of the limit), `losing` (the limit is passed, the next checkpoint takes it) or
-  /// `lost` (what it stood for is gone); absent: well.
+  /// `filling` (more than half of the limit, or 8 GB where there is none), `losing` (the limit is passed, the
+  /// next checkpoint takes it) or `lost` (what it stood for is gone); absent: well.
   std::optional<std::string> alarm;
 };
 BOOST_DESCRIBE_STRUCT(SlotHealth, (), (slot, active, retained_bytes, limit_bytes, alarm))
