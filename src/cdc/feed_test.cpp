@@ -417,6 +417,20 @@ TEST_F(FeedTest, a_log_with_transactions_that_may_not_commit_is_refused) {
   }
 }
 
+TEST_F(FeedTest, a_database_that_has_stopped_raises_an_alarm_and_nothing_is_lost_when_it_goes_on) {
+  auto options = this->options();
+  options.replication.answer_time = 500ms;
+  RunningFeed feed(nats_.url(), options);
+  ASSERT_TRUE(feed.until([&] { return feed.statistics().snapshots == 1; }));
+  sql("INSERT INTO things VALUES (1, 1)");
+  postgres_.pause();
+  EXPECT_TRUE(feed.until([&] { return feed.statistics().alarm == postgres::errors::timeout.code; }))
+      << feed.statistics().alarm;
+  postgres_.resume();
+  sql("INSERT INTO things VALUES (2, 2)");
+  EXPECT_TRUE(feed.until([&] { return feed.statistics().alarm.empty() && feed.statistics().changes == 2; }));
+}
+
 TEST_F(FeedTest, an_idle_database_does_not_outlive_the_marks_in_the_stream) {
   auto forgetful = options();
   forgetful.max_age = 2s;

@@ -287,3 +287,44 @@ TEST(LogPositions, are_written_and_read_as_PostgreSQL_does) {
 
 }  // namespace
 }  // namespace intra365::postgres
+TEST_F(ReplicationTest, a_publication_says_which_columns_are_the_key_of_its_tables) {
+  sql("CREATE TABLE pairs (b int, a int, c int, PRIMARY KEY (a, b)); CREATE TABLE loose (a int)");
+  const auto stream = connect();
+  slots_.clear();
+  const auto published = loop_.run(stream->published());
+  ASSERT_TRUE(published && *published);
+  std::vector<std::string> words;
+  for (const auto& table : **published) {
+    words.push_back(table.name + ":");
+    for (const auto& column : table.key) words.back() += " " + column;
+  }
+  EXPECT_THAT(words, ElementsAre("public.loose:", "public.pairs: b a", "public.things: id"));
+}
+
+TEST(StoppedServer, is_not_waited_for_longer_than_an_answer_may_take) {
+  PostgresServer server(PostgresServer::Fsync::off);
+  Loop loop;
+  ReplicationOptions options;
+  options.dsn = server.dsn();
+  options.slot = "slot";
+  options.publication = "nothing";
+  options.answer_time = 300ms;
+  const auto connect = [&] {
+    return loop.run(ReplicationStream::connect(loop.io.get_executor(), options, in(10s))).value();
+  };
+  std::vector<std::unique_ptr<ReplicationStream>> streams;
+  for (int i = 0; i < 6; ++i) streams.push_back(connect());
+  server.pause();
+  const auto times_out = [&](auto task) {
+    const auto answer = loop.run(std::move(task));
+    return !answer && answer.error().is(errors::timeout);
+  };
+  EXPECT_TRUE(times_out(streams[0]->identify()));
+  EXPECT_TRUE(times_out(streams[1]->slot_state()));
+  EXPECT_TRUE(times_out(streams[2]->slot_position()));
+  EXPECT_TRUE(times_out(streams[3]->published()));
+  EXPECT_TRUE(times_out(streams[4]->start()));
+  EXPECT_TRUE(times_out(streams[5]->left_timeline_at(1, 2)));
+  server.resume();
+}
+
