@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 
 class ReplicationTest : public ::testing::Test {
  protected:
+  explicit ReplicationTest(PostgresServer& server = PostgresServer::shared()) : server_(server) {}
   void SetUp() override {
     sql("CREATE TABLE things (id int PRIMARY KEY, name text, big text)");
     sql("CREATE PUBLICATION everything FOR ALL TABLES");
@@ -119,16 +120,21 @@ class ReplicationTest : public ::testing::Test {
   }
   static std::string describe(const StreamStart& one) { return one.first ? "stream first" : "stream"; }
   static std::string describe(const StreamStop&) { return "stop"; }
-  static std::string describe(const StreamAbort&) { return "abort"; }
+  static std::string describe(const StreamAbort& one) {
+    return one.subxid == one.xid ? "abort" : "abort of a part";
+  }
   static std::string describe(const Prepare& one) {
-    return std::string(one.begins ? "begin prepare " : "prepare ") + one.gid;
+    return std::string(one.begins     ? "begin prepare "
+                       : one.streamed ? "prepare streamed "
+                                      : "prepare ") +
+           one.gid;
   }
   static std::string describe(const CommitPrepared& one) { return "commit prepared " + one.gid; }
   static std::string describe(const RollbackPrepared& one) { return "rollback prepared " + one.gid; }
   static std::string describe(const Origin&) { return "origin"; }
   static std::string describe(const Type&) { return "type"; }
 
-  PostgresServer& server_ = PostgresServer::shared();
+  PostgresServer& server_;
   std::string database_ = server_.create_database();
   Loop loop_;
   Decoder decoder_;
@@ -247,6 +253,84 @@ TEST_F(ReplicationTest, large_transactions_stream_before_they_end) {
   EXPECT_GT(std::ranges::count(seen, "stream"), 0);
 }
 
+/// Without what stands in for many rows: each kind once, in order.
+std::vector<std::string> without_rows(std::vector<std::string> seen) {
+  std::erase_if(seen, [](const auto& one) {
+    return one.starts_with("insert") || one.starts_with("relation") || one == "stream" || one == "stop";
+  });
+  return seen;
+}
+
+TEST_F(ReplicationTest, large_transactions_that_are_rolled_back_are_taken_back) {
+  sql("ALTER DATABASE \"" + database_ + "\" SET logical_decoding_work_mem = '64kB'");
+  const std::string many =
+      "INSERT INTO things SELECT n, 'x', repeat('y', 100) FROM generate_series(1, 5000) n";
+  const auto version = std::stoi(server_.execute(database_, "SHOW server_version_num").front());
+  for (const int protocol : {2, 4}) {
+    if (protocol == 4 && version < 160000) continue;  // does not speak it
+    const auto stream = started([&](auto& options) {
+      options.slot += "_" + std::to_string(protocol);
+      options.protocol_version = protocol;
+      options.streaming = true;
+    });
+    decoder_ = {};
+    sql("BEGIN; " + many + "; ROLLBACK");
+    sql("BEGIN; SAVEPOINT part; " + many + "; ROLLBACK TO part; INSERT INTO things VALUES (0); COMMIT");
+    sql("DELETE FROM things");
+    sql(emit("end"));
+    EXPECT_THAT(without_rows(read_until(*stream, "end")),
+                ElementsAre("stream first", "abort", "stream first", "abort of a part", "commit", "begin",
+                            "delete (0,null,null)", "commit", "begin", "message end", "commit"))
+        << protocol;
+  }
+}
+
+/// A server that lets transactions be prepared.
+struct PreparingServer {
+  PreparingServer() {
+    server.execute("postgres", "ALTER SYSTEM SET max_prepared_transactions = 5");
+    server.restart();
+  }
+  PostgresServer server{PostgresServer::Fsync::off};
+};
+
+class TwoPhaseTest : private PreparingServer, public ReplicationTest {
+ protected:
+  TwoPhaseTest() : ReplicationTest(PreparingServer::server) {}
+};
+
+TEST_F(TwoPhaseTest, prepared_transactions_arrive_before_they_are_committed_or_rolled_back) {
+  const auto stream = started([](auto& options) {
+    options.protocol_version = 3;
+    options.two_phase = true;
+  });
+  sql("BEGIN; INSERT INTO things VALUES (1, 'kept'); PREPARE TRANSACTION 'one'");
+  sql("COMMIT PREPARED 'one'");
+  sql("BEGIN; INSERT INTO things VALUES (2, 'never'); PREPARE TRANSACTION 'two'");
+  sql("ROLLBACK PREPARED 'two'");
+  sql(emit("end"));
+  EXPECT_THAT(read_until(*stream, "end"),
+              ElementsAre("begin prepare one", "relation things id* name big", "insert (1,kept,null)",
+                          "prepare one", "commit prepared one", "begin prepare two", "insert (2,never,null)",
+                          "prepare two", "rollback prepared two", "begin", "message end", "commit"));
+}
+
+TEST_F(TwoPhaseTest, large_transactions_are_prepared_behind_their_stream) {
+  sql("ALTER DATABASE \"" + database_ + "\" SET logical_decoding_work_mem = '64kB'");
+  const auto stream = started([](auto& options) {
+    options.protocol_version = 3;
+    options.streaming = true;
+    options.two_phase = true;
+  });
+  sql("BEGIN; INSERT INTO things SELECT n, 'x', repeat('y', 100) FROM generate_series(1, 5000) n; "
+      "PREPARE TRANSACTION 'large'");
+  sql("COMMIT PREPARED 'large'");
+  sql(emit("end"));
+  EXPECT_THAT(without_rows(read_until(*stream, "end")),
+              ElementsAre("stream first", "prepare streamed large", "commit prepared large", "begin",
+                          "message end", "commit"));
+}
+
 TEST_F(ReplicationTest, the_exported_snapshot_shows_what_was_there_before_the_stream) {
   sql("INSERT INTO things VALUES (1)");
   const auto stream = connect();
@@ -260,33 +344,6 @@ TEST_F(ReplicationTest, the_exported_snapshot_shows_what_was_there_before_the_st
                       "'; DO $$ BEGIN ASSERT (SELECT count(*) FROM things) = 1; END $$; COMMIT"));
 }
 
-TEST_F(ReplicationTest, a_server_that_dies_ends_the_stream_with_an_error) {
-  const auto stream = started();
-  sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE 'slot_%' AND "
-      "active_pid IS NOT NULL");
-  std::optional<Error> ended;
-  ASSERT_TRUE(loop_.until([&] {
-    const auto frame = stream->try_next();
-    if (!frame) ended = frame.error();
-    if (!ended) {
-      const auto waited = loop_.run(stream->wait(in(1s)));
-      if (!waited) ended = waited.error();
-    }
-    return ended.has_value();
-  }));
-  EXPECT_EQ(ended->kind, ErrorKind::unavailable) << ended->code;
-}
-
-TEST(LogPositions, are_written_and_read_as_PostgreSQL_does) {
-  EXPECT_EQ(Lsn{0x16B374D848}.text(), "16/B374D848");
-  EXPECT_EQ(Lsn{0}.text(), "0/0");
-  EXPECT_EQ(Lsn::parse("16/B374D848")->value, 0x16B374D848U);
-  for (const auto* bad : {"", "/", "1/", "/1", "1", "1/123456789", "g/0", "1/0 ", "-1/0"})
-    EXPECT_FALSE(Lsn::parse(bad)) << bad;
-}
-
-}  // namespace
-}  // namespace intra365::postgres
 TEST_F(ReplicationTest, a_publication_says_which_columns_are_the_key_of_its_tables) {
   sql("CREATE TABLE pairs (b int, a int, c int, PRIMARY KEY (a, b)); CREATE TABLE loose (a int)");
   const auto stream = connect();
@@ -328,3 +385,30 @@ TEST(StoppedServer, is_not_waited_for_longer_than_an_answer_may_take) {
   server.resume();
 }
 
+TEST_F(ReplicationTest, a_server_that_dies_ends_the_stream_with_an_error) {
+  const auto stream = started();
+  sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE 'slot_%' AND "
+      "active_pid IS NOT NULL");
+  std::optional<Error> ended;
+  ASSERT_TRUE(loop_.until([&] {
+    const auto frame = stream->try_next();
+    if (!frame) ended = frame.error();
+    if (!ended) {
+      const auto waited = loop_.run(stream->wait(in(1s)));
+      if (!waited) ended = waited.error();
+    }
+    return ended.has_value();
+  }));
+  EXPECT_EQ(ended->kind, ErrorKind::unavailable) << ended->code;
+}
+
+TEST(LogPositions, are_written_and_read_as_PostgreSQL_does) {
+  EXPECT_EQ(Lsn{0x16B374D848}.text(), "16/B374D848");
+  EXPECT_EQ(Lsn{0}.text(), "0/0");
+  EXPECT_EQ(Lsn::parse("16/B374D848")->value, 0x16B374D848U);
+  for (const auto* bad : {"", "/", "1/", "/1", "1", "1/123456789", "g/0", "1/0 ", "-1/0"})
+    EXPECT_FALSE(Lsn::parse(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace intra365::postgres
