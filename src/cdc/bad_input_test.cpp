@@ -319,7 +319,7 @@ TEST_F(BadInputTest, an_event_larger_than_a_message_is_set_aside_and_nothing_beh
     nats::Outgoing outgoing;
     outgoing.subject = "events.told";
     outgoing.payload = message.content;
-    return std::optional(std::move(outgoing));
+    return Result<std::optional<nats::Outgoing>>(std::move(outgoing));
   };
   RunningFeed feed(nats_.url(), options);
   start_over(feed);

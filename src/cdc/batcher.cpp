@@ -70,6 +70,21 @@ bool same_key(const pgoutput::Relation& relation, const pgoutput::Tuple& row, co
   return true;
 }
 
+/// The same change with nothing but the key: said, never left out, so that the order of its key is kept.
+std::string key_only(const RowChange& change, std::string_view source, const Transaction& transaction,
+                     std::uint64_t index) {
+  const auto& relation = *change.relation;
+  pgoutput::Tuple row = change.row ? *change.row : *change.old;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (!relation.columns[i].is_key || row[i].bytes.size() > kLargestKeyValue)
+      row[i] = {pgoutput::ValueKind::unchanged, {}};
+  }
+  std::string text;
+  append_json(text, source, transaction, index,
+              {change.operation, &relation, &row, nullptr, false, change.part});
+  return text;
+}
+
 }  // namespace
 
 Cursor Cursor::in_front_of(postgres::Lsn position) {
@@ -174,21 +189,6 @@ bool Batcher::covered(const Position& position) const {
   return from_.complete || position.index <= from_.position.index;
 }
 
-/// The same change with nothing but the key: said, never left out, so that the order of its key is kept.
-std::string Batcher::key_only(const RowChange& change, const Transaction& transaction,
-                              std::uint64_t index) const {
-  const auto& relation = *change.relation;
-  pgoutput::Tuple row = change.row ? *change.row : *change.old;
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    if (!relation.columns[i].is_key || row[i].bytes.size() > kLargestKeyValue)
-      row[i] = {pgoutput::ValueKind::unchanged, {}};
-  }
-  std::string text;
-  append_json(text, options_.source, transaction, index,
-              {change.operation, &relation, &row, nullptr, false, change.part});
-  return text;
-}
-
 Result<void> Batcher::add(const RowChange& change) {
   if (!transaction_) return fail(postgres::errors::bad_replication, "a row outside of any transaction");
   const Position position{transaction_->commit, ++index_};
@@ -223,7 +223,7 @@ nats::Outgoing Batcher::message_of(const RowChange& change, const Position& posi
   append_json(outgoing.payload, options_.source, *transaction_, position.index, change);
   if (outgoing.payload.size() > options_.max_payload)
     set_aside(outgoing, position, change_id(options_.source, *transaction_, position.index, change.part),
-              key_only(change, *transaction_, position.index));
+              key_only(change, options_.source, *transaction_, position.index));
   return outgoing;
 }
 
@@ -244,14 +244,15 @@ void Batcher::add_together(std::vector<nats::Outgoing> messages, const Position&
   pending_[first].together = messages.size();
 }
 
-/// Puts the whole message into parts, and `instead` in its place. Parts stand before what they belong to, and
-/// may come again after a crash between two of them.
-void Batcher::set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
-                        std::string instead) {
-  ++counts_.set_aside;
-  const auto whole = std::exchange(outgoing.payload, std::move(instead));
-  if (whole.size() > options_.max_aside || options_.aside_subject.empty()) return;
-  const auto parts = (whole.size() + options_.max_payload - 1) / options_.max_payload;
+/// Puts what is too large for a message into parts; returns how many, 0 where it is too large even for that.
+/// Parts stand before what they belong to, and may come again after a crash between two of them.
+std::size_t Batcher::put_aside(std::string_view whole, const Position& position, const std::string& id) {
+  if (whole.size() > options_.max_aside || options_.aside_subject.empty()) {
+    ++counts_.left_out;
+    return 0;
+  }
+  const auto parts =
+      std::max<std::size_t>(1, (whole.size() + options_.max_payload - 1) / options_.max_payload);
   for (std::size_t part = 0; part < parts; ++part) {
     nats::Outgoing piece;
     piece.subject = options_.aside_subject;
@@ -260,7 +261,31 @@ void Batcher::set_aside(nats::Outgoing& outgoing, const Position& position, cons
     piece.payload = whole.substr(part * options_.max_payload, options_.max_payload);
     add(std::move(piece), position, false);
   }
+  return parts;
+}
+
+/// Puts `instead` in the place of what is too large. Where the whole lies aside, a header says so.
+void Batcher::set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
+                        std::string instead) {
+  const auto whole = std::exchange(outgoing.payload, std::move(instead));
+  const auto parts = put_aside(whole, position, id);
+  if (parts == 0) return;
+  ++counts_.set_aside;
   outgoing.headers.add("Intra365-Aside", std::to_string(parts));
+}
+
+/// What cannot be told on a subject of its own, with a word of what it is; who looks for it finds it by its
+/// id. Returns in how many parts it lies there.
+std::size_t Batcher::add_aside(std::string_view whole, const Position& position, const std::string& id,
+                               std::string_view operation) {
+  const auto parts = put_aside(whole, position, id);
+  nats::Outgoing word;
+  word.subject = options_.aside_subject;
+  word.payload = "{\"id\":\"" + id + "\",\"operation\":\"";
+  word.payload.append(parts > 0 ? operation : "left_out").append("\"}");
+  if (parts > 0) word.headers.add("Intra365-Aside", std::to_string(parts));
+  add(std::move(word), position);
+  return parts;
 }
 
 /// Says how a table looks, in front of the first row that looks so. A reader that starts over says it again.
@@ -286,14 +311,15 @@ Result<void> Batcher::on(const pgoutput::Logical& message) {
   const Position position{transaction_->commit, ++index_};
   if (!message.transactional || !options_.on_message || covered(position)) return {};
   const auto id = change_id(options_.source, *transaction_, index_);
-  auto outgoing = options_.on_message(message, *transaction_, id);
-  if (!outgoing) return {};
-  if (outgoing->payload.size() > options_.max_payload) {
-    // On its own subject nobody could read it; those who look for it find it by its id.
-    set_aside(*outgoing, position, id, "{\"id\":\"" + id + "\",\"operation\":\"aside\"}");
-    outgoing->subject = options_.aside_subject;
+  auto told = options_.on_message(message, *transaction_, id);
+  if (!told) {
+    ++counts_.malformed;
+    add_aside(message.content, position, id, "malformed");
+  } else if (*told && (*told)->payload.size() > options_.max_payload) {
+    if (add_aside((*told)->payload, position, id, "aside") > 0) ++counts_.set_aside;
+  } else if (*told) {
+    add(**std::move(told), position);
   }
-  add(*std::move(outgoing), position);
   return {};
 }
 
@@ -313,7 +339,7 @@ void Batcher::add_snapshot_row(const std::shared_ptr<const pgoutput::Relation>& 
   const auto source = options_.source + ".snapshot";
   append_json(outgoing.payload, source, at, number, change);
   if (outgoing.payload.size() > options_.max_payload)
-    set_aside(outgoing, last_, change_id(source, at, number), key_only(change, at, number));
+    set_aside(outgoing, last_, change_id(source, at, number), key_only(change, source, at, number));
   add(std::move(outgoing), last_);
 }
 

@@ -44,9 +44,9 @@ struct Batch {
   std::size_t changes = 0;  ///< of the messages; the others explain one
 };
 
-/// What becomes of something that a transaction wrote with pg_logical_emit_message; nullopt: nothing. `id` is
-/// the change's, as in `append_json`.
-using OnMessage = std::function<std::optional<nats::Outgoing>(
+/// What becomes of something that a transaction wrote with pg_logical_emit_message; nullopt: nothing. What it
+/// fails with is counted, and the message set aside. `id` is the change's, as in `append_json`.
+using OnMessage = std::function<Result<std::optional<nats::Outgoing>>(
     const postgres::pgoutput::Logical& message, const Transaction& transaction, const std::string& id)>;
 
 struct BatcherOptions {
@@ -60,13 +60,15 @@ struct BatcherOptions {
   /// A larger change is set aside: told at its place with its key only, and whole in parts on
   /// `<prefix>.aside.<slot>`, as far as `max_aside` goes.
   std::size_t max_payload = 900u << 10;
-  std::size_t max_aside = 64u << 20;
-  std::string aside_subject;  ///< filled in by the feed
+  std::size_t max_aside = 64u << 20;  ///< beyond it, only the key is told
+  std::string aside_subject;          ///< filled in by the feed
 };
 
 /// What was told of and could not be told as it is, for alarms.
 struct BatcherCounts {
   std::uint64_t set_aside = 0;       ///< larger than a message may be
+  std::uint64_t left_out = 0;        ///< larger even than what may be set aside
+  std::uint64_t malformed = 0;       ///< events that are none
   std::uint64_t schema_changes = 0;  ///< of tables, as their rows came
 };
 
@@ -126,9 +128,11 @@ class Batcher {
   nats::Outgoing message_of(const RowChange& change, const Position& position);
   void add(nats::Outgoing outgoing, const Position& position, bool counts = true);
   void add_together(std::vector<nats::Outgoing> messages, const Position& position);
+  std::size_t put_aside(std::string_view whole, const Position& position, const std::string& id);
   void set_aside(nats::Outgoing& outgoing, const Position& position, const std::string& id,
                  std::string instead);
-  std::string key_only(const RowChange& change, const Transaction& transaction, std::uint64_t index) const;
+  std::size_t add_aside(std::string_view whole, const Position& position, const std::string& id,
+                        std::string_view operation);
   void describe(const postgres::pgoutput::Relation& relation, const Position& position);
   std::string subject_at(std::string_view kind, const postgres::pgoutput::Relation& relation,
                          std::string_view tenant, std::uint32_t partition) const;

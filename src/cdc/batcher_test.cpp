@@ -70,6 +70,13 @@ std::string insert(const std::string& tenant, int id, const std::string& note = 
 std::string update(char what, const std::string& old, const std::string& row) {
   return "U\0\0\0\x01"s + what + old + 'N' + row;
 }
+std::string message(const std::string& prefix, const std::string& content) {
+  std::string out = "M\x01"s;
+  put(out, 0, 8);
+  out += prefix + '\0';
+  put(out, content.size(), 4);
+  return out + content;
+}
 std::string truncate() {
   return "T\0\0\0\x01\0\0\0\0\x01"s;
 }
@@ -280,6 +287,54 @@ TEST_F(BatcherTest, a_row_too_large_for_a_message_is_told_without_its_values) {
   EXPECT_EQ(payload.at("unchanged"), boost::json::parse(R"(["note"])"));
   EXPECT_EQ(batch.changes, 1u);
   EXPECT_EQ(batcher.counts().set_aside, 1u);
+}
+
+TEST_F(BatcherTest, what_is_too_large_even_to_set_aside_is_not_said_to_lie_there) {
+  BatcherOptions options;
+  options.source = "sys.slot";
+  options.max_payload = 1000;
+  options.max_aside = 1500;
+  options.aside_subject = "change.aside.slot";
+  options.on_message = [](const postgres::pgoutput::Logical& message, const Transaction&,
+                          const std::string&) {
+    nats::Outgoing event;
+    event.subject = "event";
+    event.payload = message.content;
+    return Result<std::optional<nats::Outgoing>>(std::move(event));
+  };
+  Batcher batcher(options, {});
+  take(batcher,
+       {relation(), begin(100), insert("acme", 5, std::string(2000, 'x')),
+        message("event", std::string(2000, 'y')), message("event", std::string(1200, 'z')), commit(100)});
+  const auto batch = cut(batcher);
+  ASSERT_EQ(batch.messages.size(), 5u);
+  EXPECT_THAT(batch.messages[0].subject, StartsWith("change.row.things."));
+  EXPECT_EQ(batch.messages[0].headers.text().find("Intra365-Aside"), std::string_view::npos);
+  EXPECT_EQ(batch.messages[1].payload, R"({"id":"sys.slot.64.2","operation":"left_out"})");
+  EXPECT_EQ(batch.messages[4].payload, R"({"id":"sys.slot.64.3","operation":"aside"})");
+  EXPECT_EQ(batcher.counts().left_out, 2u);
+  EXPECT_EQ(batcher.counts().set_aside, 1u);
+}
+
+TEST_F(BatcherTest, an_event_that_is_none_is_set_aside_and_counted) {
+  BatcherOptions options;
+  options.source = "sys.slot";
+  options.aside_subject = "change.aside.slot";
+  options.on_message = [](const postgres::pgoutput::Logical& message, const Transaction&,
+                          const std::string&) -> Result<std::optional<nats::Outgoing>> {
+    if (message.prefix != "event") return std::nullopt;
+    return fail(errors::bad_event);
+  };
+  Batcher batcher(options, {});
+  take(batcher, {begin(100), message("event", "no event"), message("other", "none of ours"), commit(100)});
+  const auto batch = batcher.cut();
+  ASSERT_EQ(batch.messages.size(), 2u);
+  EXPECT_EQ(batch.messages[0].subject, "change.aside.slot");
+  EXPECT_EQ(batch.messages[0].payload, "no event");
+  EXPECT_THAT(std::string(batch.messages[0].headers.text()), HasSubstr("Intra365-Change: sys.slot.64.1"));
+  EXPECT_EQ(batch.messages[1].payload, R"({"id":"sys.slot.64.1","operation":"malformed"})");
+  EXPECT_EQ(batcher.counts().malformed, 1u);
+  EXPECT_EQ(batcher.counts().set_aside, 0u);
 }
 
 TEST_F(BatcherTest, what_does_not_fit_into_a_batch_stays_for_the_next_and_is_not_covered_by_its_cursor) {

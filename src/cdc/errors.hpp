@@ -12,7 +12,10 @@ inline constexpr ErrorCode bad_change{ErrorKind::internal, "cdc.bad_change",
                                       "A message of the change stream does not say which change it is."};
 inline constexpr ErrorCode too_large{
     ErrorKind::internal, "cdc.too_large",
-    "A changed row is larger than a message may be; its values were left out."};
+    "A change is larger than what may be set aside: the stream tells its key only, or of an event its id."};
+inline constexpr ErrorCode bad_event{
+    ErrorKind::internal, "cdc.bad_event",
+    "What a transaction told is no event; it lies on the change stream's subject for what is set aside."};
 inline constexpr ErrorCode stream_full{
     ErrorKind::exhausted, "cdc.stream_full",
     "JetStream has no room for the change stream; PostgreSQL keeps the changes meanwhile. Give the stream or "

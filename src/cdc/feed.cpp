@@ -11,7 +11,6 @@ namespace {
 
 constexpr auto kConnectTime = std::chrono::seconds(10);
 constexpr auto kIdle = std::chrono::seconds(1);
-constexpr std::size_t kRowsPerFetch = 500;
 constexpr std::size_t kRoomForHeaders = 4096;  ///< of the largest message the server takes
 
 SteadyTime now() {
@@ -322,9 +321,10 @@ struct Feed::Impl {
   Task<> take_snapshot() {
     if (!snapshot_due || snapshot) co_return Result<void>{};
     snapshot_retry = now() + options.snapshot_retry;
-    auto opened = co_await postgres::SnapshotReader::open(
-        jetstream.connection().executor(), options.replication.dsn,
-        options.replication.slot.substr(0, 50) + "_snapshot", options.snapshot_patience);
+    auto opened =
+        co_await postgres::SnapshotReader::open(jetstream.connection().executor(), options.replication.dsn,
+                                                options.replication.slot.substr(0, 50) + "_snapshot",
+                                                options.snapshot_patience, options.replication.answer_time);
     if (opened)
       snapshot = *std::move(opened);
     else
@@ -356,9 +356,9 @@ struct Feed::Impl {
     batcher->add_mark(writer.subject("snapshot.begin"), json::encode(mark));
     for (const auto& table : tables) {
       CO_CHECK(co_await snapshot->select(table));
-      for (std::size_t got = kRowsPerFetch; got == kRowsPerFetch;) {
-        CO_TRY(const auto rows, co_await snapshot->fetch(kRowsPerFetch));
-        got = rows.size();
+      for (;;) {
+        CO_TRY(const auto rows, co_await snapshot->fetch(options.batches.max_bytes));
+        if (rows.empty()) break;
         for (const auto& row : rows) batcher->add_snapshot_row(table.relation, row, at, ++number);
         CO_CHECK(log->keep_alive());
         while (batcher->full()) CO_CHECK(co_await launch_when_room());
@@ -465,12 +465,16 @@ struct Feed::Impl {
   }
 
   void count_odd() {
-    const auto before = statistics.odd;
-    statistics.odd.set_aside = odd_before.set_aside + batcher->counts().set_aside;
-    statistics.odd.schema_changes = odd_before.schema_changes + batcher->counts().schema_changes;
-    if (statistics.odd.set_aside > before.set_aside)
+    const auto& counts = batcher->counts();
+    const auto news = [&](std::uint64_t BatcherCounts::*of) {
+      return odd_before.*of + counts.*of > std::exchange(statistics.odd.*of, odd_before.*of + counts.*of);
+    };
+    if (news(&BatcherCounts::set_aside))
       say("set_aside", "a change is larger than a message; it lies on " + writer.subject("aside"));
-    if (statistics.odd.schema_changes > before.schema_changes)
+    if (news(&BatcherCounts::left_out)) say("left_out", errors::too_large.meaning);
+    if (news(&BatcherCounts::malformed))
+      say("malformed", "an event is not well-formed; it lies on " + writer.subject("aside"));
+    if (news(&BatcherCounts::schema_changes))
       say("schema", "a table has changed; its rows are told as it is now");
   }
 

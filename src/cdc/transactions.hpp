@@ -54,23 +54,41 @@ class TransactionAssembler {
 
   /// Takes the next message of the stream; returns the transactions that are whole by it, oldest first. A
   /// message that comes again is ignored. Fails with `cdc.transaction_too_large`, `cdc.gap`, `cdc.bad_cursor`
-  /// or `cdc.bad_change`; after a gap, what comes behind it is taken as usual.
+  /// or `cdc.bad_change`. After a failure what comes behind it is taken as usual; a transaction (or snapshot)
+  /// that cannot be whole by then is never returned, and settled only with its end.
   Result<std::vector<WholeTransaction>> take(StreamedChange change);
   /// Everything up to this sequence was returned: it may be acknowledged.
   std::uint64_t settled() const { return settled_; }
   std::size_t waiting_bytes() const { return bytes_; }
+  /// Forgets what is not settled: it comes once more, in order.
+  void go_back();
 
  private:
+  /// Whose a change is: a transaction's, or a snapshot's.
+  struct Of {
+    postgres::Lsn commit;
+    bool snapshot = false;
+    bool operator==(const Of&) const = default;
+  };
+  Result<std::vector<WholeTransaction>> take_cursor(const StreamedChange& change);
+  Error take_stranger(const std::string& subject);
+  Of of_last() const { return {waiting_.back().commit, waiting_.back().snapshot}; }
+  void drop_last();
+  void forget();
+
   Options options_;
   std::string cursor_subject_, gap_subject_, snapshot_prefix_;
   std::deque<WholeTransaction> waiting_;
   std::size_t bytes_ = 0;
   std::uint64_t last_sequence_ = 0, settled_ = 0;
   bool skipping_;
+  std::optional<Of> refused_;  ///< what more comes of it is dropped, until its end
+  bool in_doubt_ = false;      ///< whose the last change was is not known
 };
 
-/// Reads whole transactions from the stream by a durable consumer. Delivered again after a crash: at least
-/// once, in order. Owned by one shard; not thread-safe. The JetStream outlives it.
+/// Reads whole transactions from the stream by a durable consumer, one process at a time. What was not
+/// acknowledged comes again after a crash: at least once, in order. Owned by one shard; not thread-safe. The
+/// JetStream outlives it.
 class TransactionConsumer {
  public:
   struct Options {
@@ -84,21 +102,32 @@ class TransactionConsumer {
   };
   TransactionConsumer(nats::JetStream& jetstream, Options options);
 
-  /// Makes the consumer where it is missing.
+  /// Makes the consumer where it is missing; else goes on behind what was acknowledged.
   Task<> start();
-  /// The next transactions; empty when none came within `wait`. Fails as the assembler does; after `cdc.gap`
-  /// it may be called again.
+  /// The next transactions; empty when none came within `wait`. Fails as the assembler does, once; called
+  /// again, it goes on behind what it failed at. Who wants that after all, with more memory say, acknowledges
+  /// nothing any more and makes another consumer.
   Task<std::vector<WholeTransaction>> next(std::chrono::milliseconds wait);
   /// What `next` has returned is done with; it will not come again.
   void acknowledge();
 
  private:
+  nats::ConsumerConfig config() const;
+  Task<> begin_again();
+  bool take_inbox(std::vector<WholeTransaction>& whole);
+  void settle(const nats::Delivered& delivered);
+
   nats::JetStream& jetstream_;
   Options options_;
   TransactionAssembler assembler_;
-  std::deque<nats::Delivered> inbox_;           ///< fetched, not looked at yet
-  std::deque<nats::Delivered> unacknowledged_;  ///< looked at
-  std::optional<Error> failure_;                ///< to be told once what came before it is handed out
+  std::deque<nats::Delivered> inbox_;       ///< fetched, not looked at yet
+  std::uint64_t delivered_ = 0;             ///< number of the last delivery that was looked at
+  std::optional<nats::Delivered> settled_;  ///< the last that may be acknowledged
+  struct Failed {
+    Error error;
+    nats::Delivered at;
+  };
+  std::optional<Failed> failed_;  ///< to be told once what came before it is handed out
 };
 
 }  // namespace intra365::cdc

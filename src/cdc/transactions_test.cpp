@@ -90,6 +90,66 @@ TEST_F(Transactions, memory_is_bounded) {
   EXPECT_THAT(row("a0", 2), ElementsAre("cdc.transaction_too_large"));
 }
 
+TEST_F(Transactions, one_that_was_too_large_is_not_handed_out_cut_short) {
+  auto small = options();
+  small.max_bytes = 100;
+  assembler = TransactionAssembler(small);
+  EXPECT_THAT(row("90", 1), IsEmpty());
+  EXPECT_THAT(row("a0", 1), IsEmpty());
+  EXPECT_THAT(row("a0", 2), ElementsAre("cdc.transaction_too_large"));
+  EXPECT_THAT(row("a0", 3), IsEmpty()) << "told once";
+  EXPECT_THAT(cursor(0xa0, false), ElementsAre("0/90: 1")) << "what was before it is whole";
+  EXPECT_EQ(assembler.settled(), 0u) << "whoever takes it up again must get its beginning";
+  EXPECT_THAT(row("a0", 4), IsEmpty());
+  EXPECT_THAT(cursor(0xa0, true), IsEmpty());
+  EXPECT_EQ(assembler.settled(), sequence);
+  EXPECT_EQ(assembler.waiting_bytes(), 0u);
+  row("b0", 1);
+  EXPECT_THAT(cursor(0xb0, true), ElementsAre("0/B0: 1"));
+}
+
+TEST_F(Transactions, where_a_change_says_nothing_of_itself_neither_neighbour_passes_for_whole) {
+  const auto stranger = [&] { return take("change.row.things.t.1", "{}"); };
+  row("80", 1);
+  row("90", 1);
+  EXPECT_THAT(stranger(), ElementsAre("cdc.bad_change"));
+  row("90", 2);
+  row("a0", 1);
+  EXPECT_THAT(cursor(0xa0, true), ElementsAre("0/80: 1", "0/A0: 1"))
+      << "it was between two of one transaction";
+  row("b0", 1);
+  EXPECT_THAT(stranger(), ElementsAre("cdc.bad_change"));
+  row("c0", 1);
+  row("d0", 1);
+  EXPECT_THAT(cursor(0xd0, true), ElementsAre("0/D0: 1"));
+  EXPECT_THAT(stranger(), ElementsAre("cdc.bad_change"));
+  EXPECT_THAT(cursor(0xe0, false), IsEmpty());
+  row("e0", 2);
+  EXPECT_THAT(cursor(0xe0, true), IsEmpty()) << "the first piece had nothing else";
+  EXPECT_EQ(assembler.settled(), sequence);
+}
+
+TEST_F(Transactions, a_snapshot_that_cannot_be_whole_never_ends) {
+  auto small = options();
+  small.max_bytes = 120;
+  assembler = TransactionAssembler(small);
+  const auto piece = [&](const std::string& kind, int index) {
+    return take("change.snapshot." + kind, "{\"id\":\"7.slot.snapshot.a0." + std::to_string(index) + "\"}");
+  };
+  piece("begin.slot", 0);
+  EXPECT_THAT(cursor(0x90, true), ElementsAre("0/A0: 1"));
+  for (int i = 1; i <= 4; ++i) piece("row.things.t.1", i);
+  EXPECT_THAT(piece("row.things.t.1", 5), ElementsAre("cdc.transaction_too_large"));
+  const auto settled = assembler.settled();
+  EXPECT_THAT(cursor(0x90, true), IsEmpty());
+  EXPECT_THAT(piece("row.things.t.1", 6), IsEmpty());
+  EXPECT_THAT(cursor(0x90, true), IsEmpty());
+  EXPECT_EQ(assembler.settled(), settled);
+  EXPECT_THAT(piece("end.slot", 7), IsEmpty());
+  EXPECT_THAT(cursor(0x90, true), IsEmpty());
+  EXPECT_EQ(assembler.settled(), sequence);
+}
+
 TEST_F(Transactions, what_says_nothing_of_its_transaction_is_refused) {
   for (const char* payload :
        {"{}", "{\"id\":\"x\"}", "{\"id\":\"a.zz.1\"}", "{\"id\":\".1\"}", "{\"id\":\"s..1\"}"})

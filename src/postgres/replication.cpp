@@ -44,6 +44,10 @@ struct ReplicationStream::Impl : ReplicationConnection {
     return text + ")";
   }
 
+  Task<ReplicationTable> ask(std::string text) {
+    return in_time(options.answer_time, command(std::move(text)));
+  }
+
   bool has_failover_slots() const { return PQserverVersion(connection.get()) >= 170000; }
 
   ReplicationOptions options;
@@ -62,14 +66,14 @@ Task<std::unique_ptr<ReplicationStream>> ReplicationStream::connect(asio::any_io
 }
 
 Task<SystemIdentity> ReplicationStream::identify() {
-  return impl_->identify();
+  return in_time(impl_->options.answer_time, impl_->identify());
 }
 
 Task<std::optional<CreatedSlot>> ReplicationStream::create_slot() {
   auto text = "CREATE_REPLICATION_SLOT " + impl_->options.slot + " LOGICAL pgoutput (SNAPSHOT 'export'";
   if (impl_->options.two_phase) text += ", TWO_PHASE true";
   if (impl_->has_failover_slots()) text += ", FAILOVER true";
-  const auto table = co_await impl_->command(text + ")");
+  const auto table = co_await in_time(impl_->options.slot_patience, impl_->command(text + ")"));
   if (!table && table.error().is(errors::slot_exists)) co_return std::nullopt;
   if (!table) co_return fail(table.error());
   if (table->size() != 1 || table->front().size() < 3) co_return fail(errors::bad_replication, "no slot");
@@ -81,26 +85,25 @@ Task<std::optional<CreatedSlot>> ReplicationStream::create_slot() {
 
 Task<> ReplicationStream::keep_slot_on_standbys() {
   if (!impl_->has_failover_slots()) co_return Result<void>{};
-  CO_TRY(const auto table,
-         co_await impl_->command("SELECT 1 FROM pg_replication_slots WHERE NOT failover AND "
-                                 "slot_name = " +
-                                 quoted_text(impl_->options.slot)));
+  CO_TRY(const auto table, co_await impl_->ask("SELECT 1 FROM pg_replication_slots WHERE NOT failover AND "
+                                               "slot_name = " +
+                                               quoted_text(impl_->options.slot)));
   if (table.empty()) co_return Result<void>{};
-  CO_CHECK(co_await impl_->command("ALTER_REPLICATION_SLOT " + impl_->options.slot + " (FAILOVER true)"));
+  CO_CHECK(co_await impl_->ask("ALTER_REPLICATION_SLOT " + impl_->options.slot + " (FAILOVER true)"));
   co_return Result<void>{};
 }
 
 Task<Lsn> ReplicationStream::slot_position() {
   CO_TRY(const auto table,
-         co_await impl_->command("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = " +
-                                 quoted_text(impl_->options.slot)));
+         co_await impl_->ask("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = " +
+                             quoted_text(impl_->options.slot)));
   if (table.size() != 1) co_return fail(errors::slot_missing, impl_->options.slot);
   co_return Lsn::parse(table[0][0]);
 }
 
 Task<std::optional<Lsn>> ReplicationStream::left_timeline_at(std::uint64_t before, std::uint64_t now) {
   if (now < 2) co_return std::nullopt;  // the first has no history
-  CO_TRY(const auto table, co_await impl_->command("TIMELINE_HISTORY " + std::to_string(now)));
+  CO_TRY(const auto table, co_await impl_->ask("TIMELINE_HISTORY " + std::to_string(now)));
   if (table.size() != 1 || table[0].size() != 2)
     co_return fail(errors::bad_replication, "no timeline history");
   // Lines of: timeline, where it was left, why.
@@ -117,14 +120,14 @@ Task<std::optional<Lsn>> ReplicationStream::left_timeline_at(std::uint64_t befor
 }
 
 Task<> ReplicationStream::drop_slot() {
-  CO_CHECK(co_await impl_->command("DROP_REPLICATION_SLOT " + impl_->options.slot + " WAIT"));
+  CO_CHECK(co_await impl_->ask("DROP_REPLICATION_SLOT " + impl_->options.slot + " WAIT"));
   co_return Result<void>{};
 }
 
 Task<SlotState> ReplicationStream::slot_state() {
   CO_TRY(const auto table,
-         co_await impl_->command("SELECT wal_status FROM pg_replication_slots WHERE slot_name = " +
-                                 quoted_text(impl_->options.slot)));
+         co_await impl_->ask("SELECT wal_status FROM pg_replication_slots WHERE slot_name = " +
+                             quoted_text(impl_->options.slot)));
   if (table.empty()) co_return SlotState::missing;
   co_return table[0][0] == "lost" ? SlotState::lost : SlotState::usable;
 }
@@ -133,7 +136,7 @@ Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() 
   const auto name = quoted_text(impl_->options.publication);
   // A publication for all tables has no entry for each of them.
   CO_TRY(const auto table,
-         co_await impl_->command(
+         co_await impl_->ask(
              "SELECT t.schemaname || '.' || t.tablename, coalesce(e.oid::text, '') || ' ' || "
              "coalesce(e.prattrs::text, '') || ' ' || coalesce(t.rowfilter, ''), coalesce(a.attname, '') "
              "FROM pg_publication p LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname "
@@ -155,7 +158,7 @@ Task<std::optional<std::vector<PublishedTable>>> ReplicationStream::published() 
 }
 
 Task<> ReplicationStream::start(Lsn from) {
-  CO_CHECK(co_await impl_->command(impl_->start_command(from)));
+  CO_CHECK(co_await impl_->ask(impl_->start_command(from)));
   impl_->confirmed = from;
   impl_->status_due = std::chrono::steady_clock::now();
   co_return Result<void>{};

@@ -23,6 +23,11 @@ struct ReplicationOptions {
   bool logical_messages = true;  ///< deliver what pg_logical_emit_message writes
   /// How often the server hears from us; its own limit (wal_sender_timeout) is 60 s.
   std::chrono::milliseconds status_interval{1000};
+  /// How long the server may take to answer; then it is `postgres.timeout`. A server that has stopped, or
+  /// whose disk has, keeps its connections open.
+  std::chrono::milliseconds answer_time{30000};
+  /// The same for the slot that is made: it waits for the transactions that are under way.
+  std::chrono::milliseconds slot_patience{600000};
 };
 
 /// What the server is, and where its log ends.

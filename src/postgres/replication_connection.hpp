@@ -20,6 +20,15 @@ Error replication_refused(const PGresult* result);
 /// True for [a-z0-9_]{1,63}.
 bool is_slot_name(std::string_view name);
 
+/// What the server answers within `time`; else `postgres.timeout`, and the connection is of no use any more.
+template <class T>
+Task<T> in_time(std::chrono::milliseconds time, Task<T> answer) {
+  auto answered = co_await with_deadline(std::chrono::steady_clock::now() + time, std::move(answer));
+  if (!answered && answered.error().is(intra365::errors::deadline))
+    co_return fail(errors::timeout, "the server does not answer");
+  co_return answered;
+}
+
 /// One piece of the log as the server sends it.
 struct LogPiece {
   Lsn start, server_end;

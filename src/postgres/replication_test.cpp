@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 
 class ReplicationTest : public ::testing::Test {
  protected:
+  explicit ReplicationTest(PostgresServer& server = PostgresServer::shared()) : server_(server) {}
   void SetUp() override {
     sql("CREATE TABLE things (id int PRIMARY KEY, name text, big text)");
     sql("CREATE PUBLICATION everything FOR ALL TABLES");
@@ -119,16 +120,21 @@ class ReplicationTest : public ::testing::Test {
   }
   static std::string describe(const StreamStart& one) { return one.first ? "stream first" : "stream"; }
   static std::string describe(const StreamStop&) { return "stop"; }
-  static std::string describe(const StreamAbort&) { return "abort"; }
+  static std::string describe(const StreamAbort& one) {
+    return one.subxid == one.xid ? "abort" : "abort of a part";
+  }
   static std::string describe(const Prepare& one) {
-    return std::string(one.begins ? "begin prepare " : "prepare ") + one.gid;
+    return std::string(one.begins     ? "begin prepare "
+                       : one.streamed ? "prepare streamed "
+                                      : "prepare ") +
+           one.gid;
   }
   static std::string describe(const CommitPrepared& one) { return "commit prepared " + one.gid; }
   static std::string describe(const RollbackPrepared& one) { return "rollback prepared " + one.gid; }
   static std::string describe(const Origin&) { return "origin"; }
   static std::string describe(const Type&) { return "type"; }
 
-  PostgresServer& server_ = PostgresServer::shared();
+  PostgresServer& server_;
   std::string database_ = server_.create_database();
   Loop loop_;
   Decoder decoder_;
@@ -247,6 +253,84 @@ TEST_F(ReplicationTest, large_transactions_stream_before_they_end) {
   EXPECT_GT(std::ranges::count(seen, "stream"), 0);
 }
 
+/// Without what stands in for many rows: each kind once, in order.
+std::vector<std::string> without_rows(std::vector<std::string> seen) {
+  std::erase_if(seen, [](const auto& one) {
+    return one.starts_with("insert") || one.starts_with("relation") || one == "stream" || one == "stop";
+  });
+  return seen;
+}
+
+TEST_F(ReplicationTest, large_transactions_that_are_rolled_back_are_taken_back) {
+  sql("ALTER DATABASE \"" + database_ + "\" SET logical_decoding_work_mem = '64kB'");
+  const std::string many =
+      "INSERT INTO things SELECT n, 'x', repeat('y', 100) FROM generate_series(1, 5000) n";
+  const auto version = std::stoi(server_.execute(database_, "SHOW server_version_num").front());
+  for (const int protocol : {2, 4}) {
+    if (protocol == 4 && version < 160000) continue;  // does not speak it
+    const auto stream = started([&](auto& options) {
+      options.slot += "_" + std::to_string(protocol);
+      options.protocol_version = protocol;
+      options.streaming = true;
+    });
+    decoder_ = {};
+    sql("BEGIN; " + many + "; ROLLBACK");
+    sql("BEGIN; SAVEPOINT part; " + many + "; ROLLBACK TO part; INSERT INTO things VALUES (0); COMMIT");
+    sql("DELETE FROM things");
+    sql(emit("end"));
+    EXPECT_THAT(without_rows(read_until(*stream, "end")),
+                ElementsAre("stream first", "abort", "stream first", "abort of a part", "commit", "begin",
+                            "delete (0,null,null)", "commit", "begin", "message end", "commit"))
+        << protocol;
+  }
+}
+
+/// A server that lets transactions be prepared.
+struct PreparingServer {
+  PreparingServer() {
+    server.execute("postgres", "ALTER SYSTEM SET max_prepared_transactions = 5");
+    server.restart();
+  }
+  PostgresServer server{PostgresServer::Fsync::off};
+};
+
+class TwoPhaseTest : private PreparingServer, public ReplicationTest {
+ protected:
+  TwoPhaseTest() : ReplicationTest(PreparingServer::server) {}
+};
+
+TEST_F(TwoPhaseTest, prepared_transactions_arrive_before_they_are_committed_or_rolled_back) {
+  const auto stream = started([](auto& options) {
+    options.protocol_version = 3;
+    options.two_phase = true;
+  });
+  sql("BEGIN; INSERT INTO things VALUES (1, 'kept'); PREPARE TRANSACTION 'one'");
+  sql("COMMIT PREPARED 'one'");
+  sql("BEGIN; INSERT INTO things VALUES (2, 'never'); PREPARE TRANSACTION 'two'");
+  sql("ROLLBACK PREPARED 'two'");
+  sql(emit("end"));
+  EXPECT_THAT(read_until(*stream, "end"),
+              ElementsAre("begin prepare one", "relation things id* name big", "insert (1,kept,null)",
+                          "prepare one", "commit prepared one", "begin prepare two", "insert (2,never,null)",
+                          "prepare two", "rollback prepared two", "begin", "message end", "commit"));
+}
+
+TEST_F(TwoPhaseTest, large_transactions_are_prepared_behind_their_stream) {
+  sql("ALTER DATABASE \"" + database_ + "\" SET logical_decoding_work_mem = '64kB'");
+  const auto stream = started([](auto& options) {
+    options.protocol_version = 3;
+    options.streaming = true;
+    options.two_phase = true;
+  });
+  sql("BEGIN; INSERT INTO things SELECT n, 'x', repeat('y', 100) FROM generate_series(1, 5000) n; "
+      "PREPARE TRANSACTION 'large'");
+  sql("COMMIT PREPARED 'large'");
+  sql(emit("end"));
+  EXPECT_THAT(without_rows(read_until(*stream, "end")),
+              ElementsAre("stream first", "prepare streamed large", "commit prepared large", "begin",
+                          "message end", "commit"));
+}
+
 TEST_F(ReplicationTest, the_exported_snapshot_shows_what_was_there_before_the_stream) {
   sql("INSERT INTO things VALUES (1)");
   const auto stream = connect();
@@ -258,6 +342,47 @@ TEST_F(ReplicationTest, the_exported_snapshot_shows_what_was_there_before_the_st
   EXPECT_NO_THROW(sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '" +
                       (*slot)->snapshot +
                       "'; DO $$ BEGIN ASSERT (SELECT count(*) FROM things) = 1; END $$; COMMIT"));
+}
+
+TEST_F(ReplicationTest, a_publication_says_which_columns_are_the_key_of_its_tables) {
+  sql("CREATE TABLE pairs (b int, a int, c int, PRIMARY KEY (a, b)); CREATE TABLE loose (a int)");
+  const auto stream = connect();
+  slots_.clear();
+  const auto published = loop_.run(stream->published());
+  ASSERT_TRUE(published && *published);
+  std::vector<std::string> words;
+  for (const auto& table : **published) {
+    words.push_back(table.name + ":");
+    for (const auto& column : table.key) words.back() += " " + column;
+  }
+  EXPECT_THAT(words, ElementsAre("public.loose:", "public.pairs: b a", "public.things: id"));
+}
+
+TEST(StoppedServer, is_not_waited_for_longer_than_an_answer_may_take) {
+  PostgresServer server(PostgresServer::Fsync::off);
+  Loop loop;
+  ReplicationOptions options;
+  options.dsn = server.dsn();
+  options.slot = "slot";
+  options.publication = "nothing";
+  options.answer_time = 300ms;
+  const auto connect = [&] {
+    return loop.run(ReplicationStream::connect(loop.io.get_executor(), options, in(10s))).value();
+  };
+  std::vector<std::unique_ptr<ReplicationStream>> streams;
+  for (int i = 0; i < 6; ++i) streams.push_back(connect());
+  server.pause();
+  const auto times_out = [&](auto task) {
+    const auto answer = loop.run(std::move(task));
+    return !answer && answer.error().is(errors::timeout);
+  };
+  EXPECT_TRUE(times_out(streams[0]->identify()));
+  EXPECT_TRUE(times_out(streams[1]->slot_state()));
+  EXPECT_TRUE(times_out(streams[2]->slot_position()));
+  EXPECT_TRUE(times_out(streams[3]->published()));
+  EXPECT_TRUE(times_out(streams[4]->start()));
+  EXPECT_TRUE(times_out(streams[5]->left_timeline_at(1, 2)));
+  server.resume();
 }
 
 TEST_F(ReplicationTest, a_server_that_dies_ends_the_stream_with_an_error) {

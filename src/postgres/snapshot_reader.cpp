@@ -10,7 +10,7 @@
 namespace intra365::postgres {
 namespace {
 
-constexpr auto kConnectTime = std::chrono::seconds(10);
+constexpr std::size_t kRowsAtOnce = 500;
 
 std::string quoted(std::string_view text, char quote) {
   std::string out(1, quote);
@@ -40,13 +40,24 @@ Number number_in(const std::string& text) {
 }  // namespace
 
 struct SnapshotReader::Impl : ReplicationConnection {
-  explicit Impl(OpenConnection opened) : ReplicationConnection(std::move(opened), std::chrono::seconds(1)) {}
+  Impl(OpenConnection opened, std::chrono::milliseconds answer_time)
+      : ReplicationConnection(std::move(opened), std::chrono::seconds(1)), answer_time(answer_time) {}
 
+  static Task<std::unique_ptr<Impl>> open(asio::any_io_executor executor, std::string dsn, std::string slot,
+                                          std::chrono::milliseconds patience,
+                                          std::chrono::milliseconds answer_time);
+  Task<ReplicationTable> ask(std::string text) { return in_time(answer_time, command(std::move(text))); }
+  Task<> ask_for_rows();
+  Task<std::vector<pgoutput::Tuple>> fetch(std::size_t bytes);
+
+  std::chrono::milliseconds answer_time;
   Lsn point;
   Timestamp taken_at{};
-  std::string columns;
-  std::size_t column_count = 0;
-  ResultPtr rows;
+  int column_count = 0;
+  /// The server sends rows as we take them, so that there are never more of them here than were fetched.
+  bool sending = false, at_end = false;
+  std::size_t sent = 0;         ///< of those that were asked for last
+  std::vector<ResultPtr> rows;  ///< one in each
 };
 
 SnapshotReader::SnapshotReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -54,24 +65,33 @@ SnapshotReader::~SnapshotReader() = default;
 
 Task<std::unique_ptr<SnapshotReader>> SnapshotReader::open(asio::any_io_executor executor, std::string dsn,
                                                            std::string slot,
-                                                           std::chrono::milliseconds patience) {
+                                                           std::chrono::milliseconds patience,
+                                                           std::chrono::milliseconds answer_time) {
   if (!is_slot_name(slot)) co_return fail(errors::invalid_value, "slot: not a name for a slot");
+  auto opened = co_await in_time(
+      patience, Impl::open(executor, std::move(dsn), std::move(slot), patience, answer_time));
+  if (opened) co_return std::unique_ptr<SnapshotReader>(new SnapshotReader(*std::move(opened)));
+  if (opened.error().is(errors::serialization) || opened.error().is(errors::timeout))
+    co_return fail(errors::timeout, "transactions that began before the snapshot are still open");
+  co_return fail(std::move(opened).error());
+}
+
+Task<std::unique_ptr<SnapshotReader::Impl>> SnapshotReader::Impl::open(
+    asio::any_io_executor executor, std::string dsn, std::string slot, std::chrono::milliseconds patience,
+    std::chrono::milliseconds answer_time) {
   // The server itself gives up waiting: a connection that went away in the meantime would wait on.
   const auto settings = "-c lock_timeout=" + std::to_string(patience.count());
   CO_TRY(auto opened,
          co_await ReplicationConnection::open(executor, dsn, "intra365-snapshot",
-                                              std::chrono::steady_clock::now() + kConnectTime, settings));
-  auto impl = std::make_unique<Impl>(std::move(opened));
+                                              std::chrono::steady_clock::now() + patience, settings));
+  auto impl = std::make_unique<Impl>(std::move(opened), answer_time);
   CO_CHECK(co_await impl->command("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"));
-  const auto made = co_await impl->command("CREATE_REPLICATION_SLOT " + slot +
-                                           " TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')");
-  if (!made && made.error().is(errors::serialization))
-    co_return fail(errors::timeout, "transactions that began before the snapshot are still open");
-  if (!made) co_return fail(made.error());
-  if (made->size() != 1 || made->front().size() < 3) co_return fail(errors::bad_replication, "no slot");
-  CO_TRY(impl->point, Lsn::parse(made->front()[1]));
+  CO_TRY(const auto made, co_await impl->command("CREATE_REPLICATION_SLOT " + slot +
+                                                 " TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')"));
+  if (made.size() != 1 || made.front().size() < 3) co_return fail(errors::bad_replication, "no slot");
+  CO_TRY(impl->point, Lsn::parse(made.front()[1]));
   impl->taken_at = std::chrono::time_point_cast<Timestamp::duration>(std::chrono::system_clock::now());
-  co_return std::unique_ptr<SnapshotReader>(new SnapshotReader(std::move(impl)));
+  co_return impl;
 }
 
 Lsn SnapshotReader::point() const {
@@ -83,7 +103,7 @@ Timestamp SnapshotReader::taken_at() const {
 
 Task<std::vector<SnapshotReader::Table>> SnapshotReader::tables(const std::string& publication) {
   CO_TRY(const auto table,
-         co_await impl_->command(kTables + quoted(publication, '\'') + " ORDER BY c.oid, a.attnum"));
+         co_await impl_->ask(kTables + quoted(publication, '\'') + " ORDER BY c.oid, a.attnum"));
   std::vector<Table> tables;
   std::shared_ptr<pgoutput::Relation> relation;
   for (const auto& row : table) {
@@ -110,44 +130,61 @@ Task<> SnapshotReader::select(const Table& table) {
   std::string columns;
   for (const auto& column : table.relation->columns)
     columns += (columns.empty() ? "" : ", ") + quoted(column.name, '"');
-  impl_->column_count = table.relation->columns.size();
+  impl_->column_count = static_cast<int>(table.relation->columns.size());
   auto statement = "DECLARE rows NO SCROLL CURSOR FOR SELECT " + columns + " FROM " +
                    quoted(table.relation->schema, '"') + "." + quoted(table.relation->table, '"');
   if (!table.row_filter.empty()) statement += " WHERE " + table.row_filter;
-  CO_CHECK(co_await impl_->command("CLOSE ALL"));
-  CO_CHECK(co_await impl_->command(std::move(statement)));
+  CO_CHECK(co_await impl_->ask("CLOSE ALL"));
+  CO_CHECK(co_await impl_->ask(std::move(statement)));
+  impl_->at_end = false;
   co_return Result<void>{};
 }
 
-Task<std::vector<pgoutput::Tuple>> SnapshotReader::fetch(std::size_t rows) {
-  const auto command = "FETCH FORWARD " + std::to_string(rows) + " FROM rows";
-  if (!PQsendQuery(impl_->connection.get(), command.c_str())) co_return impl_->lost();
-  CO_CHECK(co_await impl_->flush());
-  std::optional<Error> error;
-  for (;;) {
-    CO_TRY(auto result, co_await impl_->next_result());
-    if (!result) break;
-    if (PQresultStatus(result.get()) == PGRES_TUPLES_OK)
-      impl_->rows = std::move(result);
-    else
-      error = replication_refused(result.get());
+Task<std::vector<pgoutput::Tuple>> SnapshotReader::fetch(std::size_t bytes) {
+  return in_time(impl_->answer_time, impl_->fetch(bytes));
+}
+
+Task<> SnapshotReader::Impl::ask_for_rows() {
+  const auto text = "FETCH FORWARD " + std::to_string(kRowsAtOnce) + " FROM rows";
+  if (!PQsendQuery(connection.get(), text.c_str()) || !PQsetSingleRowMode(connection.get())) co_return lost();
+  CO_CHECK(co_await flush());
+  sending = true;
+  sent = 0;
+  co_return Result<void>{};
+}
+
+Task<std::vector<pgoutput::Tuple>> SnapshotReader::Impl::fetch(std::size_t bytes) {
+  rows.clear();
+  std::size_t size = 0;
+  while (!at_end && rows.size() < kRowsAtOnce && (rows.empty() || size < bytes)) {
+    if (!sending) CO_CHECK(co_await ask_for_rows());
+    CO_TRY(auto result, co_await next_result());
+    if (!result) {
+      sending = false;
+      at_end = sent < kRowsAtOnce;
+      continue;
+    }
+    const auto status = PQresultStatus(result.get());
+    if (status == PGRES_TUPLES_OK) continue;  // the end of what was asked for
+    if (status != PGRES_SINGLE_TUPLE) co_return fail(replication_refused(result.get()));
+    if (PQnfields(result.get()) != column_count)
+      co_return fail(errors::bad_replication, "a snapshot's rows have other columns than its table");
+    for (int column = 0; column < column_count; ++column)
+      size += static_cast<std::size_t>(PQgetlength(result.get(), 0, column));
+    rows.push_back(std::move(result));
+    ++sent;
   }
-  if (error) co_return fail(*std::move(error));
-  const auto* read = impl_->rows.get();
-  if (read == nullptr || PQnfields(read) != static_cast<int>(impl_->column_count))
-    co_return fail(errors::bad_replication, "a snapshot's rows have other columns than its table");
-  std::vector<pgoutput::Tuple> tuples(static_cast<std::size_t>(PQntuples(read)));
-  for (int row = 0; row < PQntuples(read); ++row) {
-    auto& tuple = tuples[static_cast<std::size_t>(row)];
-    tuple.reserve(impl_->column_count);
-    for (int column = 0; column < PQnfields(read); ++column) {
-      if (PQgetisnull(read, row, column)) {
-        tuple.push_back({pgoutput::ValueKind::null, {}});
-      } else {
-        tuple.push_back(
-            {pgoutput::ValueKind::text,
-             {PQgetvalue(read, row, column), static_cast<std::size_t>(PQgetlength(read, row, column))}});
-      }
+  std::vector<pgoutput::Tuple> tuples(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const auto* read = rows[row].get();
+    tuples[row].reserve(static_cast<std::size_t>(column_count));
+    for (int column = 0; column < column_count; ++column) {
+      const std::string_view value(PQgetvalue(read, 0, column),
+                                   static_cast<std::size_t>(PQgetlength(read, 0, column)));
+      if (PQgetisnull(read, 0, column))
+        tuples[row].push_back({pgoutput::ValueKind::null, {}});
+      else
+        tuples[row].push_back({pgoutput::ValueKind::text, value});
     }
   }
   co_return tuples;

@@ -15,11 +15,12 @@ namespace intra365::postgres {
 /// the snapshot's position on while it lives.
 class SnapshotReader {
  public:
-  /// Takes the snapshot. Waits for the transactions that are under way, `patience` at most; then it fails
-  /// with `postgres.timeout`, and may be tried again. `slot`: a name for the temporary slot, free in the
-  /// server.
+  /// Takes the snapshot. Waits for the transactions that are under way; what takes longer than `patience` in
+  /// all fails with `postgres.timeout`, and may be tried again. `slot`: a name for the temporary slot, free
+  /// in the server. Later answers take `answer_time` at most, else they are `postgres.timeout`, too.
   static Task<std::unique_ptr<SnapshotReader>> open(asio::any_io_executor executor, std::string dsn,
-                                                    std::string slot, std::chrono::milliseconds patience);
+                                                    std::string slot, std::chrono::milliseconds patience,
+                                                    std::chrono::milliseconds answer_time);
   ~SnapshotReader();
   SnapshotReader(const SnapshotReader&) = delete;
   SnapshotReader& operator=(const SnapshotReader&) = delete;
@@ -36,8 +37,9 @@ class SnapshotReader {
   Task<std::vector<Table>> tables(const std::string& publication);
   /// Goes to the first row of a table.
   Task<> select(const Table& table);
-  /// Up to `rows` more rows of it; fewer: that was the last. Views live until the next call.
-  Task<std::vector<pgoutput::Tuple>> fetch(std::size_t rows);
+  /// More rows of it: one at least, some hundred at most, and none behind the one with which they exceed
+  /// `bytes`. Empty: that was the last. Views live until the next call.
+  Task<std::vector<pgoutput::Tuple>> fetch(std::size_t bytes);
 
  private:
   struct Impl;

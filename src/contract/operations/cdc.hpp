@@ -17,8 +17,8 @@ struct SlotHealth {
   bool active = false;                      ///< somebody reads it now
   std::int64_t retained_bytes = 0;          ///< of the log, because of this slot
   std::optional<std::int64_t> limit_bytes;  ///< beyond it the database gives the log up; absent: the disk is
-  /// `filling` (more than half of the limit), `losing` (the limit is passed, the next checkpoint takes it) or
-  /// `lost` (what it stood for is gone); absent: well.
+  /// `filling` (more than half of the limit, or 8 GB where there is none), `losing` (the limit is passed, the
+  /// next checkpoint takes it) or `lost` (what it stood for is gone); absent: well.
   std::optional<std::string> alarm;
 };
 BOOST_DESCRIBE_STRUCT(SlotHealth, (), (slot, active, retained_bytes, limit_bytes, alarm))
@@ -37,12 +37,14 @@ struct StatusReply {
   std::int64_t gaps = 0;            ///< times that changes could never be told; a snapshot followed each
   std::int64_t snapshots = 0;       ///< told to their end
   std::int64_t set_aside = 0;       ///< changes that were larger than a message
+  std::int64_t left_out = 0;        ///< changes larger than what may be set aside
+  std::int64_t malformed = 0;       ///< events that were none; they are set aside
   std::int64_t schema_changes = 0;  ///< of tables, as the stream told them
   std::vector<SlotHealth> slots;    ///< every slot of the database, the one that keeps the most first
 };
 BOOST_DESCRIBE_STRUCT(StatusReply, (),
                       (state, alarm, confirmed_lsn, server_lsn, lag_bytes, changes, batches, transactions,
-                       restarts, gaps, snapshots, set_aside, schema_changes, slots))
+                       restarts, gaps, snapshots, set_aside, left_out, malformed, schema_changes, slots))
 
 struct ChangesRequest {
   std::string table;                  ///< without its schema

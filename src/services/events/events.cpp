@@ -39,12 +39,12 @@ std::string traceparent_of(const std::string& trace_id, const std::string& event
 
 }  // namespace
 
-std::optional<nats::Outgoing> to_event(const postgres::pgoutput::Logical& message,
-                                       const cdc::Transaction& transaction, const std::string& id) {
+Result<std::optional<nats::Outgoing>> to_event(const postgres::pgoutput::Logical& message,
+                                               const cdc::Transaction& transaction, const std::string& id) {
   if (message.prefix != message_prefix) return std::nullopt;
   auto told = json::decode<Told>(message.content, json::Unknown::ignore);
   if (!told || !is_token(told->account) || !is_token(told->domain) || !is_token(told->type))
-    return std::nullopt;
+    return fail(cdc::errors::bad_event);
   CloudEvent event;
   event.id = id;
   event.source = "/intra365/" + told->tenant;

@@ -9,9 +9,9 @@ namespace intra365::services::events {
 
 inline constexpr std::string_view message_prefix = "intra365.event";
 
-/// Nullopt for a message that is none of ours, or not well-formed: it is left out and counted, because
-/// nothing behind it may wait for it.
-std::optional<nats::Outgoing> to_event(const postgres::pgoutput::Logical& message,
-                                       const cdc::Transaction& transaction, const std::string& id);
+/// Nullopt for a message that is none of ours. Fails with `cdc.bad_event` for one that is not well-formed: it
+/// is set aside and counted, because nothing behind it may wait for it.
+Result<std::optional<nats::Outgoing>> to_event(const postgres::pgoutput::Logical& message,
+                                               const cdc::Transaction& transaction, const std::string& id);
 
 }  // namespace intra365::services::events

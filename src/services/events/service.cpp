@@ -50,6 +50,10 @@ class Events final : public platform::Service {
             "cdc_gaps_total", "Times that changes were lost to the stream and tables were read anew")),
         set_aside_(environment.telemetry.metrics.gauge(
             "cdc_set_aside", "Changes that were larger than a message, since this process started")),
+        left_out_(environment.telemetry.metrics.gauge(
+            "cdc_left_out", "Changes larger than what may be set aside, since this process started")),
+        malformed_(environment.telemetry.metrics.gauge(
+            "cdc_malformed", "Events that were none and were set aside, since this process started")),
         feed_(environment.jetstream, feed_options(environment.config),
               [this](std::string_view event, std::string_view detail) { tell(event, detail); }) {}
 
@@ -82,6 +86,8 @@ class Events final : public platform::Service {
     reply.gaps = static_cast<std::int64_t>(counted.gaps);
     reply.snapshots = static_cast<std::int64_t>(counted.snapshots);
     reply.set_aside = static_cast<std::int64_t>(counted.odd.set_aside);
+    reply.left_out = static_cast<std::int64_t>(counted.odd.left_out);
+    reply.malformed = static_cast<std::int64_t>(counted.odd.malformed);
     reply.schema_changes = static_cast<std::int64_t>(counted.odd.schema_changes);
     // Without the database there is nothing to tell of them; the rest is known without it.
     if (auto slots = co_await slots_.look(caller.deadline)) reply.slots = *std::move(slots);
@@ -90,7 +96,8 @@ class Events final : public platform::Service {
 
   void tell(std::string_view event, std::string_view detail) {
     // A stream that does not tell everything, or stands still, is for somebody to look at.
-    const bool alarming = event == "gap" || event == "failed" || event == "publication";
+    const bool alarming = event == "gap" || event == "failed" || event == "publication" ||
+                          event == "left_out" || event == "malformed";
     const bool delayed = event == "waiting" || event == "snapshot_delayed";
     const auto level = alarming  ? platform::LogLevel::error
                        : delayed ? platform::LogLevel::warning
@@ -99,6 +106,8 @@ class Events final : public platform::Service {
     const auto counted = feed_.statistics();
     alarm_.Set(counted.alarm.empty() ? 0 : 1);
     set_aside_.Set(static_cast<double>(counted.odd.set_aside));
+    left_out_.Set(static_cast<double>(counted.odd.left_out));
+    malformed_.Set(static_cast<double>(counted.odd.malformed));
     environment_.telemetry.log.write(level, "change data capture", {{"event", event}, {"detail", detail}});
   }
 
@@ -108,6 +117,8 @@ class Events final : public platform::Service {
   prometheus::Gauge& alarm_;
   prometheus::Counter& gaps_;
   prometheus::Gauge& set_aside_;
+  prometheus::Gauge& left_out_;
+  prometheus::Gauge& malformed_;
   cdc::Feed feed_;
 };
 

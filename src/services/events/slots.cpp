@@ -10,9 +10,9 @@ constexpr auto kQueryTime = std::chrono::seconds(5);
 
 constexpr postgres::Query kLook{"slots_look", R"(
 select slot_name as slot, active, retained_bytes, limit_bytes,
-       case when wal_status is null or wal_status = 'lost' then 'lost'
+       case when wal_status = 'lost' then 'lost'
             when wal_status = 'unreserved' then 'losing'
-            when retained_bytes > limit_bytes / 2 then 'filling' end as alarm
+            when retained_bytes > coalesce(limit_bytes / 2, $1) then 'filling' end as alarm
   from (select slot_name, active, wal_status, limit_bytes,
                greatest(coalesce(pg_wal_lsn_diff(
                  case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
@@ -33,10 +33,16 @@ Slots::Slots(platform::Environment& environment)
       alarmed_(environment.telemetry.metrics.gauge(
           "postgres_slot_alarms", "Replication slots that fill up, lose their log, or have lost it")) {}
 
-Task<std::vector<cdc::SlotHealth>> Slots::look(SteadyTime deadline) {
+Task<std::vector<cdc::SlotHealth>> look_at_slots(postgres::Pool& database, std::int64_t alarm_bytes,
+                                                 SteadyTime deadline) {
   postgres::Scope none;
-  CO_TRY(const auto rows, co_await environment_.database.query(none, kLook, {}, deadline));
+  auto parameters = postgres::bind(alarm_bytes);
+  CO_TRY(const auto rows, co_await database.query(none, kLook, std::move(parameters), deadline));
   co_return rows.as<cdc::SlotHealth>();
+}
+
+Task<std::vector<cdc::SlotHealth>> Slots::look(SteadyTime deadline) {
+  return look_at_slots(environment_.database, kAlarmBytes, deadline);
 }
 
 Task<> Slots::watch() {

@@ -7,6 +7,15 @@
 
 namespace intra365::services::events {
 
+/// Where the database sets no limit (max_slot_wal_keep_size), a slot that keeps more than this raises the
+/// alarm: nothing but a full disk would end it.
+inline constexpr std::int64_t kAlarmBytes = 8LL << 30;
+
+/// Every slot of the database but temporary ones, the one that keeps the most first. `alarm_bytes`: as
+/// `kAlarmBytes`.
+Task<std::vector<cdc::SlotHealth>> look_at_slots(postgres::Pool& database, std::int64_t alarm_bytes,
+                                                 SteadyTime deadline);
+
 /// Owned by one shard; not thread-safe.
 class Slots {
  public:
