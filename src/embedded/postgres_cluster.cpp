@@ -293,6 +293,7 @@ Result<void> PostgresCluster::configure(std::uint16_t port) {
       "log_checkpoints = off\n"
       "log_timezone = 'UTC'\n"
       "timezone = 'UTC'\n",
+      "log_error_verbosity = terse\n"  // details quote the rows that a constraint refuses
       port, sockets_.string(), shared_megabytes());
   const auto own = data() / "intra365.conf", main = data() / "postgresql.conf",
              access = data() / "pg_hba.conf";
