@@ -43,12 +43,8 @@ Result<Plan> make_plan(const Repository& repository, std::optional<Timestamp> at
   Plan plan;
   for (const auto& base : bases) {
     if (at && base.ended > *at) break;
-    TRY(const auto coverage, repository.coverage(base.log));
-    if (!coverage) continue;
-    TRY(const auto consistent, Lsn::parse(base.end));
-    TRY(const auto end, Lsn::parse(coverage->end));
-    // One whose log does not reach its own end was cut off while it was made.
-    if (end >= consistent) plan = {base, *coverage};
+    TRY(const auto coverage, repository.covered(base));
+    if (coverage) plan = {base, *coverage};
   }
   if (plan.base.name.empty()) {
     if (bases.empty()) return fail(errors::not_found);
