@@ -178,7 +178,7 @@ test("a message that nobody can read is set aside, and what stands behind it is 
 
 test("an entry whose time cannot be right is refused", async () => {
   const assistant = await logIn(platform, platform.cli("mate", "create", "clock").apiKey);
-  const entry = (at) => ({ entries: [{ entryId: crypto.randomUUID(), at, actor: "mate:clock", action: "call", resource: "x", outcome: "allowed" }] });
+  const entry = (at) => ({ entries: [{ entryId: crypto.randomUUID(), at, actor: "mate:clock", action: "call", resource: "mate:clock/x", outcome: "allowed" }] });
   for (const at of ["2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
     assert.equal((await request(assistant, "intra365.audit.append", entry(at))).error, "request.bad_value");
   const { reply } = await request(assistant, "intra365.audit.append", entry(new Date().toISOString()));
@@ -190,7 +190,7 @@ test("a Mate cannot make the entries of others vanish by repeating an id", async
   const assistant = await logIn(platform, platform.cli("mate", "create", "repeater").apiKey);
   const entryId = crypto.randomUUID();
   const at = new Date().toISOString();
-  const entry = (id, resource) => ({ entryId: id, at, actor: "mate:repeater", action: "call", resource, outcome: "allowed" });
+  const entry = (id, resource) => ({ entryId: id, at, actor: "mate:repeater", action: "call", resource: `mate:repeater/${resource}`, outcome: "allowed" });
   await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first")] });
   await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first"), entry(crypto.randomUUID(), "behind-it")] });
   await eventually("the entry behind the repeated one", async () => (await request(admin, "intra365.audit.query", { text: "behind-it" })).reply.entries.length === 1);

@@ -23,14 +23,17 @@ struct Entry {
   std::optional<Purpose> purpose;
   std::vector<Scope> scopes;
   std::optional<std::string> trace_id;
-  std::uint64_t count = 1;
-  std::optional<std::int64_t> duration_us;
+  std::uint64_t count = 1;                  ///< 1 to 1,000,000,000
+  std::optional<std::int64_t> duration_us;  ///< 0 to seven days
   static constexpr std::array<std::string_view, 2> optional_fields{"count", "source"};
 };
 BOOST_DESCRIBE_STRUCT(Entry, (),
                       (entry_id, at, source, actor, action, resource, outcome, code, user_id, consent_id,
                        purpose, scopes, trace_id, count, duration_us))
 
+/// A Mate speaks of its own enforcement: `action` is `call` or `data.access`, `actor` whom it served or
+/// refused
+/// (`mate:<id>`, `user:<id>` or `guest`), `resource` the Mate itself or what begins with `mate:<its id>/`.
 struct AppendRequest {
   std::vector<Entry> entries;  ///< at most 500
 };

@@ -4,6 +4,7 @@
 
 #include "contract/errors.hpp"
 #include "services/audit/ingest.hpp"
+#include "services/audit/model.hpp"
 #include "services/audit/store.hpp"
 
 namespace intra365::migrations {
@@ -17,9 +18,6 @@ using platform::Caller;
 
 constexpr std::size_t kMaxAppend = 500;
 constexpr std::size_t kMaxProblems = 100;
-/// Entries of a Mate that was offline; older ones would be retired as they come.
-constexpr auto kOldest = std::chrono::hours(24 * 30);
-constexpr auto kYoungest = std::chrono::minutes(5);  ///< for clocks that are wrong
 constexpr auto kMaintenanceEvery = std::chrono::minutes(10);
 constexpr auto kMaintenanceTime = std::chrono::minutes(5);
 
@@ -30,24 +28,6 @@ Result<Cursor> read_cursor(const std::optional<std::string>& text) {
   if (split == std::string::npos || !at || !is_token(std::string_view(*text).substr(split + 1)))
     return fail(errors::bad_value, "cursor: not one that was given out");
   return Cursor{*at, text->substr(split + 1)};
-}
-
-Result<void> check_entry(const wire::Entry& entry, Timestamp now) {
-  if (!is_token(entry.entry_id)) return fail(errors::bad_value, "entries: entryId must be an identifier");
-  for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
-    if (text->empty() || text->size() > 512)
-      return fail(errors::bad_value, "entries: actor, action, resource and outcome have 1 to 512 bytes");
-  }
-  if (entry.code.value_or("").size() > 128 || entry.trace_id.value_or("").size() > 64 ||
-      entry.scopes.size() > 50)
-    return fail(errors::bad_value, "entries: a field is too long");
-  for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
-    if (text->find('\0') != std::string::npos)
-      return fail(errors::bad_value, "entries: text with a zero byte");
-  }
-  if (entry.at < now - kOldest || entry.at > now + kYoungest)
-    return fail(errors::bad_value, "entries: at is older than 30 days, or in the future");
-  return {};
 }
 
 /// Owned by one shard; not thread-safe.
@@ -81,7 +61,7 @@ class Audit final : public platform::Service {
       co_return fail(errors::bad_value, "entries: at most 500 at once");
     std::vector<platform::AuditRecord> records;
     for (const auto& entry : request.entries) {
-      CO_CHECK(check_entry(entry, environment_.clock.now()));
+      CO_CHECK(check_entry(entry, caller.id, environment_.clock.now()));
       platform::AuditRecord record{caller.tenant, entry};
       record.entry.source = caller.subject();
       records.push_back(std::move(record));
