@@ -117,14 +117,16 @@ class Audit final : public platform::Service {
     }
     const bool ended = !head || blocks.empty() || blocks.back().block >= head->block;
     if (!ended) {
-      reply.next_block = blocks.back().block + 1;
+      reply.next_block = *last + 1;
     } else {
       const bool complete = !head || (at_head != nullptr && at_head->hash == head->hash) ||
+    std::optional<std::int64_t> last;
+    if (!ended) last = blocks.back().block;
+    CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, from, last, caller.deadline));
+    if (outside > 0)
+      problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
                             (blocks.empty() && from > head->block);
       if (!complete) problem(head->block, "head_altered", "The chain does not end where its head says.");
-      CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, caller.deadline));
-      if (outside > 0)
-        problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
       CO_TRY(const auto redactions, co_await store_.unknown_redactions(caller.tenant, caller.deadline));
       if (redactions > 0)
         problem(0, "redaction_unknown",
