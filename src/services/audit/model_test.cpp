@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "postgres/sqlstate.hpp"
+#include "services/audit/ingest.hpp"
 
 namespace intra365::services::audit {
 namespace {
@@ -112,6 +113,28 @@ TEST(Legible, shows_identifiers_and_where_bytes_are_no_text) {
   const std::string mark = "\xEF\xBF\xBD";
   EXPECT_EQ(legible("[{\"userId\":\"alice-1\"}]\n"), "[{\"userId\":\"alice-1\"}]\n");
   EXPECT_EQ(legible(std::string("\xFF\0\1x", 4)), mark + mark + mark + "x");
+}
+
+TEST(ReadMessage, what_cannot_be_read_takes_nothing_else_with_it) {
+  platform::AuditRecord good{TenantId::trusted("acme"), entry()};
+  const auto read =
+      read_message("[" + json::encode(good) +
+                   R"(,{"tenant":"acme","entry":{"entryId":"half"}},{"tenant":"a b","entry":{}},7,)" +
+                   json::encode(good) + "]");
+  EXPECT_EQ(read.records.size(), 2u);
+  ASSERT_EQ(read.unreadable.size(), 3u);
+  EXPECT_EQ(read.unreadable[0].tenant, TenantId::trusted("acme"));
+  EXPECT_EQ(read.unreadable[0].text, R"({"entryId":"half"})");
+  EXPECT_FALSE(read.unreadable[1].tenant);
+  EXPECT_EQ(read.unreadable[1].text, R"({"tenant":"a b","entry":{}})");
+  EXPECT_EQ(read.unreadable[2].text, "7");
+
+  for (const auto* whole : {"{}", "[", "\xFF"}) {
+    const auto garbage = read_message(whole);
+    ASSERT_EQ(garbage.unreadable.size(), 1u) << whole;
+    EXPECT_EQ(garbage.unreadable[0].text, whole);
+    EXPECT_TRUE(garbage.records.empty());
+  }
 }
 
 }  // namespace

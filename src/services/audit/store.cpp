@@ -1,7 +1,5 @@
 #include "services/audit/store.hpp"
 
-#include "crypto/encoding.hpp"
-
 namespace intra365::services::audit {
 namespace {
 
@@ -109,9 +107,6 @@ constexpr Query kRefresh{"refresh_reports", "select intra365.refresh_reports()"}
 constexpr Query kMaintain{
     "maintain_partitions",
     "select action || ' ' || partition_name as done from intra365.maintain_partitions()"};
-constexpr Query kSetAside{"audit_set_aside",
-                          "insert into intra365.system_events (event_id, type, source, details) values ($1, "
-                          "'audit.set_aside', 'audit', $2)"};
 
 struct Known {
   bool known = false;
@@ -268,15 +263,6 @@ Task<std::vector<std::string>> Store::maintain(SteadyTime deadline) {
   std::vector<std::string> done;
   for (const auto& line : lines) done.push_back(line.done);
   co_return done;
-}
-
-Task<> Store::set_aside(std::string message, std::string reason, SteadyTime deadline) {
-  // Base64, because what nobody could read may be anything.
-  boost::json::value details{{"reason", reason}, {"message", crypto::base64(message)}};
-  auto parameters = postgres::bind(new_uuid(), details);
-  Scope no_tenant;
-  CO_CHECK(co_await database_.query(no_tenant, kSetAside, std::move(parameters), deadline));
-  co_return Result<void>{};
 }
 
 }  // namespace intra365::services::audit

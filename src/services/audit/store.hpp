@@ -79,8 +79,6 @@ class Store {
   Task<> refresh_reports(SteadyTime deadline);
   /// Partitions ahead, retention, indexes; what was done, as `action partition`.
   Task<std::vector<std::string>> maintain(SteadyTime deadline);
-  /// Keeps a message that cannot be stored, for somebody to look at.
-  Task<> set_aside(std::string message, std::string reason, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;
