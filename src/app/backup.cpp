@@ -88,7 +88,7 @@ Result<void> list(const RestoreCommand& command) {
   TRY(const auto bases, repository.bases());
   if (bases.empty()) return fail(backup::errors::not_found);
   for (const auto& base : bases) {
-    TRY(const auto coverage, repository.coverage(base.log));
+    TRY(const auto coverage, repository.covered(base));
     std::cout << base.name << "  " << (base.bytes >> 20) << " MB  any second from "
               << format_rfc3339(base.ended) << " to "
               << (coverage ? format_rfc3339(coverage->until) : "nowhere") << std::endl;

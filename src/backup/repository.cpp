@@ -124,6 +124,7 @@ Result<Repository> Repository::open_to_write(const fs::path& place, const fs::pa
   CHECK(opened.read_description());
   if (opened.description_.system_id != system_id || opened.description_.segment_bytes != segment_bytes)
     return fail(errors::other_database);
+  opened.remove_parts();
   return opened;
 }
 
@@ -135,6 +136,15 @@ Result<void> Repository::write_base(const fs::path& folder, const Base& base) co
   // Bound to the name that the folder will have, not to the one it has while it is being written.
   return write_sealed(*envelope_, context(base_folder(base.name) / "manifest"), folder / "manifest",
                       json::encode(base));
+}
+
+void Repository::remove_parts() const {
+  std::error_code error;
+  for (fs::directory_iterator entry(path_ / "bases", error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->path().extension() == ".part") fs::remove_all(entry->path(), ignored);
+  }
 }
 
 Result<std::vector<Base>> Repository::bases() const {
@@ -184,11 +194,23 @@ Result<void> Repository::write_coverage(const Coverage& coverage) const {
   return write_sealed(*envelope_, context(file), file, json::encode(coverage));
 }
 
+Result<std::optional<Coverage>> Repository::covered(const Base& base) const {
+  TRY(auto reaches, coverage(base.log));
+  if (!reaches) return std::nullopt;
+  TRY(const auto consistent, postgres::Lsn::parse(base.end));
+  TRY(const auto end, postgres::Lsn::parse(reaches->end));
+  return end >= consistent ? std::move(reaches) : std::nullopt;
+}
+
 Result<void> Repository::retire(std::size_t keep) const {
   TRY(const auto all, bases());
-  if (keep == 0 || all.size() <= keep) return {};
+  auto kept = all.end();
+  for (std::size_t restorable = 0; kept != all.begin() && restorable < keep;) {
+    TRY(const auto reaches, covered(*--kept));
+    if (reaches) ++restorable;
+  }
+  if (keep == 0 || kept == all.begin()) return {};
   std::error_code error;
-  const auto kept = all.end() - static_cast<std::ptrdiff_t>(keep);
   for (auto base = all.begin(); base != kept; ++base) {
     // By a rename first: what is half removed must not look like a backup.
     const auto gone = base_folder(base->name + ".part");

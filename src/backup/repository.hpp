@@ -57,8 +57,9 @@ class Repository {
   /// Opens the place to read from it. Fails with `backup.not_found`, `backup.key_lost`, `backup.key_file`,
   /// `backup.wrong_key` or `backup.damaged`.
   static Result<Repository> open(const fs::path& path, const fs::path& key_file);
-  /// Opens it to write, alone; makes the place where there is none, and the key where there is neither. Fails
-  /// also with `backup.busy`, `backup.not_ours` or `backup.other_database`.
+  /// Opens it to write, alone; makes the place where there is none, and the key where there is neither;
+  /// removes what a base backup that was killed has left. Fails also with `backup.busy`, `backup.not_ours` or
+  /// `backup.other_database`.
   static Result<Repository> open_to_write(const fs::path& path, const fs::path& key_file,
                                           const std::string& system_id, std::int64_t segment_bytes);
   Repository(Repository&& other) noexcept;
@@ -76,17 +77,23 @@ class Repository {
   Result<std::vector<Base>> bases() const;
   fs::path base_folder(const std::string& name) const { return path_ / "bases" / name; }
   Result<void> write_base(const fs::path& folder, const Base& base) const;
+  /// Removes base backups that a run before this one did not finish.
+  void remove_parts() const;
 
   fs::path log_folder(const std::string& log) const { return path_ / "wal" / log; }
   /// Nullopt where nothing of that run is here.
   Result<std::optional<Coverage>> coverage(const std::string& log) const;
   Result<void> write_coverage(const Coverage& coverage) const;
+  /// The log behind a base that can be restored. Nullopt where it does not reach to where the base's files
+  /// are consistent: it was cut off while the base was made.
+  Result<std::optional<Coverage>> covered(const Base& base) const;
   /// Timelines whose history is here: their numbers are taken.
   std::vector<std::int64_t> histories() const;
   fs::path history_file(std::int64_t timeline) const;
   std::uint64_t segment_bytes() const { return static_cast<std::uint64_t>(description_.segment_bytes); }
 
-  /// Removes all but the newest `keep` bases, and the log that none of the others needs.
+  /// Removes what is older than the newest `keep` bases that can be restored, and the log that none of the
+  /// others needs.
   Result<void> retire(std::size_t keep) const;
 
  private:

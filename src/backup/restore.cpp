@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <set>
 
 #include "backup/cluster_files.hpp"
 #include "backup/platform_files.hpp"
@@ -42,12 +43,8 @@ Result<Plan> make_plan(const Repository& repository, std::optional<Timestamp> at
   Plan plan;
   for (const auto& base : bases) {
     if (at && base.ended > *at) break;
-    TRY(const auto coverage, repository.coverage(base.log));
-    if (!coverage) continue;
-    TRY(const auto consistent, Lsn::parse(base.end));
-    TRY(const auto end, Lsn::parse(coverage->end));
-    // One whose log does not reach its own end was cut off while it was made.
-    if (end >= consistent) plan = {base, *coverage};
+    TRY(const auto coverage, repository.covered(base));
+    if (coverage) plan = {base, *coverage};
   }
   if (plan.base.name.empty()) {
     if (bases.empty()) return fail(errors::not_found);
@@ -71,38 +68,58 @@ class Restorer {
   Task<RestoreReport> run() {
     CO_TRY(const auto repository, Repository::open(options_.from, options_.key_file));
     CO_TRY(const auto plan, make_plan(repository, options_.at));
-    CO_CHECK(check_target());
+    CO_CHECK(take_target());
     const auto report = co_await contain(fill(repository, plan));
     if (!report) clean();
     co_return report;
   }
 
-  /// Removes what was put into the data directory.
+  /// Removes what this run has put into the data directory: nothing where it did not get as far as to own it.
   void clean() {
+    if (!taken_) return;
     cluster_.reset();
-    directory_.reset();
     std::error_code error;
     // Where root's cluster had to go elsewhere, a link leads to it.
     const auto elsewhere = fs::read_symlink(paths_.postgres(), error);
     if (!error && !elsewhere.empty()) fs::remove_all(elsewhere, error);
-    for (const auto& entry : fs::directory_iterator(paths_.data, error)) fs::remove_all(entry, error);
-    if (made_directory_) fs::remove_all(paths_.data, error);
+    std::vector<fs::path> made;
+    for (const auto& entry : fs::directory_iterator(paths_.data, error)) {
+      if (!found_.contains(entry.path().filename())) made.push_back(entry.path());
+    }
+    for (const auto& path : made) fs::remove_all(path, error);
+    directory_.reset();
+    if (made_directory_) fs::remove(paths_.data, error);
   }
 
  private:
-  Result<void> check_target() {
+  /// Opens the data directory, which is new or as good as empty: everything else in it comes from here.
+  Result<void> take_target() {
     std::error_code error;
     made_directory_ = !fs::exists(paths_.data, error);
-    if (fs::exists(paths_.keys(), error) || fs::is_symlink(paths_.postgres(), error) ||
-        fs::exists(paths_.postgres(), error))
-      return fail(errors::target_in_use, paths_.data.string() + " holds a platform already.");
+    for (fs::directory_iterator entry(paths_.data, error), end; !error && entry != end;
+         entry.increment(error))
+      found_.insert(entry->path().filename());
+    // Files of others are what `open` looks for.
+    if (found_.contains(paths_.version().filename()) || holds_platform()) return in_use();
+    TRY(auto opened, embedded::DataDirectory::open(paths_.data));
+    directory_.emplace(std::move(opened));
+    paths_ = directory_->paths();
+    if (holds_platform()) return in_use();  // somebody was quicker, and has gone again
+    taken_ = true;
     return {};
   }
 
+  bool holds_platform() const {
+    std::error_code error;
+    return fs::exists(paths_.keys(), error) || fs::is_symlink(paths_.postgres(), error) ||
+           fs::exists(paths_.postgres(), error);
+  }
+
+  Failure in_use() const {
+    return fail(errors::target_in_use, paths_.data.string() + " holds a platform already.");
+  }
+
   Task<RestoreReport> fill(const Repository& repository, const Plan& plan) {
-    CO_TRY(auto opened, embedded::DataDirectory::open(paths_.data));
-    directory_.emplace(std::move(opened));
-    paths_ = directory_->paths();
     CO_CHECK(put_back(repository, plan));
     CO_CHECK(co_await cluster_->initialise(in(kQueryTime)));  // of a PostgreSQL that this one can read
     CO_TRY(const auto port, embedded::free_port("127.0.0.1"));
@@ -234,7 +251,8 @@ class Restorer {
   RestoreOptions options_;
   PostgresCluster::Lasting lasting_;
   embedded::Paths paths_;
-  bool made_directory_ = false;
+  std::set<fs::path> found_;  ///< names that were there before
+  bool made_directory_ = false, taken_ = false;
   std::optional<embedded::DataDirectory> directory_;
   std::optional<PostgresCluster> cluster_;
 };

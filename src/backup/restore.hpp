@@ -21,7 +21,7 @@ struct RestoreReport {
 };
 
 /// Restores into `data_dir`, starts PostgreSQL there until it has replayed the log, reads every row, and
-/// stops it again. Leaves nothing behind when it fails.
+/// stops it again. Where it fails it removes what it has put there, and nothing else.
 Task<RestoreReport> restore(asio::any_io_executor executor, RestoreOptions options);
 
 /// The same into a temporary directory, which is removed again: proof that the backups can be restored.

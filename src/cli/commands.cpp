@@ -157,6 +157,26 @@ Task<> list_holds(sdk::Client& client, const Target& target, const Arguments&) {
   co_return Result<void>{};
 }
 
+Task<> list_set_aside(sdk::Client& client, const Target& target, const Arguments&) {
+  Empty request;
+  CO_TRY(const auto reply, co_await client.call(audit::set_aside_list, std::move(request)));
+  std::string text = std::to_string(reply.total) + " entries were set aside";
+  for (const auto& one : reply.entries)
+    text += "\n" + one.set_aside_id + "  " + format_rfc3339(one.at) + "  " + one.reason + "\n  " + one.entry;
+  print(target, reply, text);
+  co_return Result<void>{};
+}
+
+Task<> retry_set_aside(sdk::Client& client, const Target& target, const Arguments& arguments) {
+  audit::RetryRequest request;
+  request.set_aside_id = given(arguments.name);
+  CO_TRY(const auto reply, co_await client.call(audit::set_aside_retry, std::move(request)));
+  print(target, reply,
+        std::to_string(reply.stored) + " entries are in the trail now, " + std::to_string(reply.left) +
+            " are still set aside");
+  co_return Result<void>{};
+}
+
 Task<> print_token(sdk::Client& client, const Target& target) {
   const boost::json::object reply{{"token", client.access_token()}};
   print(target, boost::json::value(reply), client.access_token());
@@ -277,6 +297,11 @@ void add_commands(CLI::App& app, Target& target, int& exit_code) {
   hold->add_option("--user", arguments->user, "one person's entries only");
   verb(audit, "release", "End a legal hold", release_hold)->add_option("hold", arguments->name)->required();
   verb(audit, "holds", "Legal holds, newest first", list_holds);
+  auto* set_aside = audit->add_subcommand("set-aside", "Entries that the database refused");
+  set_aside->require_subcommand(1);
+  verb(set_aside, "list", "What was set aside, oldest first", list_set_aside);
+  verb(set_aside, "retry", "Bring entries into the trail, once what refused them is mended", retry_set_aside)
+      ->add_option("entry", arguments->name, "one of them (default: up to 200)");
 
   auto* token = noun("token", "Access tokens");
   verb(token, "show", "Log in and print an access token",

@@ -175,7 +175,8 @@ Task<> access(sdk::Client& client, const Target& target, const Arguments& argume
     text += (text.empty() ? "" : "\n") + format_rfc3339(one.last_at) + "  " + one.user_id.str() + "  by " +
             one.actor + "  " + one.resource + "  " + one.outcome + "  " + std::to_string(one.count) +
             " times  " + joined(one.scopes) + (one.purpose ? " for " + one.purpose->str() : "") +
-            "  under consent " + (one.consent_id ? one.consent_id->str() : "none");
+            "  under consent " + (one.consent_id ? one.consent_id->str() : "none") + "  recorded by " +
+            one.recorded_by.value_or("somebody");
   }
   print(target, reply, text);
   co_return Result<void>{};

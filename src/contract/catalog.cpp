@@ -109,6 +109,8 @@ std::span<const OperationInfo> catalog() {
       info(audit::hold_place),
       info(audit::hold_release),
       info(audit::hold_list),
+      info(audit::set_aside_list),
+      info(audit::set_aside_retry),
       info(cdc::status),
       info(cdc::changes),
   };

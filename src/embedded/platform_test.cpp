@@ -15,6 +15,7 @@
 #include "embedded/embedded_test_support.hpp"
 #include "embedded/ports.hpp"
 #include "postgres/pool.hpp"
+#include "postgres/replication.hpp"
 #include "tests/support/servers.hpp"
 
 namespace intra365::embedded {
@@ -307,6 +308,26 @@ TEST_F(RunningPlatform, roles_have_the_rights_that_their_names_promise) {
   auto wrong = endpoints.admin_dsn;
   wrong.replace(wrong.find('@') - 4, 4, "XXXX");  // the end of the password
   EXPECT_FALSE(query(wrong, "select 1"));
+}
+
+TEST_F(RunningPlatform, connections_for_physical_replication_are_for_the_superuser_only) {
+  const auto physical = [&](const std::string& dsn) {
+    return query(dsn + (dsn.find('?') == std::string::npos ? '?' : '&') + "replication=true", "select 1");
+  };
+  for (const auto& dsn : {endpoints.replication_dsn, endpoints.service_dsn, endpoints.owner_dsn}) {
+    const auto refused = physical(dsn);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().detail, HasSubstr("no pg_hba.conf entry for replication connection"));
+  }
+  const auto let_in = physical(endpoints.admin_dsn);
+  ASSERT_FALSE(let_in) << "such a connection takes no queries";
+  EXPECT_THAT(let_in.error().detail, Not(HasSubstr("pg_hba.conf")));
+  // Reading the change log is another kind.
+  postgres::ReplicationOptions options;
+  options.dsn = endpoints.replication_dsn;
+  options.slot = "a_slot";
+  EXPECT_TRUE(
+      run(*loop, postgres::ReplicationStream::connect(loop->get_executor(), options, in_seconds(10))));
 }
 
 TEST_F(RunningPlatform, secrets_are_private_and_appear_in_no_log_and_no_command_line) {

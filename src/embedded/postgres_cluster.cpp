@@ -84,13 +84,16 @@ std::string first_statements(const std::string& admin, const std::string& owner,
          fmt::format("GRANT CONNECT ON DATABASE {} TO {};\n", postgres_database, postgres_service);
 }
 
+/// Physical replication (pg_basebackup, a standby) is for backups, which log in as the superuser. It is one
+/// door of two: PostgreSQL lets a role that may replicate copy the cluster over a connection to a database,
+/// too, so whoever has the password of the change log's role has the data.
 constexpr std::string_view kAccess =
     "# Written by intra365 at every start; changes are lost. Nobody comes in without a password.\n"
     "local all         all              scram-sha-256\n"
     "host  all         all 127.0.0.1/32 scram-sha-256\n"
     "host  all         all ::1/128      scram-sha-256\n"
-    "local replication all              scram-sha-256\n"
-    "host  replication all 127.0.0.1/32 scram-sha-256\n";
+    "local replication intra365_admin              scram-sha-256\n"
+    "host  replication intra365_admin 127.0.0.1/32 scram-sha-256\n";
 
 }  // namespace
 
@@ -290,6 +293,7 @@ Result<void> PostgresCluster::configure(std::uint16_t port) {
       "log_destination = 'stderr'\n"
       "log_min_messages = warning\n"
       "log_min_error_statement = panic\n"
+      "log_error_verbosity = terse\n"  // details quote the rows that a constraint refuses
       "log_checkpoints = off\n"
       "log_timezone = 'UTC'\n"
       "timezone = 'UTC'\n",

@@ -162,23 +162,139 @@ test("entries are found by the words in them", async () => {
   assert.ok((await found("alice", bob)).every((entry) => entry.actor === "user:bob" || entry.userId === "bob"), "a person finds their own only");
 });
 
-test("a message that nobody can read is set aside, and what stands behind it is stored", async () => {
+/** Messages as the platform's own processes publish them. */
+async function publish(...messages) {
   const creds = readFileSync(join(platform.data, "keys", "platform.creds"));
   const inside = await connect({ servers: platform.endpoints.nats, authenticator: credsAuthenticator(creds) });
-  inside.publish("platform.audit", "[{\"not\": \"a record\"}]");
-  inside.publish("platform.audit", new Uint8Array([0xff, 0, 1]));
+  for (const message of messages) inside.publish("platform.audit", message instanceof Uint8Array ? message : JSON.stringify(message));
   await inside.flush();
+  await inside.close();
+}
+const recordOf = (tenant, entryId, more = {}) => ({ tenant, entry: { entryId, at: new Date().toISOString(), source: "platform", actor: "user:bob", action: "x.y", resource: "operation:x.y", outcome: "allowed", scopes: [], count: 1, ...more } });
+const inTrail = (tenant) => psql(`select entry_id from intra365.audit_logs where tenant_id = '${tenant}' and action = 'x.y' order by 1`);
+
+test("a message that nobody can read is set aside, and what stands behind it is stored", async () => {
+  await publish([{ not: "a record" }], new Uint8Array([0xff, 0, 0x62, 0x6f, 0x62]));
   await settled();
   await eventually("both to be set aside", () => psql("select count(*) from intra365.system_events where type = 'audit.set_aside'")[0] === "2");
-  const bytes = psql("select details ->> 'message' from intra365.system_events where type = 'audit.set_aside'").map((text) => Buffer.from(text, "base64"));
-  assert.ok(bytes.some((one) => one.equals(Buffer.from([0xff, 0, 1]))), "as it was");
-  await inside.close();
+  const rows = psql("select message || '|' || coalesce(details ->> 'bytes', '') from intra365.system_events where type = 'audit.set_aside' order by message").map((row) => row.split("|"));
+  assert.deepEqual(rows, [['{"not":"a record"}', ""], ["\ufffd\ufffdbob", Buffer.from([0xff, 0, 0x62, 0x6f, 0x62]).toString("base64")]], "legible, and as it was");
   assert.equal((await verify()).intact, true);
+});
+
+test("an entry that the database refuses is set aside alone, its tenant sees it, and it can be brought back", async () => {
+  const other = platform.cli("tenant", "create", "elsewhere").apiKey;
+  const setAside = (...args) => platform.cli("audit", "set-aside", ...args);
+  const trace = "f".repeat(32);
+  psql(`alter table intra365.audit_logs add constraint broken check (trace_id <> '${trace}') not valid`);
+  await publish(
+    [recordOf("elsewhere", "of-others-1"), recordOf("default", "refused", { userId: "bob", traceId: trace }), recordOf("elsewhere", "of-others-2"), { tenant: "default", entry: { entryId: "half" } }, recordOf("default", "zero", { code: "a\0b", resource: "doc:\0" })],
+    [recordOf("elsewhere", "behind-it")],
+  );
+  await eventually("all others in the trail", () => inTrail("elsewhere").length === 3 && inTrail("default").includes("zero"));
+  assert.deepEqual(psql("select resource, code from intra365.audit_logs where entry_id = 'zero'"), ["doc:\ufffd|a\ufffdb"]);
+  const kept = await eventually("both to be set aside", () => ((reply) => reply.total === 2 && reply.entries)(setAside("list")));
+  const refused = kept.find((one) => one.entry.includes("refused"));
+  assert.match(refused.reason, /postgres\.check_violation.*broken/);
+  assert.equal(JSON.parse(refused.entry).userId, "bob");
+  assert.match(kept.find((one) => one.entry.includes("half")).reason, /request\.missing_field/);
+  assert.deepEqual(platform.cliAs(other, "audit", "set-aside", "list"), { entries: [], total: 0 }, "another tenant's are its own");
+  await assert.rejects(request(bob, "intra365.audit.set_aside.list", {}), /Permissions Violation|auth\.forbidden|denied/);
+
+  assert.deepEqual(setAside("retry"), { stored: 0, left: 2 }, "what refused it has not changed");
+  psql("alter table intra365.audit_logs drop constraint broken");
+  assert.deepEqual(setAside("retry", refused.setAsideId), { stored: 1, left: 1 });
+  assert.deepEqual(inTrail("default"), ["refused", "zero"]);
+  assert.equal((await request(admin, "intra365.audit.set_aside.retry", { setAsideId: refused.setAsideId })).error, "audit.unknown_set_aside");
+  assert.equal((await verify()).intact, true);
+  psql("delete from intra365.audit_set_aside");
+});
+
+/** The platform's Mate `name`, and how it records an entry of its own enforcement. */
+async function recorder(name) {
+  const session = await logIn(platform, platform.cli("mate", "create", name).apiKey);
+  const entry = (more) => ({ entryId: crypto.randomUUID(), at: new Date().toISOString(), actor: "mate:assistant", action: "call", resource: `mate:${name}/a/b`, outcome: "allowed", ...more });
+  const record = async (...entries) => await request(session, "intra365.audit.append", { entries: entries.map(entry) });
+  return { session, record };
+}
+
+test("what a Mate records has no zero bytes, and numbers that can be added up", async () => {
+  const { session, record } = await recorder("counter");
+  for (const wrong of [{ code: "a\0" }, { traceId: "\0" }, { resource: "mate:counter/\0" }, { count: 0 }, { count: 1_000_000_001 }, { count: 2 ** 63 }, { durationUs: -1 }, { durationUs: 2 ** 62 }])
+    assert.equal((await record(wrong)).error, "request.bad_value", JSON.stringify(wrong));
+  const most = { action: "data.access", outcome: "failed", count: 1_000_000_000, durationUs: 7 * 24 * 3600 * 1e6 };
+  assert.equal((await record(...Array(400).fill(most))).reply.accepted, 400);
+  await eventually("them in the trail", () => psql("select count(*) from intra365.audit_logs where source = 'mate:counter'")[0] === "400");
+  psql("select intra365.refresh_reports()");
+  const [day] = (await request(admin, "intra365.audit.report", {})).reply.days.filter((one) => one.outcome === "failed" && one.action === "data.access");
+  assert.deepEqual([day.decisions, day.slowestUs], [400e9, most.durationUs]);
+  assert.ok(day.durationUs >= 2 ** 62, "as much as can be said");
+  for (const bad of ["count = 0", "count = 1000000001", "duration_us = -1"])
+    assert.throws(() => psql(`update intra365.audit_logs set ${bad} where source = 'mate:counter'`), /violates check constraint/, bad);
+  await session.connection.close();
+});
+
+test("a Mate sees what concerns itself, not a Mate whose name its own would match as a pattern", async () => {
+  const one = await recorder("image-analyzer"), other = await recorder("image_analyzer");
+  await one.record({});
+  await eventually("the entry", async () => (await request(admin, "intra365.audit.query", { text: "image-analyzer" })).reply.entries.some((entry) => entry.source === "mate:image-analyzer"));
+  const seen = async (who) => (await request(who.session, "intra365.audit.query", { action: "call" })).reply.entries.map((entry) => entry.source);
+  assert.deepEqual(await seen(one), ["mate:image-analyzer"]);
+  assert.deepEqual(await seen(other), []);
+  for (const { session } of [one, other]) await session.connection.close();
+});
+
+test("a Mate cannot speak for others, and what it records says that it was the one", async () => {
+  const { session, record } = await recorder("forger");
+  const redaction = { actor: "service:privacy", action: "privacy.redact", resource: "erasure:invented:1:x" };
+  for (const forged of [redaction, { action: "consent.grant" }, { actor: "service:privacy" }, { resource: "mate:assistant/bank/read" }, { resource: "mate:forger-2/a" }, { outcome: "perhaps" }])
+    assert.equal((await record(forged)).error, "request.bad_value", JSON.stringify(forged));
+  await record({ userId: "alice", source: "platform" });
+  const told = await eventually("the access", async () => (await request(alice, "intra365.privacy.access", { userId: "alice" })).reply.entries.find((entry) => entry.resource === "mate:forger/a/b"));
+  assert.equal(told.recordedBy, "mate:forger");
+  // Recorded by a version that let it through: it tells nothing of a redaction.
+  psql(`insert into intra365.audit_redactions (tenant_id, at, entry_id, erasure_id, sweep, recorded, redacted)
+        select tenant_id, at, entry_id, 'invented', 1, intra365.audit_digest(a), intra365.audit_digest(a) from intra365.audit_logs a where tenant_id = 'default' limit 1`);
+  const tell = (source) => psql(`select intra365.append_audit(jsonb_build_array(jsonb_build_object('tenant', 'default', 'entry', jsonb_build_object('entryId', 'redact-${source}', 'at', now(), 'source', '${source}', 'actor', 'service:privacy',
+        'action', 'privacy.redact', 'resource', 'erasure:invented:1:' || intra365.redaction_digest('default', 'invented', 1), 'outcome', 'allowed', 'scopes', jsonb_build_array()))))`);
+  tell("mate:forger");
+  assert.deepEqual(codes(await verify()), ["redaction_unknown"]);
+  tell("platform");
+  assert.deepEqual(codes(await verify()), []);
+  psql("delete from intra365.audit_redactions where erasure_id = 'invented'");
+  await session.connection.close();
+});
+
+test("a long chain is verified page by page, and each page finds what was slipped into its time", { timeout: 120_000 }, async () => {
+  const operator = await logIn(platform, platform.cli("tenant", "create", "long").apiKey);
+  const append = (count, first) => psql(`do $$ begin for n in ${first}..${first + count - 1} loop perform intra365.append_audit(jsonb_build_array(jsonb_build_object('tenant', 'long', 'entry', jsonb_build_object(
+      'entryId', 'e' || n, 'at', now() - interval '3 days' + make_interval(secs => n) - case when n % 7 = 0 then interval '5 days' else interval '0' end, 'source', 'platform', 'actor', 'user:x', 'action', 'x', 'resource', 'x', 'outcome', 'allowed', 'scopes', jsonb_build_array())))); end loop; end $$`);
+  for (let first = 1; first <= 10_500; first += 1500) append(1500, first);
+  const pages = async () => {
+    const found = [];
+    for (let from = 1; from; ) {
+      const { reply } = await request(operator, "intra365.audit.verify", { fromBlock: from });
+      assert.equal(reply.intact, reply.problems.length === 0);
+      found.push(reply.problems.map(({ code, detail }) => `${code} ${detail}`));
+      from = reply.nextBlock;
+    }
+    return found;
+  };
+  await eventually("the operator's own entries", () => Number(psql("select block from intra365.audit_heads where tenant_id = 'long'")[0]) > 10_500);
+  assert.deepEqual(await pages(), [[], [], []]);
+  const slip = (id, at) => psql(`insert into intra365.audit_logs (tenant_id, entry_id, at, source, actor, action, resource, outcome, batch) values ('long', '${id}', ${at}, 'platform', 'user:x', 'x', 'x', 'allowed', -1)`);
+  const at = (n) => `now() - interval '3 days' + interval '${n} s'`;
+  for (const [id, time] of [["before", "'-infinity'"], ["late", `${at(3000)} - interval '5 days'`], ["first", at(2000)], ["second", at(7000)], ["second-2", at(7001)], ["third", at(10_200)], ["after", "'infinity'"]]) slip(id, time);
+  const told = (n) => [`entries_slipped_in ${n} entries belong to no block.`];
+  assert.deepEqual(await pages(), [told(3), told(2), told(2)]);
+  psql("delete from intra365.audit_logs where tenant_id = 'long' and batch = -1");
+  assert.deepEqual(await pages(), [[], [], []]);
+  await operator.connection.close();
 });
 
 test("an entry whose time cannot be right is refused", async () => {
   const assistant = await logIn(platform, platform.cli("mate", "create", "clock").apiKey);
-  const entry = (at) => ({ entries: [{ entryId: crypto.randomUUID(), at, actor: "mate:clock", action: "call", resource: "x", outcome: "allowed" }] });
+  const entry = (at) => ({ entries: [{ entryId: crypto.randomUUID(), at, actor: "mate:clock", action: "call", resource: "mate:clock/x", outcome: "allowed" }] });
   for (const at of ["2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
     assert.equal((await request(assistant, "intra365.audit.append", entry(at))).error, "request.bad_value");
   const { reply } = await request(assistant, "intra365.audit.append", entry(new Date().toISOString()));
@@ -190,12 +306,20 @@ test("a Mate cannot make the entries of others vanish by repeating an id", async
   const assistant = await logIn(platform, platform.cli("mate", "create", "repeater").apiKey);
   const entryId = crypto.randomUUID();
   const at = new Date().toISOString();
-  const entry = (id, resource) => ({ entryId: id, at, actor: "mate:repeater", action: "call", resource, outcome: "allowed" });
+  const entry = (id, resource) => ({ entryId: id, at, actor: "mate:repeater", action: "call", resource: `mate:repeater/${resource}`, outcome: "allowed" });
   await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first")] });
   await request(assistant, "intra365.audit.append", { entries: [entry(entryId, "first"), entry(crypto.randomUUID(), "behind-it")] });
   await eventually("the entry behind the repeated one", async () => (await request(admin, "intra365.audit.query", { text: "behind-it" })).reply.entries.length === 1);
   assert.equal(psql(`select count(*) from intra365.audit_logs where entry_id = '${entryId}'`)[0], "1", "and the repeated one is there once");
   await assistant.connection.close();
+});
+
+test("what reports are made of goes when its time is over", () => {
+  const hours = () => psql("select tenant_id from intra365.metrics_aggregates where tenant_id like 'aged-%' order by 1");
+  psql(`insert into intra365.metrics_aggregates (tenant_id, metric, at, labels, count) values ('aged-1', 'decisions_us', now() - interval '790 days', '{}', 1), ('aged-2', 'decisions_us', now() - interval '810 days', '{}', 1)`);
+  psql("select intra365.maintain_partitions()");
+  assert.deepEqual(hours(), ["aged-1"]);
+  psql("delete from intra365.metrics_aggregates where tenant_id like 'aged-%'");
 });
 
 test("when its time is over an entry goes, except what a legal hold keeps; the chain says which blocks it no longer sees", async () => {
@@ -216,6 +340,11 @@ test("when its time is over an entry goes, except what a legal hold keeps; the c
   const reply = await verify();
   assert.equal(reply.intact, true, JSON.stringify(reply.problems));
   assert.ok(reply.retiredBlocks > 0);
+  // What is said to be of a block that nobody can look into any more has to be of its time, too.
+  psql(`insert into intra365.audit_logs (tenant_id, entry_id, at, source, actor, action, resource, outcome, batch)
+        select 'default', 'slipped', now() + interval '100 days', 'platform', 'user:alice', 'x', 'x', 'allowed', batch from intra365.audit_blocks where tenant_id = 'default' and block = 1`);
+  assert.deepEqual(codes(await verify()), ["entries_slipped_in"]);
+  psql("delete from intra365.audit_logs where entry_id = 'slipped'");
 
   const released = (await request(admin, "intra365.audit.hold.release", { holdId: hold.holdId })).reply.hold;
   assert.ok(released.releasedAt);
@@ -231,4 +360,5 @@ test("closed partitions get their search index", () => {
   const done = psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '20 days')");
   assert.ok(done.some((line) => line.startsWith("indexed audit_logs_")), done.join());
   assert.ok(Number(psql("select count(*) from pg_indexes where schemaname = 'intra365' and indexdef like '%gin (intra365.audit_words%'")[0]) > 0);
+  assert.ok(Number(psql("select count(*) from pg_indexes where schemaname = 'intra365' and tablename like 'audit_logs_%' and indexdef like '%btree (tenant_id, batch)'")[0]) > 0, "and the one that leads to a tenant's blocks");
 });

@@ -1,7 +1,7 @@
 // Backups, from outside: lose everything, come back to a chosen second, and go on.
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -134,7 +134,35 @@ test("what cannot be restored is refused before anything is touched", () => {
   assert.equal(userIds(), "bob,carol", "the running platform was not touched");
 });
 
+test("a restore that is refused leaves the directory as it was", () => {
+  const listing = (folder) => readdirSync(folder, { recursive: true }).sort();
+  const foreign = join(place, "documents");
+  mkdirSync(join(foreign, "letters"), { recursive: true });
+  writeFileSync(join(foreign, "letters", "first.txt"), "dear");
+  const before = listing(foreign);
+  assert.match(restore(foreign).stderr, /data\.not_ours/);
+  assert.deepEqual(listing(foreign), before);
+
+  const locked = join(place, "locked");
+  mkdirSync(join(locked, "lost+found"), { recursive: true });
+  writeFileSync(join(locked, "lost+found", "1"), "found");
+  const lock = join(locked, "lock");
+  const result = spawnSync("flock", [lock, program, "--data", locked, "restore", "--from", to, "--key", key], { encoding: "utf8" });
+  assert.match(result.stderr, /data\.locked/);
+  assert.deepEqual(listing(locked), ["lock", "lost+found", "lost+found/1"]);
+
+  // What somebody has begun to use is theirs, even where no keys and no database are left.
+  const begun = join(place, "begun");
+  mkdirSync(join(begun, "nats"), { recursive: true });
+  writeFileSync(join(begun, "version"), "1\n");
+  assert.match(restore(begun).stderr, /backup\.target_in_use/);
+  assert.deepEqual(listing(begun), ["nats", "version"]);
+});
+
 test("a changed byte in the log or in the base backup stops a restore", () => {
+  const mounted = join(place, "mounted"); // a file system of its own: it is there before, and stays
+  mkdirSync(join(mounted, "lost+found"), { recursive: true });
+  writeFileSync(join(mounted, "lost+found", "1"), "found");
   const files = readdirSync(to, { recursive: true, withFileTypes: true }).filter((file) => file.isFile()).map((file) => join(file.parentPath ?? file.path, file.name));
   const newest = readdirSync(join(to, "bases")).sort().at(-1);
   for (const file of [join(to, "bases", newest, "base"), files.find((name) => name.includes(`/wal/${newest}/`) && /[0-9A-F]{24}$/.test(name))]) {
@@ -142,10 +170,11 @@ test("a changed byte in the log or in the base backup stops a restore", () => {
     const changed = Buffer.from(whole);
     changed[changed.length >> 1] ^= 1;
     writeFileSync(file, changed);
-    const result = restore(join(place, "free"));
+    const results = [join(place, "free"), mounted].map((folder) => restore(folder));
     writeFileSync(file, whole);
-    assert.match(result.stderr, /backup\.damaged/, file);
+    for (const result of results) assert.match(result.stderr, /backup\.damaged/, file);
     assert.ok(!existsSync(join(place, "free")));
+    assert.deepEqual(readdirSync(mounted, { recursive: true }).sort(), ["lost+found", "lost+found/1"]);
   }
 });
 

@@ -183,7 +183,7 @@ test("every use of a person's data is told to them, with the consent it was unde
   const granted = (await request(user, "intra365.consent.grant", wish("image-analyzer", ["image.analyze"], ["ai-assistance"]))).reply;
   await eventually("a first analysis", async () => (await use()).format === "png");
   const entry = await eventually("the access", () => asPerson("privacy", "access", "--mate", "assistant").entries.find((one) => one.consentId === granted.consentId && one.outcome === "allowed"));
-  assert.deepEqual([entry.userId, entry.purpose, entry.scopes], [person, "ai-assistance", ["image.analyze"]]);
+  assert.deepEqual([entry.userId, entry.purpose, entry.scopes, entry.recordedBy], [person, "ai-assistance", ["image.analyze"], "mate:image-analyzer"]);
   assert.match(entry.resource, /mate:image-analyzer\/image-analysis\/analyze-image/);
   assert.ok(asOfficer("privacy", "access", "--user", person).entries.length >= 1);
   refusedTo(platform.adminKey, /access\.not_yours/, "privacy", "access", "--user", person);
@@ -272,6 +272,14 @@ test("after an erasure nothing names the person: no table, no stream, no bucket,
   await eventually("the household's consent", async () => !(await request(user, "intra365.consent.grant_inherited", { householdId, mateId: "assistant", purposes: ["analytics"], scopes: ["mail"] })).error);
   const other = platform.cli("tenant", "create", "elsewhere").apiKey;
   platform.cliAs(other, "user", "create", person);
+  // Entries that the database refused, and a message that nobody could read.
+  const entry = (entryId) => ({ entryId, at: new Date().toISOString(), source: "platform", actor: `user:${person}`, action: "x.y", resource: `calendar:${person}/day`, outcome: "allowed", userId: person, scopes: [], count: 0 });
+  const inside = await connect({ servers: platform.endpoints.nats, authenticator: credsAuthenticator(readFileSync(path("keys/platform.creds"))) });
+  inside.publish("platform.audit", JSON.stringify([{ tenant: "default", entry: entry("refused") }, { tenant: "elsewhere", entry: entry("refused") }]));
+  inside.publish("platform.audit", JSON.stringify({ tenant: "default", not: "records", of: [`user:${person}`] }));
+  await inside.flush();
+  await inside.close();
+  await eventually("them to be set aside", () => sql("select 1 from intra365.audit_set_aside").length === 2 && sql("select 1 from intra365.system_events where type = 'audit.set_aside'").length === 1);
   assert.ok(rowsWith([person]).length > 10, "there is something to find");
   assert.ok((await messagesWith([person])).found.length > 5, "and in streams, too");
 
@@ -294,6 +302,10 @@ test("after an erasure nothing names the person: no table, no stream, no bucket,
   const logs = readdirSync(platform.data).filter((name) => /log/.test(name)).map(path);
   assert.ok(logs.length > 0, readdirSync(platform.data).join(" "));
   for (const log of logs) assert.deepEqual(statSync(log).isDirectory() ? filesWith(log, words) : words.filter((word) => readFileSync(log).includes(word)), [], log);
+
+  // What was set aside is still there to be brought back, under the pseudonym.
+  const aside = JSON.parse(platform.cli("audit", "set-aside", "list").entries[0].entry);
+  assert.deepEqual([aside.userId, aside.actor, aside.resource], [erased.pseudonym, `user:${erased.pseudonym}`, `calendar:${erased.pseudonym}/day`]);
 
   // They have left, and the household without a keeper has ended; that it was somebody's stays.
   const stays = sql(`select user_id || ' ' || invited_by || ' ' || (left_at is not null) from intra365.consent_household_members where household_id = '${householdId}' order by number`);

@@ -23,14 +23,17 @@ struct Entry {
   std::optional<Purpose> purpose;
   std::vector<Scope> scopes;
   std::optional<std::string> trace_id;
-  std::uint64_t count = 1;
-  std::optional<std::int64_t> duration_us;
+  std::uint64_t count = 1;                  ///< 1 to 1,000,000,000
+  std::optional<std::int64_t> duration_us;  ///< 0 to seven days
   static constexpr std::array<std::string_view, 2> optional_fields{"count", "source"};
 };
 BOOST_DESCRIBE_STRUCT(Entry, (),
                       (entry_id, at, source, actor, action, resource, outcome, code, user_id, consent_id,
                        purpose, scopes, trace_id, count, duration_us))
 
+/// A Mate speaks of its own enforcement: `action` is `call` or `data.access`, `actor` whom it served or
+/// refused
+/// (`mate:<id>`, `user:<id>` or `guest`), `resource` the Mate itself or what begins with `mate:<its id>/`.
 struct AppendRequest {
   std::vector<Entry> entries;  ///< at most 500
 };
@@ -146,6 +149,32 @@ struct HoldsReply {
 };
 BOOST_DESCRIBE_STRUCT(HoldsReply, (), (holds))
 
+/// An entry that the database refused, with why: it is not in the trail.
+struct SetAside {
+  std::string set_aside_id;
+  Timestamp at;  ///< when it was set aside
+  std::string reason;
+  std::string entry;  ///< JSON; the first 2,000 characters
+};
+BOOST_DESCRIBE_STRUCT(SetAside, (), (set_aside_id, at, reason, entry))
+
+struct SetAsideReply {
+  std::vector<SetAside> entries;  ///< oldest first, at most 100
+  std::int64_t total = 0;
+};
+BOOST_DESCRIBE_STRUCT(SetAsideReply, (), (entries, total))
+
+struct RetryRequest {
+  std::optional<std::string> set_aside_id;  ///< one of them; else 200, the longest untried first
+};
+BOOST_DESCRIBE_STRUCT(RetryRequest, (), (set_aside_id))
+
+struct RetryReply {
+  std::int64_t stored = 0;  ///< they are in the trail now
+  std::int64_t left = 0;    ///< of the tenant, still set aside
+};
+BOOST_DESCRIBE_STRUCT(RetryReply, (), (stored, left))
+
 inline constexpr auto append = operation<AppendRequest, AppendReply>({
     .subject = "intra365.audit.append",
     .access = Access::mate,
@@ -200,6 +229,23 @@ inline constexpr auto hold_list = operation<Empty, HoldsReply>({
     .http = {Method::get, "/v1/audit/holds"},
     .access = Access::operator_,
     .summary = "The tenant's legal holds, released ones too.",
+    .example = R"({})",
+});
+
+inline constexpr auto set_aside_list = operation<Empty, SetAsideReply>({
+    .subject = "intra365.audit.set_aside.list",
+    .http = {Method::get, "/v1/audit/set-aside"},
+    .access = Access::operator_,
+    .summary = "The tenant's entries that the database refused: they are kept, but not in the trail.",
+    .example = R"({})",
+});
+inline constexpr auto set_aside_retry = operation<RetryRequest, RetryReply>({
+    .subject = "intra365.audit.set_aside.retry",
+    .http = {Method::post, "/v1/audit/set-aside/retry"},
+    .access = Access::operator_,
+    .effect = Effect::changes,
+    .deadline = 10'000ms,
+    .summary = "Brings entries that were set aside into the trail, once what refused them is mended.",
     .example = R"({})",
 });
 

@@ -139,12 +139,15 @@ struct AccessEntry {
   std::optional<Purpose> purpose;
   std::vector<Scope> scopes;
   std::string outcome;
+  /// Who says so: `mate:<id>`, whose enforcement point let it through or refused it, or `platform`; absent
+  /// where it was recorded before sources were kept.
+  std::optional<std::string> recorded_by;
   std::int64_t count = 0;
   Timestamp first_at, last_at;
 };
 BOOST_DESCRIBE_STRUCT(AccessEntry, (),
-                      (user_id, actor, resource, consent_id, purpose, scopes, outcome, count, first_at,
-                       last_at))
+                      (user_id, actor, resource, consent_id, purpose, scopes, outcome, recorded_by, count,
+                       first_at, last_at))
 
 struct AccessReply {
   std::vector<AccessEntry> entries;  ///< the latest first, at most 1,000

@@ -4,6 +4,8 @@
 
 #include "contract/errors.hpp"
 #include "services/audit/ingest.hpp"
+#include "services/audit/model.hpp"
+#include "services/audit/set_aside.hpp"
 #include "services/audit/store.hpp"
 
 namespace intra365::migrations {
@@ -17,9 +19,6 @@ using platform::Caller;
 
 constexpr std::size_t kMaxAppend = 500;
 constexpr std::size_t kMaxProblems = 100;
-/// Entries of a Mate that was offline; older ones would be retired as they come.
-constexpr auto kOldest = std::chrono::hours(24 * 30);
-constexpr auto kYoungest = std::chrono::minutes(5);  ///< for clocks that are wrong
 constexpr auto kMaintenanceEvery = std::chrono::minutes(10);
 constexpr auto kMaintenanceTime = std::chrono::minutes(5);
 
@@ -32,31 +31,14 @@ Result<Cursor> read_cursor(const std::optional<std::string>& text) {
   return Cursor{*at, text->substr(split + 1)};
 }
 
-Result<void> check_entry(const wire::Entry& entry, Timestamp now) {
-  if (!is_token(entry.entry_id)) return fail(errors::bad_value, "entries: entryId must be an identifier");
-  for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
-    if (text->empty() || text->size() > 512)
-      return fail(errors::bad_value, "entries: actor, action, resource and outcome have 1 to 512 bytes");
-  }
-  if (entry.code.value_or("").size() > 128 || entry.trace_id.value_or("").size() > 64 ||
-      entry.scopes.size() > 50)
-    return fail(errors::bad_value, "entries: a field is too long");
-  for (const auto* text : {&entry.actor, &entry.action, &entry.resource, &entry.outcome}) {
-    if (text->find('\0') != std::string::npos)
-      return fail(errors::bad_value, "entries: text with a zero byte");
-  }
-  if (entry.at < now - kOldest || entry.at > now + kYoungest)
-    return fail(errors::bad_value, "entries: at is older than 30 days, or in the future");
-  return {};
-}
-
 /// Owned by one shard; not thread-safe.
 class Audit final : public platform::Service {
  public:
   explicit Audit(platform::Environment& environment)
       : environment_(environment),
         store_(environment.database, &environment.reads),
-        ingest_(environment, store_) {}
+        aside_(environment.database),
+        ingest_(environment, store_, aside_) {}
 
   std::vector<platform::BoundOperation> operations() override {
     using platform::bind;
@@ -66,7 +48,9 @@ class Audit final : public platform::Service {
             bind(wire::report, *this, &Audit::report),
             bind(wire::hold_place, *this, &Audit::place_hold),
             bind(wire::hold_release, *this, &Audit::release_hold),
-            bind(wire::hold_list, *this, &Audit::list_holds)};
+            bind(wire::hold_list, *this, &Audit::list_holds),
+            bind(wire::set_aside_list, *this, &Audit::list_set_aside),
+            bind(wire::set_aside_retry, *this, &Audit::retry_set_aside)};
   }
 
   Task<> start() override {
@@ -81,7 +65,7 @@ class Audit final : public platform::Service {
       co_return fail(errors::bad_value, "entries: at most 500 at once");
     std::vector<platform::AuditRecord> records;
     for (const auto& entry : request.entries) {
-      CO_CHECK(check_entry(entry, environment_.clock.now()));
+      CO_CHECK(check_entry(entry, caller.id, environment_.clock.now()));
       platform::AuditRecord record{caller.tenant, entry};
       record.entry.source = caller.subject();
       records.push_back(std::move(record));
@@ -136,15 +120,17 @@ class Audit final : public platform::Service {
       reply.head = block.hash;
     }
     const bool ended = !head || blocks.empty() || blocks.back().block >= head->block;
+    std::optional<std::int64_t> last;
+    if (!ended) last = blocks.back().block;
+    CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, from, last, caller.deadline));
+    if (outside > 0)
+      problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
     if (!ended) {
-      reply.next_block = blocks.back().block + 1;
+      reply.next_block = *last + 1;
     } else {
       const bool complete = !head || (at_head != nullptr && at_head->hash == head->hash) ||
                             (blocks.empty() && from > head->block);
       if (!complete) problem(head->block, "head_altered", "The chain does not end where its head says.");
-      CO_TRY(const auto outside, co_await store_.outside_chain(caller.tenant, caller.deadline));
-      if (outside > 0)
-        problem(0, "entries_slipped_in", std::to_string(outside) + " entries belong to no block.");
       CO_TRY(const auto redactions, co_await store_.unknown_redactions(caller.tenant, caller.deadline));
       if (redactions > 0)
         problem(0, "redaction_unknown",
@@ -209,6 +195,42 @@ class Audit final : public platform::Service {
     co_return reply;
   }
 
+  Task<wire::SetAsideReply> list_set_aside(const Caller& caller, const Empty&) {
+    co_return co_await aside_.list(caller.tenant, caller.deadline);
+  }
+
+  Task<wire::RetryReply> retry_set_aside(const Caller& caller, const wire::RetryRequest& request) {
+    wire::RetryReply reply;
+    CO_TRY(const auto waiting, co_await aside_.waiting(caller.tenant, request.set_aside_id, caller.deadline));
+    if (request.set_aside_id && waiting.empty()) co_return fail(errors::unknown_set_aside);
+    for (const auto& one : waiting) {
+      CO_TRY(const bool stored, co_await retry(caller, one));
+      if (stored) ++reply.stored;
+    }
+    CO_TRY(reply.left, co_await aside_.count(caller.tenant, caller.deadline));
+    co_return reply;
+  }
+
+  /// Into the trail first: what is in both is stored once.
+  Task<bool> retry(const Caller& caller, const Waiting& one) {
+    auto entry = json::decode<wire::Entry>(one.entry, json::Unknown::ignore);
+    Result<void> stored = fail(errors::malformed_json);
+    if (entry) {
+      make_storable(*entry);
+      std::vector<platform::AuditRecord> records{{caller.tenant, *std::move(entry)}};
+      stored = co_await store_.append(records, caller.deadline);
+      if (!stored && !is_unstorable(stored.error())) co_return fail(stored.error());
+    } else {
+      stored = fail(entry.error());
+    }
+    if (stored) {
+      CO_CHECK(co_await aside_.remove(caller.tenant, one.set_aside_id, caller.deadline));
+      co_return true;
+    }
+    CO_CHECK(co_await aside_.note_refusal(caller.tenant, one.set_aside_id, stored.error(), caller.deadline));
+    co_return false;
+  }
+
   /// Every instance tries; PostgreSQL lets one work.
   Task<> maintain() {
     const auto cancelled = co_await asio::this_coro::cancellation_state;
@@ -233,6 +255,7 @@ class Audit final : public platform::Service {
 
   platform::Environment& environment_;
   Store store_;
+  SetAside aside_;
   Ingest ingest_;
 };
 

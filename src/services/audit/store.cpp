@@ -1,7 +1,5 @@
 #include "services/audit/store.hpp"
 
-#include "crypto/encoding.hpp"
-
 namespace intra365::services::audit {
 namespace {
 
@@ -20,8 +18,8 @@ constexpr Query kFind{
     "action = $4)"
     " and ($5::text is null or outcome = $5) and ($6::text is null or user_id = $6)"
     " and ($7::timestamptz is null or at >= $7) and ($8::timestamptz is null or at < $8)"
-    " and ($9::text is null or actor = $9 or user_id = $10 or source = $9 or resource like $9 || '/%' or "
-    "resource = $9)"
+    " and ($9::text is null or actor = $9 or user_id = $10 or source = $9 or resource = $9 or "
+    "starts_with(resource, $9 || '/'))"
     " and ($11::timestamptz is null or (at, entry_id) < ($11, $12))"
     " and ($13::text is null or intra365.audit_words(action, resource, actor, outcome, code, purpose) @@ "
     "websearch_to_tsquery('pg_catalog.simple', translate(regexp_replace($13, '([[:alnum:]])[-_]', '\\1 ', "
@@ -58,10 +56,27 @@ constexpr Query kHead{
 constexpr Query kKnowsHash{"audit_knows_hash",
                            "select exists (select from intra365.audit_blocks where tenant_id = $1 and hash = "
                            "$2) as known"};
-constexpr Query kOutside{
-    "audit_outside_chain",
-    "select count(*) as entries from intra365.audit_logs a where a.tenant_id = $1 and not exists "
-    "(select from intra365.audit_blocks b where b.tenant_id = a.tenant_id and b.batch = a.batch)"};
+// Of the time from where the blocks before the page end to where those of the page end: the pages' times
+// meet, so that together they are all of time, and each entry is read about once. Blocks come nearly in the
+// order of their time; the latest of a thousand neighbours says how far they have come, however late some
+// entries were. A block whose entries' time is over vouches for none but those of its own time.
+constexpr Query kOutside{"audit_outside_chain", R"(
+with page as (
+  select coalesce((select max(last_at) from intra365.audit_blocks where tenant_id = $1 and block between $2 - 1000 and $2 - 1),
+                  '-infinity') as after,
+         coalesce((select max(last_at) from intra365.audit_blocks where tenant_id = $1 and block between $3 - 999 and $3),
+                  'infinity') as upto
+), found as (
+  select a.batch, count(*) as entries, min(a.at) as first_at, max(a.at) as last_at from intra365.audit_logs a
+   where a.tenant_id = $1 and a.at >= (select after from page) and a.at <= (select upto from page)
+   group by a.batch
+)
+select coalesce(sum(f.entries), 0)::bigint as entries
+  from found f left join lateral (
+    select true as vouches from intra365.audit_blocks b where b.tenant_id = $1 and b.batch = f.batch
+       and (b.first_at >= (select retired_until from intra365.partition_policies where table_name = 'audit_logs')
+            or (f.first_at >= b.first_at and f.last_at <= b.last_at)) limit 1) as block on true
+ where block.vouches is null)"};
 
 constexpr Query kUnknownRedactions{"audit_unknown_redactions",
                                    "select intra365.unknown_redactions($1) as entries"};
@@ -92,9 +107,6 @@ constexpr Query kRefresh{"refresh_reports", "select intra365.refresh_reports()"}
 constexpr Query kMaintain{
     "maintain_partitions",
     "select action || ' ' || partition_name as done from intra365.maintain_partitions()"};
-constexpr Query kSetAside{"audit_set_aside",
-                          "insert into intra365.system_events (event_id, type, source, details) values ($1, "
-                          "'audit.set_aside', 'audit', $2)"};
 
 struct Known {
   bool known = false;
@@ -184,8 +196,9 @@ Task<bool> Store::knows_hash(TenantId tenant, std::string hash, SteadyTime deadl
   co_return !known.empty() && known.front().known;
 }
 
-Task<std::int64_t> Store::outside_chain(TenantId tenant, SteadyTime deadline) {
-  auto parameters = postgres::bind(tenant);
+Task<std::int64_t> Store::outside_chain(TenantId tenant, std::int64_t from, std::optional<std::int64_t> to,
+                                        SteadyTime deadline) {
+  auto parameters = postgres::bind(tenant, from, to);
   Scope scope{tenant.str()};
   CO_TRY(const auto rows, co_await database_.query(scope, kOutside, std::move(parameters), deadline));
   CO_TRY(const auto counts, rows.as<Count>());
@@ -250,15 +263,6 @@ Task<std::vector<std::string>> Store::maintain(SteadyTime deadline) {
   std::vector<std::string> done;
   for (const auto& line : lines) done.push_back(line.done);
   co_return done;
-}
-
-Task<> Store::set_aside(std::string message, std::string reason, SteadyTime deadline) {
-  // Base64, because what nobody could read may be anything.
-  boost::json::value details{{"reason", reason}, {"message", crypto::base64(message)}};
-  auto parameters = postgres::bind(new_uuid(), details);
-  Scope no_tenant;
-  CO_CHECK(co_await database_.query(no_tenant, kSetAside, std::move(parameters), deadline));
-  co_return Result<void>{};
 }
 
 }  // namespace intra365::services::audit

@@ -39,7 +39,7 @@ BOOST_DESCRIBE_STRUCT(CheckedBlock, (), (block, entries, hash, retired, problem)
 class Store {
  public:
   /// At most this many entries are looked at for one page of a verification.
-  static constexpr std::int64_t entries_per_check = 300'000;
+  static constexpr std::int64_t entries_per_check = 100'000;
 
   /// Without `reads` nothing is searched, only appended and verified.
   explicit Store(postgres::Pool& database, platform::Reads* reads = nullptr)
@@ -56,8 +56,10 @@ class Store {
   /// Hash and number of the chain's last block as its head says; nullopt when there is no chain yet.
   Task<std::optional<CheckedBlock>> head(TenantId tenant, SteadyTime deadline);
   Task<bool> knows_hash(TenantId tenant, std::string hash, SteadyTime deadline);
-  /// Entries that belong to no block.
-  Task<std::int64_t> outside_chain(TenantId tenant, SteadyTime deadline);
+  /// Entries that belong to no block, of the time that the page of blocks stands for: from the one before it
+  /// to its own last one; nullopt: to the end of time.
+  Task<std::int64_t> outside_chain(TenantId tenant, std::int64_t from, std::optional<std::int64_t> to,
+                                   SteadyTime deadline);
   /// Sweeps of erasures that changed entries and that the chain does not tell of.
   Task<std::int64_t> unknown_redactions(TenantId tenant, SteadyTime deadline);
 
@@ -77,8 +79,6 @@ class Store {
   Task<> refresh_reports(SteadyTime deadline);
   /// Partitions ahead, retention, indexes; what was done, as `action partition`.
   Task<std::vector<std::string>> maintain(SteadyTime deadline);
-  /// Keeps a message that cannot be stored, for somebody to look at.
-  Task<> set_aside(std::string message, std::string reason, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;

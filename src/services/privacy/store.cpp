@@ -47,12 +47,13 @@ constexpr Query correct_query{
     " where tenant_id = $1 and user_id = $2 returning user_id, display_name, country"};
 constexpr Query access_query{
     "privacy_access",
-    "select user_id, actor, resource, consent_id, purpose, scopes, outcome, sum(count)::bigint as count,"
-    " min(at) as first_at, max(at) as last_at from intra365.data_access_logs where tenant_id = $1"
+    "select user_id, actor, resource, consent_id, purpose, scopes, outcome, source as recorded_by,"
+    " intra365.clamped(sum(count)) as count, min(at) as first_at, max(at) as last_at from "
+    "intra365.data_access_logs where tenant_id = $1"
     " and ($2::text is null or user_id = $2) and ($3::text is null or actor = 'mate:' || $3)"
     " and ($4::timestamptz is null or at >= $4) and ($5::timestamptz is null or at < $5)"
-    " group by user_id, actor, resource, consent_id, purpose, scopes, outcome order by last_at desc limit "
-    "1000"};
+    " group by user_id, actor, resource, consent_id, purpose, scopes, outcome, source order by last_at "
+    "desc limit 1000"};
 constexpr Query begin_query{"privacy_begin_erasure",
                             "insert into intra365.privacy_requests (tenant_id, request_id, kind, state, "
                             "due_at, sealed_user, pseudonym, "

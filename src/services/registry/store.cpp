@@ -62,8 +62,7 @@ constexpr Query mate_discover{
     "       where c.tenant_id = m.tenant_id and c.capability = $3 and c.mate_id = m.mate_id))"
     " and ($4::text is null or m.search @@ websearch_to_tsquery('simple', $4) or m.tags && "
     "string_to_array(lower($4), ' '))"
-    " and ($5::text is null or m.version = $5 or m.version like replace(replace($5, '%', ''), '_', '') || "
-    "'.%')"
+    " and ($5::text is null or m.version = $5 or starts_with(m.version, $5 || '.'))"
     " and ($6::text[] is null or m.tags @> $6)"
     " and ($7::text[] is null or m.required_scopes <@ $7)"
     " order by m.status = 'active' desc, text_rank desc, m.last_seen_at desc nulls last, m.mate_id limit $8"};
