@@ -68,6 +68,7 @@ class Consents final : public platform::Service {
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
             bind(wire::reconcile, repair_, &CacheRepair::reconcile),
+            bind(wire::cache, repair_, &CacheRepair::cache),
             bind(wire::propagation, propagation_, &Propagation::state),
             bind(wire::renewals, renewals_, &Renewals::list),
             bind(wire::ask_renewal, renewals_, &Renewals::ask),
