@@ -123,6 +123,44 @@ test("evidence lies sealed, for the person and privacy officers only", () => {
     assert.deepEqual(sql(`select 1 from intra365.${table} t where t::text like '%${address}%' or t::text like '%Marmalade%'`), [], table);
 });
 
+test("from where somebody answered, and where their paper lies, is shown to them and to privacy officers only", async () => {
+  const gwen = await logIn(platform, platform.cli("user", "create", "gwen").apiKey);
+  const whole = { ipAddress: "198.51.100.9", userAgent: "Gwenscape/2", note: "spring" };
+  const wish = { userId: "gwen", mateId: "assistant", scopes: ["calendar"], purposes: ["analytics"] };
+  await request(gwen, "intra365.consent.grant", { ...wish, metadata: whole });
+  await request(gwen, "intra365.consent.grant", { ...wish, scopes: ["mail"], metadata: { ipAddress: whole.ipAddress } });
+  await request(gwen, "intra365.consent.refuse", { ...wish, scopes: ["health"], evidence: "drawer nine" });
+  const seen = async (session) => {
+    const { consents } = (await request(session, "intra365.consent.query", {})).reply;
+    const { entries } = (await request(session, "intra365.consent.audit", {})).reply;
+    const hers = (all) => all.filter((one) => one.userId === "gwen");
+    return [hers(consents).map((one) => one.metadata ?? null).filter((one) => one).sort((a) => (a.note ? -1 : 1)), hers(entries).flatMap((one) => one.evidence ?? [])];
+  };
+  assert.deepEqual(await seen(gwen), [[whole, { ipAddress: whole.ipAddress }], ["drawer nine"]]);
+  for (const other of [assistant, admin]) assert.deepEqual(await seen(other), [[{ note: "spring" }], []]);
+  await gwen.connection.close();
+});
+
+test("a household's receipt is for its keepers, not for whoever else lives there", async () => {
+  const keeperKey = platform.cli("user", "create", "keira").apiKey, memberKey = platform.cli("user", "create", "milo").apiKey;
+  const keeper = await logIn(platform, keeperKey);
+  const { householdId } = (await request(keeper, "intra365.consent.found_household", {})).reply;
+  await request(keeper, "intra365.consent.invite_to_household", { householdId, userId: "milo" });
+  platform.cliAs(memberKey, "consent", "household", "join", householdId);
+  platform.cli("consent", "catalogue", "purpose", "shopping", "--inheritable");
+  const granted = await eventually("the household's consent", async () => {
+    const { reply, error } = await request(keeper, "intra365.consent.grant_inherited", { householdId, mateId: "assistant", purposes: ["shopping"], scopes: ["mail"] });
+    return error ? undefined : reply;
+  });
+  platform.cliAs(keeperKey, "consent", "receipt", "show", granted.consentId, "--out", path("household.json"));
+  const holds = offline("consent", "receipt", "verify", path("household.json"), "--keys", path("keys.json"));
+  assert.equal(holds.code, 0, holds.text);
+  assert.match(holds.text, new RegExp(`of household:${householdId} to assistant was active`));
+  refusedTo(memberKey, /consent\.unknown/, "consent", "receipt", "show", granted.consentId);
+  refusedTo(personKey, /consent\.unknown/, "consent", "receipt", "show", granted.consentId);
+  await keeper.connection.close();
+});
+
 test("an export is everything, signed, without secrets, and for nobody else", async () => {
   asPerson("privacy", "export", "--out", path("export.json"));
   const checked = offline("privacy", "verify", path("export.json"), "--keys", path("keys.json"));
