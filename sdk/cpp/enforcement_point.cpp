@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "consent/opt_out.hpp"
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
 #include "contract/operations/policy.hpp"
@@ -40,11 +41,10 @@ CallOptions within(SteadyTime deadline) {
 }  // namespace
 
 EnforcementPoint::Claims::Claims(const nats::HeaderView& received) {
-  const std::pair<std::string_view, std::string_view*> wanted[] = {{headers::authorization, &authorization},
-                                                                   {headers::traceparent, &traceparent},
-                                                                   {headers::deadline_ms, &deadline_ms},
-                                                                   {headers::user_id, &user_id},
-                                                                   {headers::consent_id, &consent_id}};
+  const std::pair<std::string_view, std::string_view*> wanted[] = {
+      {headers::authorization, &authorization}, {headers::traceparent, &traceparent},
+      {headers::deadline_ms, &deadline_ms},     {headers::user_id, &user_id},
+      {headers::consent_id, &consent_id},       {headers::opt_out, &opt_out}};
   std::string_view rest = received.block(), name, value;
   while (nats::HeaderView::next(rest, name, value)) {
     for (const auto& [known, into] : wanted) {
@@ -123,6 +123,7 @@ Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const 
                                              const Moment& now, Call& call) {
   if (action.use.scopes.empty() || !action.use.purpose) return {};
   if (!call.user_id) return fail(errors::user_required);
+  if (consent::opts_out(claims.opt_out, *action.use.purpose)) return fail(errors::opted_out);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();
   auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, now.system);

@@ -47,7 +47,7 @@ class EnforcementPoint {
   /// What a message says of itself, read in one pass; views into the message.
   struct Claims {
     explicit Claims(const nats::HeaderView& headers);
-    std::string_view authorization, traceparent, deadline_ms, user_id, consent_id;
+    std::string_view authorization, traceparent, deadline_ms, user_id, consent_id, opt_out;
   };
   struct Moment {
     SteadyTime steady;

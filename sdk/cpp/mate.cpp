@@ -1,5 +1,7 @@
 #include "sdk/cpp/mate.hpp"
 
+#include <algorithm>
+
 #include "async/task_group.hpp"
 #include "contract/headers.hpp"
 #include "contract/reply.hpp"
@@ -81,8 +83,21 @@ struct Mate::Impl {
     co_return reply_of(std::move(outcome), call.trace.trace_id());
   }
 
+  /// What the actions use data for, where the description does not say it. Which scopes they need is not
+  /// said: each action asks for its own, and whoever calls one need not have consented to all.
+  registry::DataAccess data_access() const {
+    registry::DataAccess access;
+    for (const auto& action : actions) {
+      const auto& purpose = action.guarded.use.purpose;
+      if (purpose && std::ranges::find(access.purposes, *purpose) == access.purposes.end())
+        access.purposes.push_back(*purpose);
+    }
+    return access;
+  }
+
   Task<> register_self(SteadyTime) {
     auto mate = description;
+    if (!mate.data_access) mate.data_access = data_access();
     CO_CHECK(co_await client.call(registry::register_, std::move(mate)));
     co_return Result<void>{};
   }

@@ -49,7 +49,8 @@ struct Enforcement {
 
 class Mate {
  public:
-  /// `description.mate_id` may be left out: it is the identity of the API key. `nats.subjects` is filled in.
+  /// `description.mate_id` may be left out: it is the identity of the API key. `nats.subjects` is filled in,
+  /// and so are the purposes of its actions where `data_access` is left out.
   Mate(asio::any_io_executor executor, ClientOptions options, registry::Mate description);
   ~Mate();
 

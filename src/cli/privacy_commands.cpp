@@ -15,7 +15,8 @@ namespace {
 namespace bj = boost::json;
 
 struct Arguments {
-  std::string user, mate, consent, file, keys, earlier, out, confirm, request, kind, text, since, until;
+  std::string user, mate, consent, file, keys, earlier, out, confirm, again, request, kind, text, since,
+      until;
   std::optional<std::string> name, country;
   bool open = false, refuse = false;
 };
@@ -85,10 +86,12 @@ Task<> erase(sdk::Client& client, const Target& target, const Arguments& argumen
   privacy::EraseRequest request;
   CO_TRY(request.user_id, person(client, arguments));
   CO_TRY(request.confirm, UserId::parse(arguments.confirm));
+  if (!arguments.again.empty()) request.again = arguments.again;
   const bool oneself = request.user_id.str() == client.id();
   CO_TRY(auto state, co_await client.call(privacy::erase, std::move(request)));
   while (!oneself && state.state == privacy::RequestState::working) {
-    std::cerr << "\rerasing: " << state.rows << " rows, " << state.messages << " messages" << std::flush;
+    std::cerr << "\rerasing: " << state.rows << " rows, " << state.messages << " messages"
+              << (state.held ? "; waits for the release of a legal hold" : "") << std::flush;
     co_await sleep_for(std::chrono::seconds(1));
     privacy::StatusRequest question;
     question.request_id = state.request_id;
@@ -108,7 +111,7 @@ Task<> status(sdk::Client& client, const Target& target, const Arguments& argume
   CO_TRY(const auto state, co_await client.call(privacy::status, std::move(question)));
   print(target, state,
         word(state.state) + ": " + std::to_string(state.rows) + " rows, " + std::to_string(state.messages) +
-            " messages");
+            " messages" + (state.held ? "; waits for the release of a legal hold" : ""));
   co_return Result<void>{};
 }
 
@@ -326,6 +329,8 @@ void add_privacy_commands(CLI::App& app, Target& target, int& exit_code) {
   one = verb(privacy, "erase", "Erase a person for good", erase);
   whose(one);
   one->add_option("--confirm", given->confirm, "the person's id once more")->required();
+  one->add_option("--again", given->again,
+                  "as a privacy officer: request of an earlier erasure, whose pseudonym stays");
   verb(privacy, "status", "How far an erasure has got", status)
       ->add_option("request", given->request)
       ->required();

@@ -47,6 +47,7 @@ std::span<const OperationInfo> catalog() {
       info(consent::query),
       info(consent::audit),
       info(consent::sync),
+      info(consent::cache),
       info(consent::reconcile),
       info(consent::propagation),
       info(consent::renewals),

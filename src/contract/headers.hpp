@@ -10,6 +10,9 @@ inline constexpr std::string_view tracestate = "tracestate";
 inline constexpr std::string_view deadline_ms = "Intra365-Deadline-Ms";  ///< milliseconds left
 inline constexpr std::string_view user_id = "X-User-Id";                 ///< whose data
 inline constexpr std::string_view consent_id = "X-Consent-Id";           ///< by which consent
+/// Purposes that the data must not be used for, whatever was consented to: the browser or device that asks
+/// has opted out (consent/opt_out.hpp).
+inline constexpr std::string_view opt_out = "Intra365-Opt-Out";
 
 // An answer in parts (docs/adr/0006).
 inline constexpr std::string_view stream = "Intra365-Stream";  ///< asked for: parts under way, 1 to 64

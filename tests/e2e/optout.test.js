@@ -1,5 +1,6 @@
 // Opting out of having one's data sold or shared: by the browser's signal, on a device without an account, and by request.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { Platform, eventually, logIn, picture } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
@@ -94,6 +95,56 @@ test("a device opts out and back in without an account, and is recognised by not
   const token = await platform.token(bobKey);
   assert.equal((await platform.http("GET", "/v1/consents", { token, headers: device })).status, 200);
   assert.equal(standing(bobKey)["ai-assistance"], "revoked", "signed in with it, it holds for the account");
+});
+
+/** Registers the analyzer anew, as whoever operates it would. */
+const register = async (dataAccess) => {
+  const admin = await logIn(platform, platform.adminKey);
+  const { error, reply } = await request(admin, "intra365.registry.register", { mateId: "image-analyzer", name: "Image analyzer", type: "service", version: "1.0.0", capabilities: ["image-analysis"], dataAccess });
+  assert.equal(error, undefined, JSON.stringify(reply));
+  await admin.connection.close();
+};
+
+test("a signal holds for what the data are used for in the end, whatever the request says it is for", async () => {
+  const eveKey = platform.cli("user", "create", "eve").apiKey;
+  platform.cliAs(eveKey, "consent", "grant", "--mate", "image-analyzer", "--scopes", "image.analyze", "--purposes", "ai-assistance,research");
+  const device = { Cookie: "intra365-opt-out=1" };
+  await eventually("the analyzer's knowledge", async () => (await call("eve")) === "done");
+  assert.equal(await call("eve", { "X-Purpose": "research", ...device }), "consent.purpose_mismatch", "the analyzer registers no such purpose");
+  await register({ requiredScopes: ["image.analyze"], purposes: ["research", "ai-assistance"] });
+  assert.equal(await call("eve", device), "consent.opted_out", "it may be used for either");
+  assert.equal(await call("eve", { "X-Purpose": "research" }), "done");
+  assert.equal(await call("eve", { "X-Purpose": "research", ...device }), "consent.opted_out", "the analyzer knows better what it uses pictures for");
+  await register({ requiredScopes: ["image.analyze"], purposes: [] });
+  assert.equal(await call("eve", { "X-Purpose": "research" }), "done");
+  assert.equal(await call("eve", { "X-Purpose": "research", ...device }), "consent.opted_out", "who registers no purpose refuses it all the same");
+  await register({ requiredScopes: ["image.analyze"], purposes: ["ai-assistance"] });
+});
+
+test("a Mate refuses what the opt-out of a request names, and nothing else", async () => {
+  const caller = await logIn(platform, assistantKey); // the platform has been restarted
+  const analyze = (optOut) => request(caller, "intra365.mate.image-analyzer.image-analysis.analyze-image", picture, { "X-User-Id": "eve", ...(optOut === undefined ? {} : { "Intra365-Opt-Out": optOut }) });
+  for (const forbidding of ["ai-assistance", "sale, ai-assistance", "*"]) assert.equal((await analyze(forbidding)).error, "consent.opted_out", forbidding);
+  for (const other of [undefined, "", "research,sale", "ai"]) assert.equal((await analyze(other)).error, undefined, other);
+  await caller.connection.close();
+});
+
+test("a signal that cannot be recorded yet keeps nobody from anything else, and is recorded later", async () => {
+  const key = platform.cli("user", "create", "frida").apiKey;
+  grant(key, "ai-assistance");
+  const token = await platform.token(key);
+  const sql = (text) => execFileSync("psql", [platform.endpoints.postgres, "-qAtX", "-c", text]);
+  sql("revoke insert on intra365.consent_opt_outs from intra365_service");
+  try {
+    for (const path of ["/v1/consents", "/v1/mates"]) assert.equal((await platform.http("GET", path, { token, headers: { "Sec-GPC": "1" } })).status, 200, path);
+    assert.equal(await call("frida", { "Sec-GPC": "1" }), "consent.opted_out", "but such a use is refused");
+  } finally {
+    sql("grant insert on intra365.consent_opt_outs to intra365_service");
+  }
+  await eventually("the record", async () => {
+    assert.equal((await platform.http("GET", "/v1/mates", { token, headers: { "Sec-GPC": "1" } })).status, 200);
+    return String(sql("select count(*) from intra365.consent_opt_outs where user_id = 'frida'")).trim() === "1";
+  });
 });
 
 test("it can be asked for, once for each purpose, and by nobody else", async () => {

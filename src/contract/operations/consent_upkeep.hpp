@@ -129,6 +129,24 @@ struct ReconcileReply {
 };
 BOOST_DESCRIBE_STRUCT(ReconcileReply, (), (checked, missing, altered, unknown, complete, took_ms))
 
+struct CacheRequest {
+  UserId user_id;
+};
+BOOST_DESCRIBE_STRUCT(CacheRequest, (), (user_id))
+
+struct CacheReply {
+  std::uint64_t records = 0;
+};
+BOOST_DESCRIBE_STRUCT(CacheReply, (), (records))
+
+inline constexpr auto cache = operation<CacheRequest, CacheReply>({
+    .subject = "intra365.consent.cache",
+    .access = Access::service,
+    .deadline = 30s,
+    .audited = false,
+    .summary = "Writes a person's consents into the cache anew: their name has changed behind it.",
+    .example = R"({"userId":"alice"})",
+});
 inline constexpr auto reconcile = operation<Empty, ReconcileReply>({
     .subject = "intra365.consent.reconcile",
     .http = {Method::post, "/v1/consents/reconcile"},

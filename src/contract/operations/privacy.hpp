@@ -106,8 +106,11 @@ BOOST_DESCRIBE_STRUCT(CorrectReply, (), (user_id, display_name, country))
 struct EraseRequest {
   UserId user_id;
   UserId confirm;  ///< the same once more: it cannot be undone
+  /// `requestId` of an earlier erasure of the same person, for privacy officers: the history goes on calling
+  /// them what it calls them since.
+  std::optional<std::string> again;
 };
-BOOST_DESCRIBE_STRUCT(EraseRequest, (), (user_id, confirm))
+BOOST_DESCRIBE_STRUCT(EraseRequest, (), (user_id, confirm, again))
 
 struct EraseReply {
   std::string request_id;
@@ -115,8 +118,9 @@ struct EraseReply {
   UserId pseudonym;           ///< what the history calls the person from now on
   std::int64_t rows = 0;      ///< rows changed or removed so far
   std::int64_t messages = 0;  ///< messages removed from streams and buckets so far
+  bool held = false;          ///< a legal hold was placed meanwhile; it goes on once the hold is released
 };
-BOOST_DESCRIBE_STRUCT(EraseReply, (), (request_id, state, pseudonym, rows, messages))
+BOOST_DESCRIBE_STRUCT(EraseReply, (), (request_id, state, pseudonym, rows, messages, held))
 
 struct StatusRequest {
   std::string request_id;

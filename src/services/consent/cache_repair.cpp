@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "contract/errors.hpp"
+
 namespace intra365::services::consent {
 namespace {
 
@@ -120,6 +122,26 @@ Task<wire::ReconcileReply> CacheRepair::reconcile(const platform::Caller& caller
   // The answer needs a moment of its own.
   CO_CHECK(co_await compare(caller.tenant, findings, caller.deadline - std::chrono::seconds(1)));
   co_return findings;
+}
+
+Task<wire::CacheReply> CacheRepair::cache(const platform::Caller& caller, const wire::CacheRequest& request) {
+  View whose;
+  whose.user_id = request.user_id.str();
+  Page page;
+  page.limit = kPage;
+  wire::CacheReply reply;
+  std::uint64_t position = 0;
+  while (true) {
+    CO_TRY(auto records, co_await store_.query(caller.tenant, whose, std::nullopt, page, caller.deadline));
+    CO_CHECK(co_await store_.make_effective(caller.tenant, records, caller.deadline));
+    for (const auto& record : records) position = cache_.put(caller.tenant, record);
+    reply.records += records.size();
+    if (records.size() < static_cast<std::size_t>(kPage)) break;
+    page.after = records.back().consent_id.str();
+  }
+  CO_TRY(const bool written, co_await cache_.written(position, caller.deadline));
+  if (!written) co_return fail(intra365::errors::deadline, "the consent cache is behind");
+  co_return reply;
 }
 
 Task<> CacheRepair::compare(TenantId tenant, Findings& findings, SteadyTime deadline) {

@@ -21,6 +21,9 @@ class CacheRepair {
   Result<void> start();
   /// Compares the caller's tenant at once.
   Task<intra365::consent::ReconcileReply> reconcile(const platform::Caller& caller, const Empty&);
+  /// Writes what a person has consented to, whatever stands there; not an alarm.
+  Task<intra365::consent::CacheReply> cache(const platform::Caller& caller,
+                                            const intra365::consent::CacheRequest& request);
 
  private:
   using Findings = intra365::consent::ReconcileReply;

@@ -77,6 +77,17 @@ Result<View> view_of(const platform::Caller& caller, const std::optional<UserId>
   return view;
 }
 
+bool sees_evidence(const platform::Caller& caller, const intra365::consent::SubjectId& user) {
+  return caller.is_privacy_officer() || (caller.kind == PrincipalKind::user && caller.id == user.str());
+}
+
+boost::json::value without_evidence(boost::json::value metadata) {
+  auto* members = metadata.if_object();
+  if (members == nullptr) return metadata;
+  for (const auto* name : {"ipAddress", "userAgent"}) members->erase(name);
+  return members->empty() ? boost::json::value() : metadata;
+}
+
 Result<void> check_inherits(const platform::Caller& caller, const intra365::consent::QueryRequest& request) {
   const bool is_other = request.user_id && !caller.is_user(*request.user_id);
   if (is_other || (caller.kind != PrincipalKind::user && !caller.is_operator()))

@@ -55,6 +55,11 @@ struct View {
 Result<View> view_of(const platform::Caller& caller, const std::optional<UserId>& user,
                      const std::optional<MateId>& mate);
 
+/// From where and with what somebody answered is for the person and for privacy officers, wherever it stands.
+bool sees_evidence(const platform::Caller& caller, const intra365::consent::SubjectId& user);
+/// Metadata for everybody else: without `ipAddress` and `userAgent`; null where nothing else is in it.
+boost::json::value without_evidence(boost::json::value metadata);
+
 /// What groups say for people is for those people, and for the operator.
 Result<void> check_inherits(const platform::Caller& caller, const intra365::consent::QueryRequest& request);
 

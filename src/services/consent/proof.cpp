@@ -133,7 +133,7 @@ Task<wire::EvidenceReply> Proof::evidence(const Caller& caller, const wire::Proo
 }
 
 Task<AttestedDocument> Proof::receipt(const Caller& caller, wire::ProofRequest request,
-                                      std::shared_ptr<const wire::Catalogue> catalogue) {
+                                      std::shared_ptr<const wire::Catalogue> catalogue, Speaks speaks) {
   caller.note->consent_id = request.consent_id;
   std::vector<postgres::Statement> statements;
   statements.push_back({whose, postgres::bind(caller.tenant, request.consent_id)});
@@ -144,7 +144,7 @@ Task<AttestedDocument> Proof::receipt(const Caller& caller, wire::ProofRequest r
   CO_TRY(const auto subject, results.at(0).as_optional<wire::ChainSubject>());
   if (!subject) co_return fail(errors::unknown_consent);
   caller.note->user_id = person_of(subject->user_id);
-  CO_CHECK(check_reader(caller, subject->user_id, caller.is_operator()));
+  CO_CHECK(check_reader(caller, subject->user_id, caller.is_operator() || speaks == Speaks::for_the_group));
   CO_TRY(const auto changes, results.at(1).as<wire::ChainedChange>());
   CO_TRY(auto document, wire::make_receipt(caller.tenant, request.consent_id, *subject, changes, *catalogue,
                                            environment_.clock.now()));

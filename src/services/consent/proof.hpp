@@ -19,8 +19,11 @@ class Proof {
   Task<std::string> keep(const platform::Caller& caller, UserId user, intra365::consent::Evidence evidence);
   Task<intra365::consent::EvidenceReply> evidence(const platform::Caller& caller,
                                                   const intra365::consent::ProofRequest& request);
+  /// Whom a caller speaks for: at most themselves, or the group whose consent it is as well.
+  enum class Speaks : std::uint8_t { for_themselves, for_the_group };
   Task<AttestedDocument> receipt(const platform::Caller& caller, intra365::consent::ProofRequest request,
-                                 std::shared_ptr<const intra365::consent::Catalogue> catalogue);
+                                 std::shared_ptr<const intra365::consent::Catalogue> catalogue,
+                                 Speaks speaks);
 
  private:
   /// The key of a person's evidence; made when it is first needed.

@@ -68,6 +68,7 @@ class Consents final : public platform::Service {
             bind(wire::audit, *this, &Consents::audit),
             bind(wire::sync, *this, &Consents::sync),
             bind(wire::reconcile, repair_, &CacheRepair::reconcile),
+            bind(wire::cache, repair_, &CacheRepair::cache),
             bind(wire::propagation, propagation_, &Propagation::state),
             bind(wire::renewals, renewals_, &Renewals::list),
             bind(wire::ask_renewal, renewals_, &Renewals::ask),
@@ -405,7 +406,19 @@ class Consents final : public platform::Service {
 
   Task<AttestedDocument> receipt(const Caller& caller, const wire::ProofRequest& request) {
     CO_TRY(auto catalogue, co_await catalogues_.of(caller));
-    co_return co_await proof_.receipt(caller, request, std::move(catalogue));
+    CO_TRY(const bool of_group, co_await speaks_for(caller, request.consent_id));
+    const auto speaks = of_group ? Proof::Speaks::for_the_group : Proof::Speaks::for_themselves;
+    co_return co_await proof_.receipt(caller, request, std::move(catalogue), speaks);
+  }
+
+  /// A consent of a group that the caller speaks for.
+  Task<bool> speaks_for(const Caller& caller, ConsentId id) {
+    std::optional<UserId> of_anybody;
+    CO_TRY(const auto found, co_await store_.get(caller.tenant, of_anybody, std::move(id), caller.deadline));
+    if (!found || !wire::group_of(found->user_id.str())) co_return false;
+    const auto checked = co_await households_.check_speaks(caller, found->user_id);
+    if (!checked && checked.error().kind != ErrorKind::denied) co_return fail(checked.error());
+    co_return checked.has_value();
   }
 
   Task<wire::QueryReply> query(const Caller& caller, const wire::QueryRequest& request) {
@@ -420,7 +433,11 @@ class Consents final : public platform::Service {
       CO_TRY(consents, co_await store_.query(caller.tenant, view, request.active, page, caller.deadline));
       CO_CHECK(co_await store_.make_effective(caller.tenant, consents, caller.deadline));
     }
-    for (auto& consent : consents) CO_CHECK(co_await open(caller, consent));
+    for (auto& consent : consents) {
+      CO_CHECK(co_await open(caller, consent));
+      if (!sees_evidence(caller, consent.user_id))
+        consent.metadata = without_evidence(std::move(consent.metadata));
+    }
     std::optional<std::string> cursor;
     if (consents.size() == static_cast<std::size_t>(page.limit)) cursor = consents.back().consent_id.str();
     co_return wire::QueryReply{std::move(consents), std::move(cursor)};
@@ -436,6 +453,9 @@ class Consents final : public platform::Service {
                                                  caller.changed_at, caller.deadline));
     std::vector<platform::Vault::Cell> cells;
     for (auto& entry : entries) {
+      // A reference to what lies sealed elsewhere tells nothing; what was written down here does.
+      const bool tells = entry.evidence && !entry.evidence->starts_with("evidence:");
+      if (tells && !sees_evidence(caller, entry.user_id)) entry.evidence.reset();
       if (entry.evidence)
         cells.emplace_back(platform::sealed::consent_evidence, entry.consent_id.str(), *entry.evidence);
     }

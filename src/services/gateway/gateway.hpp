@@ -43,9 +43,12 @@ class Gateway final : public platform::Service {
   Task<http::Response> stream_mate(const Exchange& exchange, nats::Connection& door, MateId mate,
                                    std::string subject, nats::HeaderBlock block, PartsFormat format,
                                    SteadyTime deadline);
-  /// Consent and policy for a call; the id of the consent that covers it.
-  Task<std::optional<std::string>> permit(const Exchange& exchange, TenantId tenant, std::string caller,
-                                          MateId mate);
+  struct Permit {
+    std::optional<std::string> consent_id;  ///< of the consent that covers the call
+    std::optional<std::string> opt_out;     ///< what the Mate must not use the data for all the same
+  };
+  /// Opt-outs, consent and policy for a call.
+  Task<Permit> permit(const Exchange& exchange, TenantId tenant, std::string caller, MateId mate);
 
   Task<http::Response> healthz(const Exchange& exchange);
   Task<http::Response> readyz(const Exchange& exchange);

@@ -1,6 +1,7 @@
 #include "services/gateway/opt_out.hpp"
 
 #include "consent/catalogue.hpp"
+#include "consent/opt_out.hpp"
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
 #include "contract/subjects.hpp"
@@ -40,18 +41,30 @@ std::string opt_out_cookie(bool opted_out, bool over_tls) {
   return text;
 }
 
-Task<> OptOuts::heed(const http::Request& request, const guard::Identity& identity, const TraceContext& trace,
-                     SteadyTime deadline) {
+asio::awaitable<void> OptOuts::heed(const http::Request& request, const guard::Identity& identity,
+                                    const TraceContext& trace) {
   const auto signal = opt_out_signal(request);
-  if (!signal || identity.kind != PrincipalKind::user) co_return Result<void>{};
+  if (!signal || identity.kind != PrincipalKind::user) co_return;
   const auto who = identity.tenant.str() + " " + identity.id;
   const auto now = environment_.clock.steady_now();
-  if (const auto known = recorded_.find(who); known != recorded_.end() && now - known->second < kRecordedFor)
-    co_return Result<void>{};
+  if (const auto known = asks_again_.find(who); known != asks_again_.end() && now < known->second) co_return;
 
+  const auto recorded = co_await contain(
+      record(request, identity, *signal, trace, std::chrono::steady_clock::now() + kRecordTime));
+  if (!recorded)
+    environment_.telemetry.log.write(
+        platform::LogLevel::warning, "an opt-out is not recorded yet",
+        {{"tenant", identity.tenant.str()}, {"code", recorded.error().code}, {"traceId", trace.trace_id()}});
+  if (asks_again_.size() >= kMostRecorded) asks_again_.clear();
+  const SteadyTime::duration pause = recorded ? SteadyTime::duration(kRecordedFor) : kRetryPause;
+  asks_again_.insert_or_assign(who, now + pause);
+}
+
+Task<> OptOuts::record(const http::Request& request, const guard::Identity& identity,
+                       consent::OptOutMethod method, const TraceContext& trace, SteadyTime deadline) {
   consent::OptOutRequest wanted;
   CO_TRY(wanted.user_id, UserId::parse(identity.id));
-  wanted.method = *signal;
+  wanted.method = method;
   const auto tenant = identity.tenant;
   CO_TRY(const auto account, co_await environment_.tenants.account_of(tenant, deadline));
   nats::HeaderBlock block;
@@ -61,19 +74,21 @@ Task<> OptOuts::heed(const http::Request& request, const guard::Identity& identi
   CO_TRY(const auto reply,
          co_await environment_.nats.request(subject, json::encode(wanted), block, deadline));
   if (auto error = platform::reply_error(reply.view())) co_return fail(*std::move(error));
-  if (recorded_.size() >= kMostRecorded) recorded_.clear();
-  recorded_.insert_or_assign(who, now);
   co_return Result<void>{};
 }
 
-Task<> OptOuts::check(const http::Request& request, TenantId tenant, const Purpose& purpose,
-                      const TraceContext& trace, SteadyTime deadline) {
-  if (!opt_out_signal(request)) co_return Result<void>{};
+Task<std::optional<std::string>> OptOuts::check(const http::Request& request, TenantId tenant,
+                                                std::span<const Purpose> purposes, const TraceContext& trace,
+                                                SteadyTime deadline) {
+  if (!opt_out_signal(request)) co_return std::optional<std::string>();
   CO_TRY(const auto known,
          co_await services_.call(consent::catalogue, std::move(tenant), Empty(), trace, deadline));
-  if (consent::Catalogue(known).is_opt_out(purpose))
-    co_return fail(intra365::errors::opted_out, purpose.str());
-  co_return Result<void>{};
+  const auto text = consent::opt_out_text(consent::Catalogue(known).opt_outs());
+  for (const auto& purpose : purposes) {
+    if (consent::opts_out(text, purpose)) co_return fail(intra365::errors::opted_out, purpose.str());
+  }
+  if (text.empty()) co_return std::optional<std::string>();
+  co_return std::optional(text);
 }
 
 }  // namespace intra365::services::gateway

@@ -6,6 +6,7 @@
 // The device's choice lies on the device alone, as a cookie that is the same for everybody: nothing about it
 // is stored here.
 #pragma once
+#include <span>
 #include <unordered_map>
 
 #include "contract/operations/opt_outs.hpp"
@@ -27,20 +28,28 @@ class OptOuts {
   OptOuts(platform::Environment& environment, platform::ServiceClient& services)
       : environment_(environment), services_(services) {}
 
-  /// Records the signal of a person who is signed in, under their own token. Asked again after an hour.
-  Task<> heed(const http::Request& request, const guard::Identity& identity, const TraceContext& trace,
-              SteadyTime deadline);
-  /// Fails with `consent.opted_out` where a request with a signal would use data for such a purpose.
-  Task<> check(const http::Request& request, TenantId tenant, const Purpose& purpose,
-               const TraceContext& trace, SteadyTime deadline);
+  /// Records the signal of a person who is signed in, under their own token. Asked again after an hour. Where
+  /// that fails the request goes on, since `check` heeds the signal all the same, and a later one records it.
+  asio::awaitable<void> heed(const http::Request& request, const guard::Identity& identity,
+                             const TraceContext& trace);
+  /// For a request that may use data for any of these purposes. With a signal: what the Mate is told
+  /// (headers::opt_out), or `consent.opted_out` where one of them is forbidden.
+  Task<std::optional<std::string>> check(const http::Request& request, TenantId tenant,
+                                         std::span<const Purpose> purposes, const TraceContext& trace,
+                                         SteadyTime deadline);
 
  private:
+  Task<> record(const http::Request& request, const guard::Identity& identity,
+                intra365::consent::OptOutMethod method, const TraceContext& trace, SteadyTime deadline);
+
   static constexpr auto kRecordedFor = std::chrono::hours(1);
+  /// While recording fails: so long no request waits for another attempt, and each waits no longer than this.
+  static constexpr auto kRetryPause = std::chrono::seconds(5), kRecordTime = std::chrono::seconds(1);
   static constexpr std::size_t kMostRecorded = 100'000;
 
   platform::Environment& environment_;
   platform::ServiceClient& services_;
-  std::unordered_map<std::string, SteadyTime> recorded_;  ///< by tenant and person
+  std::unordered_map<std::string, SteadyTime> asks_again_;  ///< by tenant and person
 };
 
 }  // namespace intra365::services::gateway

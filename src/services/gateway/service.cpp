@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "consent/lifecycle.hpp"
 #include "contract/catalog.hpp"
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
@@ -24,6 +25,19 @@ constexpr std::chrono::milliseconds kStreamTime = std::chrono::minutes(5);
 constexpr std::string_view kPurposeHeader = "x-purpose";
 
 std::atomic<std::uint16_t> listening{0};
+
+/// What a call may use data for: the purpose that the client names, if it is one of the Mate's; else any of
+/// the Mate's, since which of its actions uses what is known to the Mate alone.
+Result<std::vector<Purpose>> purposes_of(const http::Request& request, const registry::DataAccess& access) {
+  const auto text = request.header(kPurposeHeader);
+  if (text.empty()) return access.purposes;
+  TRY(auto named, Purpose::parse(text));
+  const bool known = std::ranges::any_of(
+      access.purposes, [&](const Purpose& one) { return consent::covers(one.str(), named.str()); });
+  if (!known && !access.purposes.empty())
+    return fail(errors::consent_purpose, "X-Purpose: the Mate has not registered it");
+  return std::vector<Purpose>{std::move(named)};
+}
 
 }  // namespace
 
@@ -146,7 +160,7 @@ Task<http::Response> Gateway::run_operation(const OperationInfo& operation, cons
     CO_TRY(const auto* verified, environment_.tokens.verify_header(authorization));
     const auto identity = *verified;
     const auto tenant = identity.tenant;
-    CO_CHECK(co_await opt_outs_.heed(exchange.request, identity, exchange.trace, exchange.deadline));
+    co_await opt_outs_.heed(exchange.request, identity, exchange.trace);
     CO_TRY(account, co_await environment_.tenants.account_of(tenant, exchange.deadline));
   }
   nats::HeaderBlock block;
@@ -169,8 +183,8 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   const auto identity = *verified;
   const auto tenant = identity.tenant;
   const auto caller = identity.subject();
-  CO_CHECK(co_await opt_outs_.heed(exchange.request, identity, exchange.trace, exchange.deadline));
-  CO_TRY(const auto consent_id, co_await permit(exchange, tenant, caller, mate));
+  co_await opt_outs_.heed(exchange.request, identity, exchange.trace);
+  CO_TRY(const auto permitted, co_await permit(exchange, tenant, caller, mate));
 
   const auto format = asked_format(exchange.request.header("accept"));
   const std::chrono::milliseconds time = format ? kStreamTime : kCallTime;
@@ -182,7 +196,8 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   block.add(headers::deadline_ms, std::to_string(time.count()));
   if (const auto user = exchange.request.header("x-user-id"); !user.empty())
     block.add(headers::user_id, user);
-  if (consent_id) block.add(headers::consent_id, *consent_id);
+  if (permitted.consent_id) block.add(headers::consent_id, *permitted.consent_id);
+  if (permitted.opt_out) block.add(headers::opt_out, *permitted.opt_out);
   auto subject = subjects::mate(mate, capability.str() + "." + action.str());
   if (format)
     co_return co_await stream_mate(exchange, *door, mate, std::move(subject), std::move(block), *format,
@@ -192,35 +207,35 @@ Task<http::Response> Gateway::call_mate(const Exchange& exchange) {
   co_return json_response(std::string(reply.payload()));
 }
 
-Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, TenantId tenant,
-                                                 std::string caller, MateId mate) {
+Task<Gateway::Permit> Gateway::permit(const Exchange& exchange, TenantId tenant, std::string caller,
+                                      MateId mate) {
   registry::MateRequest wanted;
   wanted.mate_id = mate;
   CO_TRY(const auto registered,
          co_await services_.call(registry::get, tenant, wanted, exchange.trace, exchange.deadline));
   const auto access = registered.data_access.value_or(registry::DataAccess());
+  CO_TRY(const auto purposes, purposes_of(exchange.request, access));
 
-  std::optional<std::string> consent_id;
+  Permit permit;
+  CO_TRY(permit.opt_out,
+         co_await opt_outs_.check(exchange.request, tenant, purposes, exchange.trace, exchange.deadline));
   boost::json::object consented{{"granted", false}};
   if (!access.required_scopes.empty()) {
     const auto user = exchange.request.header("x-user-id");
     if (user.empty()) co_return fail(errors::user_required);
+    if (purposes.empty())
+      co_return fail(errors::consent_purpose, "the Mate names no purpose; send X-Purpose");
     consent::VerifyRequest question;
     CO_TRY(question.user_id, UserId::parse(user));
     question.mate_id = mate;
     question.scopes = access.required_scopes;
-    const auto purpose = exchange.request.header(kPurposeHeader);
-    if (purpose.empty() && access.purposes.empty())
-      co_return fail(errors::consent_purpose, "the Mate names no purpose; send X-Purpose");
-    CO_TRY(question.purpose,
-           Purpose::parse(purpose.empty() ? std::string_view(access.purposes.front().str()) : purpose));
-    CO_CHECK(co_await opt_outs_.check(exchange.request, tenant, question.purpose, exchange.trace,
-                                      exchange.deadline));
+    question.purpose = purposes.front();
     CO_TRY(const auto answer,
            co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
     if (!answer.allowed) co_return fail(guard::error_of(answer.code));
-    consent_id = answer.consent_id->str();
-    if (const auto named = exchange.request.header("x-consent-id"); !named.empty() && named != *consent_id)
+    permit.consent_id = answer.consent_id->str();
+    if (const auto named = exchange.request.header("x-consent-id");
+        !named.empty() && named != *permit.consent_id)
       co_return fail(errors::consent_mismatch);
     consented = {{"granted", true}, {"purpose", question.purpose.str()}};
   }
@@ -234,7 +249,7 @@ Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, Tenan
   CO_TRY(const auto decision, co_await services_.call(policy::evaluate, tenant, std::move(question),
                                                       exchange.trace, exchange.deadline));
   if (decision.decision != policy::Decision::allow) co_return fail(errors::policy_denied);
-  co_return consent_id;
+  co_return permit;
 }
 
 }  // namespace intra365::services::gateway

@@ -1,7 +1,10 @@
 // Who may use whose rights, when a request is due, and whether a message names a person. Without I/O.
 #pragma once
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.hpp"
 #include "contract/operations/privacy.hpp"
@@ -36,7 +39,35 @@ struct Person {
   UserId user;
 };
 
-/// Does this message of a stream, JSON or not, name the person? Names of other tenants' people do not count.
+/// Does this message of a stream, JSON or not, name the person? In JSON a value that is the id does, wherever
+/// the Mate that wrote it keeps ids, but for the members in which we keep words of our own; so does
+/// `user:<id>` in any text, and the id itself in the texts and member names of JSON where it can be nothing
+/// else: it has six characters or more, letters and digits. Names of other tenants' people do not count.
 bool names(const Person& person, std::string_view subject, std::string_view payload);
+/// The same of a piece of a message whose other pieces are gone.
+bool names_fragment(const Person& person, std::string_view fragment);
+
+/// Changes that were larger than a message, put together again from their parts (`cdc::Batcher`).
+class AsideParts {
+ public:
+  static constexpr std::size_t kMaxBytes = 64u << 20;  ///< of one change
+  struct Whole {
+    std::string text;
+    std::vector<std::uint64_t> sequences;  ///< of its parts in the stream
+    unsigned parts = 0;                    ///< so many have come in their order
+    bool complete = false;
+  };
+
+  /// One part, `part` being `<number>/<of>`; what there is of its change now. Null: not a part.
+  const Whole* add(std::string_view change, std::string_view part, std::uint64_t sequence,
+                   std::string_view payload);
+  void forget(std::string_view change);
+  /// The first message of those changes that are not complete.
+  std::optional<std::uint64_t> first_open() const;
+  const std::map<std::string, Whole>& open() const { return open_; }
+
+ private:
+  std::map<std::string, Whole> open_;
+};
 
 }  // namespace intra365::services::privacy

@@ -3,6 +3,7 @@
 #include "contract/errors.hpp"
 #include "contract/operations/consent.hpp"
 #include "crypto/attestation.hpp"
+#include "crypto/encoding.hpp"
 #include "platform/vault.hpp"
 #include "services/privacy/erasure.hpp"
 #include "services/privacy/sealing.hpp"
@@ -19,7 +20,9 @@ using platform::Caller;
 constexpr std::size_t kMaxText = 4000;
 /// Of the rows of one page: a reply has to fit into a NATS message of 1 MiB.
 constexpr std::size_t kPageBytes = 500'000;
-constexpr std::size_t kFewRows = 10, kManyRows = 1000;  ///< asked for at once
+constexpr std::size_t kMaxCursor = 8000;
+constexpr auto kLookingTime = std::chrono::seconds(10);  ///< for somebody whom no index finds
+constexpr std::size_t kFewRows = 10, kManyRows = 1000;   ///< asked for at once
 
 Result<void> check_text(const std::string& text, std::string_view field) {
   if (text.empty() || text.size() > kMaxText)
@@ -27,34 +30,21 @@ Result<void> check_text(const std::string& text, std::string_view field) {
   return {};
 }
 
-/// Where a page of an export begins. On the wire: `<table>.<rows to skip>.<page>~<signature of the page
-/// before>`.
+/// Where a page of an export begins. On the wire it is sealed for this person: whoever could write one could
+/// leave pages out, and the export would still look whole.
 struct Position {
-  std::size_t table = 0;
-  std::int64_t skip = 0;
+  std::string table;
+  std::optional<boost::json::value> key;  ///< of the last row; none: before the first
+  std::string consent;                    ///< whose evidence came last
+  bool is_evidence = false;               ///< the tables are through
   int page = 1;
-  std::string previous;
-
-  std::string text() const {
-    return std::to_string(table) + "." + std::to_string(skip) + "." + std::to_string(page) + "~" + previous;
-  }
-  static Result<Position> parse(const std::string& text) {
-    Position position;
-    const auto end = text.find('~');
-    int read = 0;
-    unsigned table = 0;
-    long long skip = 0;
-    if (end == std::string::npos || text.size() > 2000 ||
-        std::sscanf(text.substr(0, end).c_str(), "%5u.%15lld.%7d%n", &table, &skip, &position.page, &read) !=
-            3 ||
-        static_cast<std::size_t>(read) != end || skip < 0 || position.page < 2)
-      return fail(intra365::errors::bad_value, "cursor: not one that was given out");
-    position.table = table;
-    position.skip = skip;
-    position.previous = text.substr(end + 1);
-    return position;
-  }
+  std::string previous;  ///< signature of the page before
 };
+BOOST_DESCRIBE_STRUCT(Position, (), (table, key, consent, is_evidence, page, previous))
+
+std::string cursor_context(const Caller& caller, const UserId& user) {
+  return "privacy_export/" + caller.tenant.str() + "/" + user.str();
+}
 
 /// Owned by one shard; not thread-safe.
 class Privacy final : public platform::Service {
@@ -98,76 +88,105 @@ class Privacy final : public platform::Service {
     CO_CHECK(check_rights(caller, request.user_id));
     Position position;
     if (request.cursor) {
-      CO_TRY(position, Position::parse(*request.cursor));
+      CO_TRY(position, open_cursor(caller, request));
     } else {
       CO_CHECK(co_await note_access(caller, request.user_id));
     }
     boost::json::array rows;
     auto next = position;
-    CO_CHECK(co_await gather(caller, request.user_id, next, rows));
+    CO_TRY(const bool last, co_await gather(caller, request.user_id, next, rows));
 
     wire::ExportReply reply;
-    reply.document = boost::json::object{
-        {"format", "intra365-export/1"},   {"tenant", caller.tenant.str()},
-        {"userId", request.user_id.str()}, {"exportedAt", format_rfc3339(environment_.clock.now())},
-        {"page", position.page},           {"previous", position.previous},
-        {"last", next.table == kEnd},      {"rows", std::move(rows)}};
+    reply.document = boost::json::object{{"format", "intra365-export/1"},
+                                         {"tenant", caller.tenant.str()},
+                                         {"userId", request.user_id.str()},
+                                         {"exportedAt", format_rfc3339(environment_.clock.now())},
+                                         {"page", position.page},
+                                         {"previous", position.previous},
+                                         {"last", last},
+                                         {"rows", std::move(rows)}};
     auto attested = attestor_.attest(crypto::attested::personal_data, std::move(reply.document));
     reply.document = std::move(attested.document);
     reply.signature = std::move(attested.signature);
-    if (next.table != kEnd) {
+    if (!last) {
       ++next.page;
       next.previous = reply.signature;
-      reply.next_cursor = next.text();
+      reply.next_cursor = crypto::base64url(
+          attestor_.envelope().seal(json::encode(next), cursor_context(caller, request.user_id)));
     }
     co_return reply;
   }
 
-  /// Fills a page with a person's rows, table by table, and moves `position` behind it.
-  Task<> gather(const Caller& caller, UserId user, Position& position, boost::json::array& rows) {
-    CO_TRY(const auto tables, co_await store_.personal_tables(caller.tenant, caller.deadline));
+  Result<Position> open_cursor(const Caller& caller, const wire::ExportRequest& request) const {
+    const auto sealed = request.cursor->size() <= kMaxCursor ? crypto::decode_base64url(*request.cursor)
+                                                             : std::optional<std::string>();
+    auto opened = sealed ? attestor_.envelope().open(*sealed, cursor_context(caller, request.user_id))
+                         : Result<std::string>(fail(intra365::errors::bad_envelope));
+    if (!opened) return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    return json::decode<Position>(*opened);
+  }
+
+  /// Fills a page with a person's rows, table by table, and moves `position` behind it. True: the last one.
+  Task<bool> gather(const Caller& caller, UserId user, Position& position, boost::json::array& rows) {
     std::size_t bytes = 0;
-    for (; position.table < tables.size(); ++position.table, position.skip = 0) {
-      const auto& table = tables[position.table];
-      // A row may be as large as a request: a few first, then as many as fit by what they have weighed.
-      std::size_t at_once = kFewRows, weight = 0;
-      while (true) {
-        const auto before = position.skip;
-        CO_TRY(auto found, co_await store_.rows_of(caller.tenant, user, table, position.skip,
-                                                   static_cast<int>(at_once), caller.deadline));
-        const bool more = found.size() == at_once;
-        for (auto& row : found) {
-          const auto size = table.size() + json::encode(row).size() + 30;
-          bytes += size;
-          weight = std::max(weight, size);
-          if (bytes > kPageBytes && !rows.empty()) co_return Result<void>{};
-          rows.push_back(boost::json::object{{"table", table}, {"row", std::move(row)}});
-          ++position.skip;
-        }
-        if (!more || position.skip == before) break;
+    if (!position.is_evidence) {
+      CO_TRY(const auto tables, co_await store_.personal_tables(caller.tenant, caller.deadline));
+      for (auto table = std::ranges::lower_bound(tables, position.table); table != tables.end(); ++table) {
+        if (*table != position.table) position.key.reset();
+        position.table = *table;
+        CO_TRY(const bool fits, co_await gather_table(caller, user, position, rows, bytes));
+        if (!fits) co_return false;
+      }
+      position.is_evidence = true;
+    }
+    co_return co_await gather_evidence(caller, std::move(user), position, rows, bytes);
+  }
+
+  /// False: the page is full.
+  Task<bool> gather_table(const Caller& caller, UserId user, Position& position, boost::json::array& rows,
+                          std::size_t& bytes) {
+    // A row may be as large as a request: a few first, then as many as fit by what they have weighed.
+    std::size_t at_once = kFewRows, weight = 0;
+    for (bool more = true; more;) {
+      CO_TRY(auto found, co_await store_.rows_of(caller.tenant, user, position.table, position.key,
+                                                 static_cast<int>(at_once), caller.deadline));
+      more = found.size() == at_once;
+      for (auto& one : found) {
+        const auto size = position.table.size() + json::encode(one.content).size() + 30;
+        bytes += size;
+        weight = std::max(weight, size);
+        if (bytes > kPageBytes && !rows.empty()) co_return false;
+        rows.push_back(boost::json::object{{"table", position.table}, {"row", std::move(one.content)}});
+        position.key = std::move(one.key);
+      }
+      if (more)
         at_once = std::clamp((kPageBytes - std::min(bytes, kPageBytes)) / weight, kFewRows, kManyRows);
+    }
+    co_return true;
+  }
+
+  /// Last what lies sealed: the consent service opens it. False: the page is full.
+  Task<bool> gather_evidence(const Caller& caller, UserId user, Position& position, boost::json::array& rows,
+                             std::size_t& bytes) {
+    while (true) {
+      CO_TRY(const auto consents,
+             co_await store_.with_evidence(caller.tenant, user, position.consent, caller.deadline));
+      if (consents.empty()) co_return true;
+      for (const auto& consent : consents) {
+        if (bytes > kPageBytes) co_return false;
+        consent::ProofRequest question;
+        question.consent_id = consent;
+        CO_TRY(const auto evidence,
+               co_await services_.call(consent::evidence, caller.tenant, std::move(question), caller.trace,
+                                       caller.deadline));
+        for (const auto& entry : evidence.entries) {
+          auto row = json::to_value(entry);
+          bytes += json::encode(row).size() + 50;
+          rows.push_back(boost::json::object{{"table", "consent_evidence"}, {"row", std::move(row)}});
+        }
+        position.consent = consent.str();
       }
     }
-    // Last what lies sealed: the consent service opens it.
-    CO_TRY(const auto consents, co_await store_.with_evidence(caller.tenant, user, caller.deadline));
-    for (; position.skip < static_cast<std::int64_t>(consents.size()); ++position.skip) {
-      consent::ProofRequest question;
-      question.consent_id = consents[static_cast<std::size_t>(position.skip)];
-      CO_TRY(const auto evidence,
-             co_await services_.call(consent::evidence, caller.tenant, std::move(question), caller.trace,
-                                     caller.deadline));
-      for (const auto& entry : evidence.entries) {
-        auto row = json::to_value(entry);
-        bytes += json::encode(row).size() + 50;
-        rows.push_back(boost::json::object{{"table", "consent_evidence"}, {"row", std::move(row)}});
-      }
-      if (bytes > kPageBytes) {
-        ++position.skip;
-        co_return Result<void>{};
-      }
-    }
-    position.table = kEnd;
-    co_return Result<void>{};
   }
 
   /// A request for access that is answered at once is a request all the same.
@@ -189,14 +208,35 @@ class Privacy final : public platform::Service {
   Task<wire::EraseReply> erase(const Caller& caller, const wire::EraseRequest& request) {
     CO_CHECK(check_rights(caller, request.user_id));
     if (request.confirm != request.user_id) co_return fail(errors::unconfirmed);
-    CO_TRY(const auto known, co_await store_.exists(caller.tenant, request.user_id, caller.deadline));
+    CO_TRY(const auto known, co_await is_known(caller, request.user_id));
     if (!known) co_return fail(errors::unknown_person);
-    CO_TRY(const auto held, co_await store_.is_held(caller.tenant, request.user_id, caller.deadline));
-    if (held) co_return fail(errors::held);
+    std::optional<UserId> again;
+    if (request.again) {
+      if (!caller.is_privacy_officer()) co_return fail(intra365::errors::not_yours);
+      CO_TRY(const auto earlier, co_await store_.progress(caller.tenant, *request.again, caller.deadline));
+      if (!earlier) co_return fail(errors::unknown_request);
+      again = earlier->pseudonym;
+    }
     const auto due = due_at(wire::RequestKind::erasure, environment_.clock.now());
-    CO_TRY(auto begun, co_await erasure_.begin(caller.tenant, request.user_id, due, caller.deadline));
+    CO_TRY(auto begun,
+           co_await erasure_.begin(caller.tenant, request.user_id, std::move(again), due, caller.deadline));
     caller.note->resource = "erasure:" + begun.request_id;
     co_return reply_of(std::move(begun));
+  }
+
+  /// A person without an account may still be named: by what came late, or out of a backup. Where that takes
+  /// too long to find out it is taken for granted, since to erase nobody does no harm.
+  Task<bool> is_known(const Caller& caller, UserId user) {
+    CO_TRY(const auto exists, co_await store_.exists(caller.tenant, user, caller.deadline));
+    if (exists || !caller.is_privacy_officer()) co_return exists;
+    CO_TRY(const auto named,
+           co_await store_.is_named(caller.tenant, user, Store::Places::indexed, caller.deadline));
+    if (named) co_return true;
+    const auto now = std::chrono::steady_clock::now();
+    const auto deadline = now + std::min<SteadyTime::duration>(kLookingTime, (caller.deadline - now) / 2);
+    const auto anywhere = co_await store_.is_named(caller.tenant, user, Store::Places::others, deadline);
+    if (!anywhere && !anywhere.error().is(postgres::errors::timeout)) co_return fail(anywhere.error());
+    co_return !anywhere || *anywhere;
   }
 
   Task<wire::EraseReply> status(const Caller& caller, const wire::StatusRequest& request) {
@@ -213,6 +253,7 @@ class Privacy final : public platform::Service {
     reply.pseudonym = std::move(progress.pseudonym);
     reply.rows = progress.rows;
     reply.messages = progress.messages;
+    reply.held = progress.held;
     return reply;
   }
 
@@ -295,8 +336,6 @@ class Privacy final : public platform::Service {
     caller.note->resource = "data-key:" + std::to_string(number);
     co_return co_await sealing_.state(*vault_, caller.tenant, caller.deadline);
   }
-
-  static constexpr std::size_t kEnd = std::numeric_limits<std::size_t>::max();
 
   platform::Environment& environment_;
   Store store_;

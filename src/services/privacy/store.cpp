@@ -13,15 +13,16 @@ constexpr Query personal_tables_query{"privacy_tables",
                                       "select distinct table_name as name from intra365.personal_columns"
                                       " where holds in ('user', 'subject') order by 1"};
 constexpr Query rows_query{"privacy_export",
-                           "select row from intra365.export_person($1, $2, $3, $4, $5) as row"};
+                           "select content, key from intra365.export_person($1, $2, $3, $4::jsonb, $5)"};
 constexpr Query evidence_query{
     "privacy_evidence",
     "select distinct consent_id as name from intra365.consent_history where tenant_id = $1"
-    " and user_id = $2 and evidence like 'evidence:%' order by 1 limit 1000"};
+    " and user_id = $2 and evidence like 'evidence:%' and consent_id > $3 order by 1 limit 100"};
 constexpr Query exists_query{
     "privacy_exists",
     "select exists (select from intra365.principals where tenant_id = $1 and principal_id = $2"
     " and kind = 'user') as yes"};
+constexpr Query named_query{"privacy_named", "select intra365.is_named($1, $2, $3) as yes"};
 constexpr Query held_query{"privacy_held", "select intra365.is_held($1, $2) as yes"};
 constexpr Query add_query{
     "privacy_add",
@@ -55,23 +56,36 @@ constexpr Query access_query{
     " group by user_id, actor, resource, consent_id, purpose, scopes, outcome, source order by last_at "
     "desc limit 1000"};
 constexpr Query begin_query{"privacy_begin_erasure",
-                            "insert into intra365.privacy_requests (tenant_id, request_id, kind, state, "
-                            "due_at, sealed_user, pseudonym, "
-                            "next_sweep) values ($1, $2, 'erasure', 'working', $3, $4, $5, now())"};
-constexpr Query claim_query{"privacy_claim", "select * from intra365.claim_erasures(10, 120)"};
-constexpr Query shut_out_query{
-    "privacy_shut_out",
-    "update intra365.privacy_requests set shut_out = true where tenant_id = $1 and request_id = $2"};
-constexpr Query erase_query{"privacy_erase", "select intra365.erase_person($1, $2, $3, $4, $5) as count"};
-constexpr Query swept_query{
-    "privacy_swept",
-    "update intra365.privacy_requests set rows_changed = rows_changed + $3, messages = messages + $4,"
-    " next_sweep = now() + interval '1 second', state = case when $5 then 'done' else state end,"
-    " resolved_at = case when $5 then now() end, sealed_user = case when $5 then null else sealed_user end"
-    " where tenant_id = $1 and request_id = $2"};
+                            "select intra365.begin_erasure($1, $2, $3, $4, $5, $6) as yes"};
+constexpr Query working_query{
+    "privacy_working",
+    "select request_id, sealed_user from intra365.privacy_requests where tenant_id = $1 and state = 'working'"
+    " and kind = 'erasure' and sealed_user is not null order by received_at limit 100"};
+constexpr Query claim_query{"privacy_claim", "select * from intra365.claim_erasures(1, $1)"};
+constexpr Query erasure_tables_query{
+    "privacy_erasure_tables",
+    // Consents before what ties them to the person; a row after those that refer to it.
+    "select table_name as name from intra365.personal_columns group by 1"
+    " having bool_or(holds in ('user', 'subject', 'text', 'mention'))"
+    " order by array_position(array['consent_records', null, 'consent_epochs', 'users', 'principals'],"
+    " case when table_name in ('consent_records', 'consent_epochs', 'users', 'principals') then table_name "
+    "end)"
+    ", table_name"};
+constexpr Query standing_query{"privacy_standing", "select intra365.has_standing($1, $2) as yes"};
+constexpr Query erase_query{"privacy_erase",
+                            "select outcome, touched, reached from "
+                            "intra365.erase_rows($1, $2, $3, $4, $5, $6::jsonb, $7)"};
+constexpr Query report_query{
+    "privacy_report",
+    "update intra365.privacy_requests set rows_changed = rows_changed + $4, messages = messages + $5,"
+    " next_sweep = now() + make_interval(secs => $6), held = $7,"
+    " progress = case when not $8 then $9::jsonb end, state = case when $8 then 'done' else state end,"
+    " resolved_at = case when $8 then now() end, sealed_user = case when $8 then null else sealed_user end"
+    " where tenant_id = $1 and request_id = $2 and claim = $3 and state = 'working' returning request_id as "
+    "name"};
 constexpr Query progress_query{
     "privacy_progress",
-    "select request_id, state, pseudonym, rows_changed as rows, messages"
+    "select request_id, state, pseudonym, rows_changed as rows, messages, held"
     " from intra365.privacy_requests where tenant_id = $1 and request_id = $2 and kind = "
     "'erasure'"};
 
@@ -79,20 +93,17 @@ struct NameRow {
   std::string name;
 };
 BOOST_DESCRIBE_STRUCT(NameRow, (), (name))
-struct JsonRow {
-  boost::json::value row;
-};
-BOOST_DESCRIBE_STRUCT(JsonRow, (), (row))
 struct YesRow {
   bool yes = false;
 };
 BOOST_DESCRIBE_STRUCT(YesRow, (), (yes))
-struct CountRow {
-  std::int64_t count = 0;
-};
-BOOST_DESCRIBE_STRUCT(CountRow, (), (count))
 
 using Cells = std::vector<platform::Vault::Cell>;
+
+/// Whoever sweeps an erasure reports sooner than this, or loses it to another.
+constexpr int kClaimSeconds = 120;
+/// Rows looked at in one step: what a legal hold may have to wait for.
+constexpr int kRowsPerStep = 2000;
 
 /// A value of a row as JSON: what was text becomes text again.
 Task<> open_member(platform::Vault& vault, TenantId tenant, const platform::SealedColumn& column,
@@ -130,32 +141,32 @@ Task<std::vector<std::string>> Store::personal_tables(TenantId tenant, SteadyTim
   co_return names;
 }
 
-Task<std::vector<boost::json::value>> Store::rows_of(TenantId tenant, UserId user, std::string table,
-                                                     std::int64_t skip, int limit, SteadyTime deadline) {
+Task<std::vector<KeyedRow>> Store::rows_of(TenantId tenant, UserId user, std::string table,
+                                           std::optional<boost::json::value> after, int limit,
+                                           SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, user, table, skip, limit);
+  auto parameters = postgres::bind(tenant, user, table, after, limit);
   CO_TRY(const auto rows, co_await database_.query(scope, rows_query, std::move(parameters), deadline));
-  CO_TRY(auto found, rows.as<JsonRow>());
-  std::vector<boost::json::value> values;
-  for (auto& row : found) {
+  CO_TRY(auto found, rows.as<KeyedRow>());
+  for (auto& one : found) {
     for (const auto* column : platform::sealed::all) {
-      if (column->table != table || !row.row.is_object()) continue;
-      auto& members = row.row.get_object();
+      if (column->table != table || !one.content.is_object()) continue;
+      auto& members = one.content.get_object();
       auto* value = members.if_contains(column->column);
       const auto* key = members.if_contains(column->key);
       if (value == nullptr || !value->is_string() || key == nullptr || !key->is_string()) continue;
       CO_CHECK(
           co_await open_member(*vault_, tenant, *column, std::string(key->get_string()), *value, deadline));
     }
-    values.push_back(std::move(row.row));
   }
-  co_return values;
+  co_return found;
 }
 
-Task<std::vector<ConsentId>> Store::with_evidence(TenantId tenant, UserId user, SteadyTime deadline) {
+Task<std::vector<ConsentId>> Store::with_evidence(TenantId tenant, UserId user, std::string after,
+                                                  SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto rows,
-         co_await database_.query(scope, evidence_query, postgres::bind(tenant, user), deadline));
+         co_await database_.query(scope, evidence_query, postgres::bind(tenant, user, after), deadline));
   CO_TRY(const auto found, rows.as<NameRow>());
   std::vector<ConsentId> ids;
   for (const auto& row : found) ids.push_back(ConsentId::trusted(row.name));
@@ -166,6 +177,14 @@ Task<bool> Store::exists(TenantId tenant, UserId user, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   CO_TRY(const auto rows,
          co_await database_.query(scope, exists_query, postgres::bind(tenant, user), deadline));
+  CO_TRY(const auto answer, rows.as_optional<YesRow>());
+  co_return answer && answer->yes;
+}
+
+Task<bool> Store::is_named(TenantId tenant, UserId user, Places places, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user, places == Places::indexed);
+  CO_TRY(const auto rows, co_await database_.query(scope, named_query, std::move(parameters), deadline));
   CO_TRY(const auto answer, rows.as_optional<YesRow>());
   co_return answer && answer->yes;
 }
@@ -248,42 +267,68 @@ Task<std::vector<wire::AccessEntry>> Store::accesses(TenantId tenant, wire::Acce
   co_return rows.as<wire::AccessEntry>();
 }
 
-Task<> Store::begin_erasure(TenantId tenant, std::string request_id, postgres::Bytes sealed_user,
-                            UserId pseudonym, Timestamp due_at, SteadyTime deadline) {
+Task<bool> Store::begin_erasure(TenantId tenant, std::string request_id, UserId user,
+                                postgres::Bytes sealed_user, UserId pseudonym, Timestamp due_at,
+                                SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, request_id, due_at, sealed_user, pseudonym);
-  CO_CHECK(co_await database_.query(scope, begin_query, std::move(parameters), deadline));
-  co_return Result<void>{};
+  auto parameters = postgres::bind(tenant, request_id, user, sealed_user, pseudonym, due_at);
+  CO_TRY(const auto rows, co_await database_.query(scope, begin_query, std::move(parameters), deadline));
+  CO_TRY(const auto answer, rows.as_optional<YesRow>());
+  co_return answer && answer->yes;
 }
 
-Task<std::vector<Claimed>> Store::claim(SteadyTime deadline) {
+Task<std::vector<Working>> Store::working(TenantId tenant, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows, co_await database_.query(scope, working_query, postgres::bind(tenant), deadline));
+  co_return rows.as<Working>();
+}
+
+Task<std::optional<Claimed>> Store::claim(SteadyTime deadline) {
   postgres::Scope platform_wide;
-  CO_TRY(const auto rows, co_await database_.query(platform_wide, claim_query, postgres::bind(), deadline));
-  co_return rows.as<Claimed>();
+  auto parameters = postgres::bind(kClaimSeconds);
+  CO_TRY(const auto rows,
+         co_await database_.query(platform_wide, claim_query, std::move(parameters), deadline));
+  co_return rows.as_optional<Claimed>();
 }
 
-Task<> Store::note_shut_out(const Claimed& erasure, SteadyTime deadline) {
-  postgres::Scope scope{erasure.tenant_id.str()};
-  auto parameters = postgres::bind(erasure.tenant_id, erasure.request_id);
-  CO_CHECK(co_await database_.query(scope, shut_out_query, std::move(parameters), deadline));
-  co_return Result<void>{};
+Task<std::vector<std::string>> Store::erasure_tables(SteadyTime deadline) {
+  postgres::Scope platform_wide;
+  CO_TRY(const auto rows,
+         co_await database_.query(platform_wide, erasure_tables_query, postgres::bind(), deadline));
+  CO_TRY(const auto found, rows.as<NameRow>());
+  std::vector<std::string> names;
+  for (const auto& row : found) names.push_back(row.name);
+  co_return names;
 }
 
-Task<std::int64_t> Store::erase(const Claimed& erasure, UserId user, SteadyTime deadline) {
+Task<bool> Store::has_standing(TenantId tenant, UserId user, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, standing_query, postgres::bind(tenant, user), deadline));
+  CO_TRY(const auto answer, rows.as_optional<YesRow>());
+  co_return !answer || answer->yes;
+}
+
+Task<Step> Store::erase_rows(const Claimed& erasure, UserId user, std::string table,
+                             std::optional<boost::json::value> after, SteadyTime deadline) {
   postgres::Scope scope{erasure.tenant_id.str()};
-  auto parameters =
-      postgres::bind(erasure.tenant_id, user, erasure.pseudonym, erasure.request_id, erasure.sweep);
+  auto parameters = postgres::bind(erasure.tenant_id, user, erasure.pseudonym, erasure.request_id, table,
+                                   after, kRowsPerStep);
   CO_TRY(const auto rows, co_await database_.query(scope, erase_query, std::move(parameters), deadline));
-  CO_TRY(const auto count, rows.as_optional<CountRow>());
-  co_return count ? count->count : 0;
+  CO_TRY(auto step, rows.as_optional<Step>());
+  if (!step) co_return fail(postgres::errors::bad_row, "erase_rows returned nothing");
+  co_return *std::move(step);
 }
 
-Task<> Store::swept(const Claimed& erasure, std::int64_t rows, std::int64_t messages, bool done,
-                    SteadyTime deadline) {
+Task<bool> Store::report(const Claimed& erasure, const Report& report, SteadyTime deadline) {
   postgres::Scope scope{erasure.tenant_id.str()};
-  auto parameters = postgres::bind(erasure.tenant_id, erasure.request_id, rows, messages, done);
-  CO_CHECK(co_await database_.query(scope, swept_query, std::move(parameters), deadline));
-  co_return Result<void>{};
+  const auto next =
+      std::chrono::duration<double>(report.next.value_or(std::chrono::seconds(kClaimSeconds))).count();
+  auto parameters =
+      postgres::bind(erasure.tenant_id, erasure.request_id, erasure.claim, report.rows, report.messages, next,
+                     report.held, report.done, json::to_value(report.walk));
+  CO_TRY(const auto rows, co_await database_.query(scope, report_query, std::move(parameters), deadline));
+  co_return rows.size() == 1;
 }
 
 Task<std::optional<Progress>> Store::progress(TenantId tenant, std::string request_id, SteadyTime deadline) {
