@@ -24,8 +24,8 @@ Result<std::vector<std::string>> check_role(const std::optional<std::string>& ro
                                             std::string_view otherwise) {
   const auto chosen = role.value_or(std::string(otherwise));
   if (!roles::is_assignable(chosen))
-    return fail(errors::bad_role,
-                "'" + chosen.substr(0, 64) + "' is not one of mate, user, operator, privacy-officer, change-reader");
+    return fail(errors::bad_role, "'" + chosen.substr(0, 64) +
+                                      "' is not one of mate, user, operator, privacy-officer, change-reader");
   std::vector<std::string> held{chosen};
   if (chosen != otherwise) held.emplace_back(otherwise);
   return held;
