@@ -35,6 +35,11 @@ struct CheckedBlock {
 };
 BOOST_DESCRIBE_STRUCT(CheckedBlock, (), (block, entries, hash, retired, problem))
 
+struct PartitionStep {
+  std::string action, partition_name;
+};
+BOOST_DESCRIBE_STRUCT(PartitionStep, (), (action, partition_name))
+
 /// Owned by one shard; not thread-safe.
 class Store {
  public:
@@ -75,8 +80,9 @@ class Store {
 
   /// Brings the aggregates and reports up to date.
   Task<> refresh_reports(SteadyTime deadline);
-  /// Partitions ahead, retention, indexes; what was done, as `action partition`.
-  Task<std::vector<std::string>> maintain(SteadyTime deadline);
+  /// The next step for partitions: made ahead, retired, indexed; nullopt when there is none, or another
+  /// instance is at it. What could not be locked in time is `busy`; those in `skip` are left alone.
+  Task<std::optional<PartitionStep>> maintain(std::vector<std::string> skip, SteadyTime deadline);
   /// Keeps a message that cannot be stored, for somebody to look at.
   Task<> set_aside(std::string message, std::string reason, SteadyTime deadline);
 
