@@ -1,9 +1,13 @@
 #include "app/backup.hpp"
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <iostream>
+#include <map>
 #include <memory>
+#include <thread>
 
 #include "app/up.hpp"
 #include "backup/archiver.hpp"
@@ -17,10 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr auto kLook = std::chrono::milliseconds(100);  ///< how soon an end, or a stop, is seen
+
 struct BackupCommand {
   fs::path to, key;
   bool full = false, follow = false, no_check = false;
   std::size_t keep = 0;
+  std::uint64_t full_after = 7 * 24 * 3600;  ///< seconds
 };
 struct RestoreCommand {
   fs::path from, key;
@@ -48,6 +55,44 @@ void print(const backup::RestoreReport& report) {
             << report.tables << " tables with " << report.rows << " rows" << std::endl;
 }
 
+/// Runs `work` on a thread and a loop of its own, since it reads and writes files without end and would hold
+/// up what else this loop does. Whoever is cancelled while it waits here cancels it, and waits for its end.
+template <class T>
+Task<T> beside(std::function<Task<T>(asio::io_context&)> work) {
+  std::optional<Result<T>> outcome;
+  asio::cancellation_signal stop;
+  asio::io_context loop(1);
+  std::atomic<bool> ended = false;
+  std::jthread thread([&](std::stop_token stopped) {
+    asio::co_spawn(loop, contain(work(loop)),
+                   asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr, Result<T> result) {
+                     outcome = std::move(result);
+                   }));
+    while (!outcome) {
+      loop.run_one_for(kLook);
+      if (stopped.stop_requested()) stop.emit(asio::cancellation_type::all);
+    }
+    ended = true;
+  });
+  while (!ended) co_await sleep_for(kLook);
+  co_return *std::move(outcome);
+}
+
+/// Restores the newest backup into a temporary place.
+Task<> prove(fs::path from, fs::path key) {
+  tell("restoring it to see that it can be");
+  backup::RestoreOptions check;
+  check.from = std::move(from);
+  check.key_file = std::move(key);
+  check.tell = tell;
+  const std::function<Task<backup::RestoreReport>(asio::io_context&)> work = [&](asio::io_context& loop) {
+    return backup::check_restore(loop.get_executor(), check);
+  };
+  CO_TRY(const auto restored, co_await beside(work));
+  print(restored);
+  co_return Result<void>{};
+}
+
 Task<> run_backup(asio::io_context& io, fs::path data_dir, BackupCommand command) {
   auto stop = std::make_shared<bool>(false);
   asio::signal_set signals(io, SIGINT, SIGTERM);
@@ -60,25 +105,15 @@ Task<> run_backup(asio::io_context& io, fs::path data_dir, BackupCommand command
   options.data_dir = data_dir;
   options.version = version();
   options.full = command.full;
+  options.full_after = std::chrono::seconds(command.full_after);
   options.follow = command.follow;
   options.keep = command.keep;
+  if (!command.no_check) options.prove = [command] { return prove(command.to, command.key); };
   options.stopping = [stop] { return *stop; };
   options.tell = tell;
   CO_TRY(const auto done, co_await backup::run_archiver(io.get_executor(), std::move(options)));
-  if (done.made_key)
-    tell("the key " + command.key.string() +
-         " was made: keep a copy away from this machine, nothing can be restored without it");
   std::cout << "The backups in " << command.to.string() << " reach to " << format_rfc3339(done.coverage.until)
             << "." << std::endl;
-  if (done.base && !command.no_check && !command.follow && !*stop) {
-    tell("restoring it to see that it can be");
-    backup::RestoreOptions check;
-    check.from = command.to;
-    check.key_file = command.key;
-    check.tell = tell;
-    CO_TRY(const auto restored, co_await backup::check_restore(io.get_executor(), std::move(check)));
-    print(restored);
-  }
   signals.cancel();
   co_return Result<void>{};
 }
@@ -89,7 +124,8 @@ Result<void> list(const RestoreCommand& command) {
   if (bases.empty()) return fail(backup::errors::not_found);
   for (const auto& base : bases) {
     TRY(const auto coverage, repository.covered(base));
-    std::cout << base.name << "  " << (base.bytes >> 20) << " MB  any second from "
+    std::cout << base.name << "  " << (base.bytes >> 20) << " MB  "
+              << (repository.is_proven(base) ? "proven" : "never restored") << "  any second from "
               << format_rfc3339(base.ended) << " to "
               << (coverage ? format_rfc3339(coverage->until) : "nowhere") << std::endl;
   }
@@ -139,6 +175,12 @@ void add_backup_commands(CLI::App& app, const fs::path& data_dir, int& exit_code
   backup->add_option("--to", save->to, "directory of the backups")->required();
   backup->add_option("--key", save->key, "file of the key; made with the first backup")->required();
   backup->add_flag("--full", save->full, "make a base backup even if the last one is young");
+  const std::map<std::string, std::uint64_t> units{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24 * 3600}};
+  backup
+      ->add_option("--full-after", save->full_after,
+                   "age at which a new base backup is due, such as 12h (default: 7d)")
+      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::UNIT_REQUIRED))
+      ->check(CLI::PositiveNumber);
   backup->add_flag("--follow", save->follow, "stay, and copy what is committed within a second");
   backup->add_flag("--no-check", save->no_check, "do not restore a new base backup to prove it");
   backup->add_option("--keep", save->keep, "how many base backups stay (default: all)");

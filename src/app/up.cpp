@@ -18,6 +18,7 @@ namespace intra365::app {
 namespace {
 
 constexpr auto kStartTime = std::chrono::seconds(60);
+constexpr auto kMigrateTime = std::chrono::hours(4);  ///< a large table takes its time
 constexpr auto kStopTime = std::chrono::seconds(10);
 
 SteadyTime in(std::chrono::steady_clock::duration duration) {
@@ -167,7 +168,7 @@ Task<> run_platform(asio::io_context& io, const UpOptions& options, const HostPo
   CO_TRY(auto services, modules({}));
   platform::Host host(io.get_executor(), config_for(endpoints, options, gateway), std::move(services),
                       telemetry);
-  auto outcome = co_await host.migrate(in(kStartTime));
+  auto outcome = co_await host.migrate(in(kMigrateTime));
   if (outcome) outcome = co_await host.start(in(kStartTime));
   std::string gateway_url;
   if (outcome) {
@@ -236,7 +237,7 @@ Task<> run_migrate(asio::io_context& io, platform::Config config) {
   CO_TRY(auto services, modules({}));
   platform::Host host(io.get_executor(), std::move(config), std::move(services),
                       platform::Telemetry{log, metrics});
-  co_return co_await host.migrate(in(kStartTime));
+  co_return co_await host.migrate(in(kMigrateTime));
 }
 
 }  // namespace

@@ -16,7 +16,11 @@ struct ArchiverOptions {
   bool full = false;     ///< a new base backup even if none is due
   bool follow = false;   ///< keep on writing the log until `stopping`
   std::size_t keep = 0;  ///< how many base backups stay; 0: all
-  std::chrono::hours full_after{24 * 7};  ///< age at which a new base backup is due
+  /// Age at which a new base backup is due; at least a second, since their names tell seconds.
+  std::chrono::seconds full_after = std::chrono::hours(24 * 7);
+  /// Restores the newest base backup, to prove that it can be; older ones stay until then. Empty: nobody
+  /// does.
+  std::function<Task<>()> prove;
   std::function<bool()> stopping = [] { return false; };
   std::function<void(const std::string&)> tell = [](const std::string&) {};
 };
@@ -29,7 +33,8 @@ struct ArchiverReport {
 };
 
 /// One run: ends when everything that was committed before is in the place, or with `follow` when `stopping`
-/// says so; a following run outlives restarts of the database.
+/// says so; a following run outlives restarts of the database, and makes base backups beside the log when
+/// they are due. One that could not be proven fails the run, a following one when it is stopped.
 Task<ArchiverReport> run_archiver(asio::any_io_executor executor, ArchiverOptions options);
 
 }  // namespace intra365::backup

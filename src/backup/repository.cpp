@@ -138,6 +138,16 @@ Result<void> Repository::write_base(const fs::path& folder, const Base& base) co
                       json::encode(base));
 }
 
+bool Repository::is_proven(const Base& base) const {
+  const auto file = base_folder(base.name) / "proven";
+  return read_sealed(*envelope_, context(file), file).has_value();
+}
+
+Result<void> Repository::mark_proven(const Base& base) const {
+  const auto file = base_folder(base.name) / "proven";
+  return write_sealed(*envelope_, context(file), file, base.name);
+}
+
 void Repository::remove_parts() const {
   std::error_code error;
   for (fs::directory_iterator entry(path_ / "bases", error), end; !error && entry != end;

@@ -4,6 +4,7 @@
 //   lock                  held by the one process that writes
 //   bases/<time>/         manifest, base, files, platform: one base backup; complete, because it appears by a
 //                         rename
+//   bases/<time>/proven   it was restored to see that it can be
 //   wal/<log>/            a run of the log without a gap: segments by PostgreSQL's names; the last one grows
 //   wal/<log>/until       how far it goes
 //   wal/<timeline>.history
@@ -77,6 +78,9 @@ class Repository {
   Result<std::vector<Base>> bases() const;
   fs::path base_folder(const std::string& name) const { return path_ / "bases" / name; }
   Result<void> write_base(const fs::path& folder, const Base& base) const;
+  /// Whether the base backup was restored to see that it can be.
+  bool is_proven(const Base& base) const;
+  Result<void> mark_proven(const Base& base) const;
   /// Removes base backups that a run before this one did not finish.
   void remove_parts() const;
 

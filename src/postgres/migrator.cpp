@@ -9,6 +9,9 @@ namespace {
 
 /// Chosen at random once; shared by every program that migrates this schema.
 constexpr Query kLock{"migration_lock", "select pg_advisory_xact_lock(3650417728905562817)"};
+/// A statement that waits for a lock holds up whoever comes behind it: it gives up soon and tries again.
+constexpr Query kPatience{"migration_patience", "select set_config('lock_timeout', '2s', true)"};
+constexpr auto kPause = std::chrono::milliseconds(250), kLongestPause = std::chrono::milliseconds(4000);
 constexpr Query kExists{"migration_table_exists",
                         "select to_regclass('intra365.schema_migrations') is not null as present"};
 /// Every migration that the program or the database knows, with both checksums. The server computes them, so
@@ -94,6 +97,7 @@ Task<bool> apply(Pool& owner, const Migration& migration, SteadyTime deadline) {
   auto id = postgres::bind(migration.id);
   CO_TRY(const auto found, co_await transaction.query(kFind, std::move(id)));
   if (!found.empty()) co_return false;
+  CO_CHECK(co_await transaction.query(kPatience, {}));
   auto done = co_await transaction.execute(migration.sql);
   if (!done) {
     auto error = std::move(done.error());
@@ -104,6 +108,17 @@ Task<bool> apply(Pool& owner, const Migration& migration, SteadyTime deadline) {
   CO_CHECK(co_await transaction.query(kRecord, std::move(record)));
   CO_CHECK(co_await transaction.commit());
   co_return true;
+}
+
+/// Until the locks that it needs were free for a moment.
+Task<bool> apply_in_time(Pool& owner, const Migration& migration, SteadyTime deadline) {
+  for (auto pause = kPause;; pause = std::min(2 * pause, kLongestPause)) {
+    auto applied = co_await apply(owner, migration, deadline);
+    const bool again = !applied && applied.error().is(errors::serialization) &&
+                       std::chrono::steady_clock::now() + pause < deadline;
+    if (!again) co_return applied;
+    co_await sleep_for(pause);
+  }
 }
 
 }  // namespace
@@ -119,7 +134,7 @@ Task<MigrationReport> migrate(Pool& owner, std::vector<Migration> migrations, St
   report.known = migrations.size();
   for (const auto& migration : migrations) {
     if (std::ranges::find(todo, migration.id) == todo.end()) continue;
-    CO_TRY(const bool applied, co_await apply(owner, migration, deadline));
+    CO_TRY(const bool applied, co_await apply_in_time(owner, migration, deadline));
     if (applied) report.applied.push_back(migration.id);
   }
   // Another program may have applied some of them from other text in the meantime.

@@ -96,6 +96,34 @@ TEST_F(Migrator, two_programs_at_once_apply_each_migration_once) {
   EXPECT_EQ(value("select count(*) from intra365.counted"), "9");
 }
 
+TEST_F(Migrator, nobody_waits_behind_a_migration_that_waits_for_a_lock) {
+  ASSERT_TRUE(migrate(migrations));
+  auto services = loop.pool(dsn);
+  auto reading = loop.run(services->begin(Scope{}, in(60s)));
+  ASSERT_TRUE(reading);
+  const Query read{"read", "select count(*) from intra365.things"};
+  ASSERT_TRUE(loop.run(reading->query(read, {})));
+
+  auto more = migrations;
+  more.push_back({"0003_column", "alter table intra365.things add column more int;"});
+  auto pending = loop.start(postgres::migrate(*pool, more, in(30s)));
+  ASSERT_TRUE(loop.until([&] {
+    const auto waiting = loop.run(services->query(
+        Scope{},
+        Query{"waiting",
+              "select 1 from pg_locks where not granted and relation = 'intra365.things'::regclass"},
+        {}, in(10s)));
+    return waiting && !waiting->empty();
+  }));
+  const auto read_behind_it = loop.run(services->query(Scope{}, read, {}, in(20s)));
+  EXPECT_TRUE(read_behind_it) << read_behind_it.error().detail;
+  EXPECT_FALSE(pending->has_value()) << "it still waits, for the transaction that is still open";
+  ASSERT_TRUE(loop.run(reading->commit()));
+  const auto done = loop.finish(pending);
+  ASSERT_TRUE(done) << done.error().detail;
+  EXPECT_EQ(done->applied, std::vector<std::string>{"0003_column"});
+}
+
 TEST_F(Migrator, one_connection_is_enough) {
   pool = loop.pool(dsn, [](PoolOptions& options) { options.max_connections = 1; });
   ASSERT_TRUE(migrate(migrations));

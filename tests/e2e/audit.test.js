@@ -1,7 +1,7 @@
 // The audit trail, from outside: nothing of it can be changed unnoticed, it can be searched, and it goes when its
 // time is over, except what a legal hold keeps.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -51,6 +51,31 @@ async function mark() {
   const trace = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   await request(bob, "intra365.consent.query", { userId: "bob" }, { traceparent: `00-${trace}-00f067aa0ba902b7-01` });
   return { trace };
+}
+
+/** What the partitions' keeper does when it is that much later, step by step as the service does; at most so many. */
+function maintain(later, steps = 1000) {
+  const done = [];
+  for (const busy = []; done.length < steps; ) {
+    const [line] = psql(`select action || ' ' || partition_name from intra365.partition_step_at(now() + interval '${later}', '{${busy}}')`);
+    if (!line) break;
+    if (line.startsWith("busy ")) busy.push(line.slice(5));
+    done.push(line);
+  }
+  return done;
+}
+/** Another session whose transaction stays open until `end()`; ready once `sql` has run in it. */
+async function open(sql) {
+  const session = spawn("psql", [platform.endpoints.postgres, "-qAtX", "-v", "ON_ERROR_STOP=1"], { stdio: ["pipe", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [session.stdout, session.stderr]) stream.on("data", (chunk) => (said += chunk));
+  const gone = new Promise((done) => session.on("exit", done));
+  session.stdin.write(`begin; ${sql}; \\echo ready\n`);
+  await eventually("the session", () => {
+    assert.equal(session.exitCode, null, said);
+    return said.includes("ready");
+  });
+  return { said, end: async () => { session.stdin.end("rollback;\n"); await gone; } };
 }
 
 before(async () => {
@@ -148,7 +173,7 @@ test("the report says how often what was decided, to the tenant's operator", asy
 });
 
 test("services may add to the trail by its function alone", () => {
-  for (const sql of ["insert into intra365.audit_logs select * from intra365.audit_logs limit 1", "update intra365.audit_logs set actor = 'x'", "delete from intra365.audit_logs", "update intra365.audit_blocks set entries = 0", "select intra365.maintain_partitions_at(now() + interval '10 years')", "select intra365.retire_partition('x')"])
+  for (const sql of ["insert into intra365.audit_logs select * from intra365.audit_logs limit 1", "update intra365.audit_logs set actor = 'x'", "delete from intra365.audit_logs", "update intra365.audit_blocks set entries = 0", "select intra365.partition_step_at(now() + interval '10 years', '{}')", "select intra365.make_partition('audit_logs', now(), now())"])
     assert.throws(() => psql(`set role intra365_service; set intra365.tenant = 'default'; ${sql}`), /permission denied/, sql);
 });
 
@@ -329,13 +354,19 @@ test("when its time is over an entry goes, except what a legal hold keeps; the c
   const { hold } = (await request(admin, "intra365.audit.hold.place", { reason: "case 4711", userId: "alice" })).reply;
   await assert.rejects(request(bob, "intra365.audit.hold.place", { reason: "mine" }), /Permissions Violation|auth\.forbidden|denied/);
   psql("update intra365.partition_policies set keep = '1 day'");
-  const kept = Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]);
-  assert.ok(kept > 0);
-  const done = psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '9 days')");
+  // What was done for her, what she did, and what names her.
+  await request(alice, "intra365.consent.query", { userId: "alice" });
+  await settled();
+  const hers = "(user_id = 'alice' or actor = 'user:alice' or resource ~ '\\malice\\M')";
+  const kept = Number(psql(`select count(*) from intra365.audit_logs where ${hers}`)[0]);
+  const actedAlone = Number(psql("select count(*) from intra365.audit_logs where actor = 'user:alice' and user_id is null")[0]);
+  assert.ok(kept > 0 && actedAlone > 0);
+  const done = maintain("9 days");
   assert.ok(done.some((line) => /^trimmed audit_logs_\d{8}$/.test(line)), done.join());
   assert.equal(count("bob"), 0);
-  assert.equal(Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]), kept);
-  assert.deepEqual(psql("select action from intra365.maintain_partitions_at(now() + interval '9 days') where action in ('trimmed', 'retired')"), [], "once is enough");
+  assert.equal(Number(psql(`select count(*) from intra365.audit_logs where ${hers}`)[0]), kept);
+  assert.equal(Number(psql("select count(*) from intra365.audit_logs where actor = 'user:alice' and user_id is null")[0]), actedAlone);
+  assert.deepEqual(maintain("9 days"), [], "once is enough");
 
   const reply = await verify();
   assert.equal(reply.intact, true, JSON.stringify(reply.problems));
@@ -349,16 +380,44 @@ test("when its time is over an entry goes, except what a legal hold keeps; the c
   const released = (await request(admin, "intra365.audit.hold.release", { holdId: hold.holdId })).reply.hold;
   assert.ok(released.releasedAt);
   assert.equal((await request(admin, "intra365.audit.hold.release", { holdId: hold.holdId })).error, "audit.unknown_hold");
-  assert.ok(psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '9 days')").some((line) => /^retired audit_logs_/.test(line)));
+  assert.ok(maintain("9 days").some((line) => /^retired audit_logs_/.test(line)));
   assert.equal(Number(psql("select count(*) from intra365.audit_logs where user_id = 'alice'")[0]), 0);
   await settled();
   assert.equal((await verify()).intact, true, "new entries found a place");
 });
 
-test("closed partitions get their search index", () => {
+test("closed partitions get their search index, one at a time, and keep nobody waiting for it", async () => {
   psql("update intra365.partition_policies set keep = null");
-  const done = psql("select action || ' ' || partition_name from intra365.maintain_partitions_at(now() + interval '20 days')");
-  assert.ok(done.some((line) => line.startsWith("indexed audit_logs_")), done.join());
+  const append = `select intra365.append_audit(array['default'], array[gen_random_uuid()::text], array[now()], array['platform'], array['user:bob'], array['call'], array['x'], array['allowed'], array[null], array['bob'], array[null], array[null], array['{}'], array[null], array[1::bigint], array[1::bigint])`;
+  assert.ok(maintain("45 days").filter((line) => line.startsWith("made ")).length > 0);
+  psql("update intra365.partitions set indexed_at = null; do $$ declare i record; begin for i in select indexname from pg_indexes where indexname ~ '_closed_\\d$' loop execute 'drop index intra365.' || i.indexname; end loop; end $$");
+  const building = await open("select action from intra365.partition_step_at(now() + interval '45 days', '{}')");
+  assert.match(building.said, /indexed/);
+  psql(`set lock_timeout = '1s'; set role intra365_service; ${append}; set intra365.tenant = 'default'; select count(*) from intra365.audit_logs`);
+  await building.end();
+  const done = maintain("45 days");
+  assert.ok(done.filter((line) => line.startsWith("indexed audit_logs_")).length >= 2, done.join());
   assert.ok(Number(psql("select count(*) from pg_indexes where schemaname = 'intra365' and indexdef like '%gin (intra365.audit_words%'")[0]) > 0);
   assert.ok(Number(psql("select count(*) from pg_indexes where schemaname = 'intra365' and tablename like 'audit_logs_%' and indexdef like '%btree (tenant_id, batch)'")[0]) > 0, "and the one that leads to a tenant's blocks");
+});
+
+test("partitions are made ahead first, and nobody waits while they cannot be", async () => {
+  psql("update intra365.partition_policies set ahead = ahead + 1 where table_name = 'audit_logs'");
+  psql("update intra365.partition_policies set keep = '1 day' where table_name = 'data_access_logs'");
+  assert.match(maintain("52 days", 1)[0], /^made /);
+  psql("update intra365.partition_policies set ahead = ahead + 1 where table_name = 'audit_logs'");
+  // Somebody reads for long.
+  const reading = await open("select count(*) from intra365.audit_logs");
+  const step = spawn("psql", [platform.endpoints.postgres, "-qAtX", "-c", "select action || ' ' || partition_name from intra365.partition_step_at(now() + interval '52 days', '{}')"], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  step.stdout.on("data", (chunk) => (said += chunk));
+  const stepped = new Promise((ended) => step.on("exit", ended));
+  await eventually("the step to wait", () => psql("select count(*) from pg_locks where not granted and relation = 'intra365.audit_logs_default'::regclass")[0] !== "0");
+  psql("set lock_timeout = '5s'; select count(*) from intra365.audit_logs"); // behind it in the queue
+  await stepped;
+  assert.equal(said.trim(), "busy audit_logs");
+  const rest = maintain("52 days");
+  assert.ok(rest.includes("busy audit_logs") && rest.some((line) => line.startsWith("retired data_access_logs_")), `the rest goes on: ${rest}`);
+  await reading.end();
+  assert.match(maintain("52 days", 1)[0], /^made audit_logs_/);
 });

@@ -70,6 +70,25 @@ test("the first backup makes a key, is restored to prove it, and shows nothing t
   }
 });
 
+test("who follows proves new base backups by restoring them, and lets old ones go", async () => {
+  const place = (line) => line.split(/\s+/)[0];
+  const listed = () => restore("/nonexistent", "--list").stdout.trim().split("\n");
+  const [first] = listed();
+  assert.match(first, / proven /, "the first one was");
+  const follower = spawn(program, ["--data", platform.data, "backup", "--to", to, "--key", key, "--keep", "1", "--full-after", "1s", "--follow"], { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((done) => follower.on("exit", done));
+  let said = "";
+  for (const stream of [follower.stdout, follower.stderr]) stream.on("data", (chunk) => (said += chunk));
+  await eventually("a younger base backup alone, and proven", () => listed().length === 1 && place(listed()[0]) !== place(first) && / proven /.test(listed()[0]), 60_000);
+  assert.match(said, /restoring it to see that it can be[^]*tables with \d+ rows/);
+  platform.cli("user", "create", "dora");
+  await covered(await second());
+  follower.kill("SIGTERM");
+  assert.equal(await ended, 0, said);
+  psql("delete from intra365.users where user_id = 'dora'");
+  assert.deepEqual(readdirSync(tmpdir()).filter((name) => name.startsWith("intra365-check-")), [], "no readable copy is left behind");
+});
+
 test("a following backup takes what is committed, through a restart of the platform", async () => {
   const follower = spawn(program, ["--data", platform.data, "backup", "--to", to, "--key", key, "--follow"], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise((done) => follower.on("exit", done));
@@ -95,6 +114,26 @@ test("a following backup takes what is committed, through a restart of the platf
   await covered(await second());
   follower.kill("SIGTERM");
   assert.equal(await ended, 0, said);
+});
+
+test("a follower that is killed under load goes on where it was", async () => {
+  const follow = () => spawn(program, ["--data", platform.data, "backup", "--to", to, "--key", key, "--follow", "--no-check"], { stdio: ["ignore", "ignore", "pipe"] });
+  const fill = () => psql("select count(pg_logical_emit_message(false, 'fill', repeat('x', 1000000))) from generate_series(1, 60)");
+  for (let round = 0; round < 3; ++round) {
+    const follower = follow();
+    const ended = new Promise((done) => follower.on("exit", done));
+    let said = "";
+    follower.stderr.on("data", (chunk) => (said += chunk));
+    await eventually("the follower", () => said.includes("following the log"));
+    for (let i = 0; i < 3; ++i) fill();
+    follower.kill("SIGKILL");
+    await ended;
+    psql("checkpoint"); // the server removes what no slot keeps
+    assert.doesNotMatch(said, /no longer has the log/);
+  }
+  const done = backup("--no-check");
+  assert.equal(done.status, 0, done.stderr);
+  assert.doesNotMatch(done.stderr, /no longer has the log|making a base backup/);
 });
 
 test("a server that gave up its log gets a new base backup, not a gap", () => {

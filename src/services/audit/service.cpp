@@ -20,7 +20,10 @@ using platform::Caller;
 constexpr std::size_t kMaxAppend = 500;
 constexpr std::size_t kMaxProblems = 100;
 constexpr auto kMaintenanceEvery = std::chrono::minutes(10);
-constexpr auto kMaintenanceTime = std::chrono::minutes(5);
+constexpr auto kRefreshTime = std::chrono::minutes(5);
+/// A step that takes long (an index of a closed partition) keeps nobody out; it ends with us.
+constexpr auto kStepTime = std::chrono::hours(12);
+constexpr int kMaxSteps = 10'000;  ///< of one round, so that nothing goes round for ever
 
 Result<Cursor> read_cursor(const std::optional<std::string>& text) {
   if (!text) return Cursor{};
@@ -235,22 +238,31 @@ class Audit final : public platform::Service {
   Task<> maintain() {
     const auto cancelled = co_await asio::this_coro::cancellation_state;
     while (cancelled.cancelled() == asio::cancellation_type::none) {
-      const auto done = co_await store_.maintain(std::chrono::steady_clock::now() + kMaintenanceTime);
-      auto& log = environment_.telemetry.log;
-      if (!done)
-        log.write(platform::LogLevel::warning, "partitions were not maintained",
-                  {{"code", done.error().code}, {"detail", done.error().detail}});
-      else
-        for (const auto& line : *done)
-          log.write(platform::LogLevel::info, "partition maintained", {{"done", line}});
-      const auto refreshed =
-          co_await store_.refresh_reports(std::chrono::steady_clock::now() + kMaintenanceTime);
-      if (!refreshed)
-        log.write(platform::LogLevel::warning, "reports were not refreshed",
-                  {{"code", refreshed.error().code}, {"detail", refreshed.error().detail}});
+      note(co_await maintain_partitions(), "partitions were not maintained");
+      note(co_await store_.refresh_reports(std::chrono::steady_clock::now() + kRefreshTime),
+           "reports were not refreshed");
       co_await sleep_for(kMaintenanceEvery);
     }
     co_return Result<void>{};
+  }
+
+  /// Step by step, so that none undoes another; what is in use is left for the next round.
+  Task<> maintain_partitions() {
+    std::vector<std::string> busy;
+    for (int steps = 0; steps < kMaxSteps; ++steps) {
+      CO_TRY(const auto step, co_await store_.maintain(busy, std::chrono::steady_clock::now() + kStepTime));
+      if (!step) break;
+      if (step->action == "busy") busy.push_back(step->partition_name);
+      environment_.telemetry.log.write(platform::LogLevel::info, "partition maintained",
+                                       {{"action", step->action}, {"partition", step->partition_name}});
+    }
+    co_return Result<void>{};
+  }
+
+  void note(const Result<void>& done, std::string_view message) {
+    if (!done)
+      environment_.telemetry.log.write(platform::LogLevel::warning, message,
+                                       {{"code", done.error().code}, {"detail", done.error().detail}});
   }
 
   platform::Environment& environment_;

@@ -104,9 +104,7 @@ constexpr Query kReport{"audit_report",
                         "decisions desc limit 10000"};
 constexpr platform::Read kReportRead{kReport, std::chrono::seconds(5)};
 constexpr Query kRefresh{"refresh_reports", "select intra365.refresh_reports()"};
-constexpr Query kMaintain{
-    "maintain_partitions",
-    "select action || ' ' || partition_name as done from intra365.maintain_partitions()"};
+constexpr Query kMaintain{"partition_step", "select action, partition_name from intra365.partition_step($1)"};
 
 struct Known {
   bool known = false;
@@ -116,11 +114,6 @@ struct Count {
   std::int64_t entries = 0;
 };
 BOOST_DESCRIBE_STRUCT(Count, (), (entries))
-struct Done {
-  std::string done;
-};
-BOOST_DESCRIBE_STRUCT(Done, (), (done))
-
 /// The text of one column of an append.
 template <class Value>
 auto column(const std::vector<platform::AuditRecord>& records, Value value) {
@@ -256,13 +249,11 @@ Task<> Store::refresh_reports(SteadyTime deadline) {
   co_return Result<void>{};
 }
 
-Task<std::vector<std::string>> Store::maintain(SteadyTime deadline) {
+Task<std::optional<PartitionStep>> Store::maintain(std::vector<std::string> skip, SteadyTime deadline) {
+  auto parameters = postgres::bind(skip);
   Scope every_tenant;
-  CO_TRY(const auto rows, co_await database_.query(every_tenant, kMaintain, {}, deadline));
-  CO_TRY(const auto lines, rows.as<Done>());
-  std::vector<std::string> done;
-  for (const auto& line : lines) done.push_back(line.done);
-  co_return done;
+  CO_TRY(const auto rows, co_await database_.query(every_tenant, kMaintain, std::move(parameters), deadline));
+  co_return rows.as_optional<PartitionStep>();
 }
 
 }  // namespace intra365::services::audit

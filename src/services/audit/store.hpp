@@ -35,6 +35,11 @@ struct CheckedBlock {
 };
 BOOST_DESCRIBE_STRUCT(CheckedBlock, (), (block, entries, hash, retired, problem))
 
+struct PartitionStep {
+  std::string action, partition_name;
+};
+BOOST_DESCRIBE_STRUCT(PartitionStep, (), (action, partition_name))
+
 /// Owned by one shard; not thread-safe.
 class Store {
  public:
@@ -77,8 +82,9 @@ class Store {
 
   /// Brings the aggregates and reports up to date.
   Task<> refresh_reports(SteadyTime deadline);
-  /// Partitions ahead, retention, indexes; what was done, as `action partition`.
-  Task<std::vector<std::string>> maintain(SteadyTime deadline);
+  /// The next step for partitions: made ahead, retired, indexed; nullopt when there is none, or another
+  /// instance is at it. What could not be locked in time is `busy`; those in `skip` are left alone.
+  Task<std::optional<PartitionStep>> maintain(std::vector<std::string> skip, SteadyTime deadline);
 
  private:
   postgres::Pool& database_;
