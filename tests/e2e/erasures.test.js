@@ -113,7 +113,7 @@ test("of a hold and an erasure that come at once, one is first and the other kno
 test("what names somebody after their erasure can be erased again, under the pseudonym of before", async () => {
   const first = await erase();
   await done(first.requestId);
-  assert.deepEqual((await request(assistant, "intra365.audit.append", { entries: [{ entryId: "came-late", at: new Date().toISOString(), source: "x", actor: "mate:assistant", action: "call", resource: `calendar:${person}`, outcome: "allowed", userId: person, scopes: [], count: 1 }] })).error, undefined);
+  assert.deepEqual((await request(assistant, "intra365.audit.append", { entries: [{ entryId: "came-late", at: new Date().toISOString(), source: "x", actor: "mate:assistant", action: "call", resource: `mate:assistant/calendar/${person}`, outcome: "allowed", userId: person, scopes: [], count: 1 }] })).error, undefined);
   await eventually("the late entry", () => sql(`select count(*) from intra365.data_access_logs where user_id = '${person}'`)[0] === "1");
   assert.equal((await erase({ again: "unknown" })).code, "privacy.unknown_request");
   const second = await erase({ again: first.requestId });
