@@ -191,9 +191,16 @@ std::vector<std::string> make_messages(std::size_t entries) {
   return messages;
 }
 
+Result<void> read_into(std::vector<platform::AuditRecord>& records, std::string_view message) {
+  auto read = services::audit::read_message(message);
+  if (!read.unreadable.empty()) return fail(std::move(read.unreadable.front().reason));
+  std::ranges::move(read.records, std::back_inserter(records));
+  return {};
+}
+
 std::vector<platform::AuditRecord> read_all(const std::vector<std::string>& messages) {
   std::vector<platform::AuditRecord> records;
-  for (const auto& message : messages) must(services::audit::read_message(message, records));
+  for (const auto& message : messages) must(read_into(records, message));
   return records;
 }
 
@@ -232,7 +239,7 @@ Task<> append_messages(services::audit::Store& store, Work& work) {
   while (work.next < work.messages.size()) {
     std::vector<platform::AuditRecord> records;
     for (std::size_t i = 0; i < kMessagesPerAppend && work.next < work.messages.size(); ++i)
-      CO_CHECK(services::audit::read_message(work.messages[work.next++], records));
+      CO_CHECK(read_into(records, work.messages[work.next++]));
     CO_CHECK(co_await store.append(records, bench::in(60)));
   }
   co_return Result<void>{};

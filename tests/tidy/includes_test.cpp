@@ -16,14 +16,14 @@ using Folders = std::set<std::string>;
 
 const Folders kPlatform{"base",  "async",   "crypto",   "json", "nats",   "postgres", "http",     "contract",
                         "guard", "replica", "platform", "cdc",  "policy", "consent",  "streaming"};
-const Folders kSdk{"base",     "async", "crypto",  "json",    "nats",   "http",
-                   "contract", "guard", "replica", "sdk/cpp", "policy", "streaming"};
+const Folders kSdk{"base",  "async",   "crypto",  "json",   "nats",    "http",     "contract",
+                   "guard", "replica", "sdk/cpp", "policy", "consent", "streaming"};
 
 Folders with(Folders folders, const char* more) {
   folders.insert(more);
   return folders;
 }
-const Folders kCli = with(with(kSdk, "cel"), "consent");
+const Folders kCli = with(kSdk, "cel");
 
 /// What each folder may include beside itself; `app` sees everything.
 const std::map<std::string, Folders> kRules{

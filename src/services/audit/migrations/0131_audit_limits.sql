@@ -13,11 +13,14 @@ create function intra365.clamped(value numeric) returns bigint
   language sql immutable strict parallel safe
   return greatest(least(value, 9223372036854775807), 0)::bigint;
 
+-- zero-downtime: drop: made again below, in the same transaction and under the same name
 drop view intra365.own_decisions_by_day;
+-- zero-downtime: drop: made again below, in the same transaction and under the same name
 drop materialized view intra365.decisions_by_day;
 
 -- Two years and some weeks: a report can be compared with that of the year before.
 alter table intra365.metrics_aggregates rename to metrics_aggregates_before;
+-- zero-downtime: rename: the table goes in this transaction; its name is taken by the new one
 alter table intra365.metrics_aggregates_before rename constraint metrics_aggregates_pkey to metrics_aggregates_before_pkey;
 create table intra365.metrics_aggregates (
   tenant_id text not null,
@@ -35,6 +38,7 @@ select intra365.protect('metrics_aggregates_default');
 revoke insert, update, delete on intra365.metrics_aggregates, intra365.metrics_aggregates_default from intra365_service;
 insert into intra365.metrics_aggregates (tenant_id, metric, at, labels, count, total, largest)
   select tenant_id, metric, at, labels, count, total, largest from intra365.metrics_aggregates_before;
+-- zero-downtime: drop: its rows and its name are the new table's; nobody saw it under this name
 drop table intra365.metrics_aggregates_before;
 comment on table intra365.metrics_aggregates is 'Pre-aggregated metrics for reporting, by the hour.';
 comment on column intra365.metrics_aggregates.total is 'Sum of what is measured, in the unit that the metric''s name ends with.';
@@ -44,11 +48,14 @@ create materialized view intra365.decisions_by_day as
   select tenant_id, (at at time zone 'utc')::date as day, labels ->> 'action' as action, labels ->> 'outcome' as outcome,
          intra365.clamped(sum(count)) as decisions, intra365.clamped(sum(total)) as duration_us, max(largest) as slowest_us
     from intra365.metrics_aggregates where metric = 'decisions_us' group by 1, 2, 3, 4;
+-- zero-downtime: index: of the view that was made above, which has a row for each day, action and outcome
 create unique index decisions_by_day_key on intra365.decisions_by_day (tenant_id, day, action, outcome);
 -- Row-level security does not reach into materialised views: services see them through this one only.
+-- zero-downtime: drop: of the view that was made above, which services never had a right to
 revoke all on intra365.decisions_by_day from intra365_service;
 create view intra365.own_decisions_by_day with (security_barrier) as
   select * from intra365.decisions_by_day where tenant_id = intra365.current_tenant();
+-- zero-downtime: drop: of the view that was made above; the right that services had is granted below
 revoke all on intra365.own_decisions_by_day from intra365_service;
 grant select on intra365.own_decisions_by_day to intra365_service;
 comment on view intra365.own_decisions_by_day is 'decisions_by_day, of the tenant of the transaction.';

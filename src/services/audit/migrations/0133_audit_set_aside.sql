@@ -33,6 +33,7 @@ insert into intra365.personal_columns values
 
 -- What was set aside so far: whole messages in base64, with the entries of any tenants. Where a zero byte was the reason,
 -- it becomes U+FFFD, as it does for entries that come now.
+-- zero-downtime: rewrite: messages that nobody could read; there are none, or a few
 do $$
 declare one record; bytes bytea;
 begin

@@ -3,7 +3,9 @@
 
 alter table intra365.personal_columns add column only_where text;
 comment on column intra365.personal_columns.only_where is 'An SQL condition on t, $1 being the tenant: the rows in which the column speaks of a person; null: all.';
+-- zero-downtime: rewrite: a table of settings, of a few rows for each table
 update intra365.personal_columns set only_where = 't.kind = ''user''' where table_name in ('consent_epochs', 'principals');
+-- zero-downtime: rewrite: a table of settings, of a few rows for each table
 update intra365.personal_columns set only_where = 'coalesce(t.details ->> ''tenant'', $1) = $1' where table_name = 'system_events';
 
 alter table intra365.privacy_requests
@@ -38,6 +40,7 @@ begin
   return true;
 end $$;
 
+-- zero-downtime: drop: instances of the version before take no erasures any more; those of this version do, from where they are
 drop function intra365.claim_erasures(int, int);
 create function intra365.claim_erasures(at_most int, for_seconds int)
   returns table (tenant_id text, request_id text, sealed_user bytea, pseudonym text, received_at timestamptz, claim bigint, progress jsonb)
@@ -125,6 +128,7 @@ create function intra365.has_standing(for_tenant text, of_user text) returns boo
 -- One step of an erasure through one table. Rows that an index finds are taken `at_most` at a time; other tables are walked
 -- along their key, from behind `after` on. `outcome` says how it went: held (a legal hold forbids it), standing (a consent
 -- of theirs has to be revoked first: nothing was changed), more (go on behind `reached`), done (with this table).
+-- zero-downtime: drop: only who has taken an erasure calls it; it is tried again by an instance of this version
 drop function intra365.erase_person(text, text, text, text, int);
 create function intra365.erase_rows(for_tenant text, of_user text, as_pseudonym text, of_erasure text, of_table text, after jsonb, at_most int)
   returns table (outcome text, touched bigint, reached jsonb)

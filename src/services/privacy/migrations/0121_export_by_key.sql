@@ -1,5 +1,6 @@
 -- Pages of an export follow the key of a table: rows that come or go meanwhile move none of the others.
 
+-- zero-downtime: drop: two that differ in a type alone could not be told apart; an export that an instance of the version before answers fails until it is replaced, and loses nothing
 drop function intra365.export_person(text, text, text, bigint, int);
 create function intra365.export_person(for_tenant text, of_user text, of_table text, after jsonb, at_most int)
   returns table (content jsonb, key jsonb) language plpgsql stable security definer set search_path = pg_catalog, intra365 as $$
