@@ -1,5 +1,6 @@
 #include "services/consent/store.hpp"
 
+#include <algorithm>
 #include <span>
 
 #include "consent/lifecycle.hpp"
@@ -22,20 +23,8 @@ constexpr Query consent_append{
 constexpr Query consent_append_new{"consent_append_new",
                                    "select " CONSENT_COLUMNS
                                    " from intra365.append_new_consents($1, $2::jsonb, $3::text[])"};
-constexpr Query consent_lock_records{"consent_lock_records",
-                                     "select count(*) from (select from intra365.consent_records where "
-                                     "tenant_id = $1 and consent_id = any($2::text[])"
-                                     " order by consent_id for update) locked"};
-constexpr Query consent_make_epochs{
-    "consent_make_epochs",
-    "insert into intra365.consent_epochs (tenant_id, kind, id, epoch) select $1, kind, id, 0 from"
-    " (select 'user' as kind, unnest($2::text[]) as id union select 'mate', unnest($3::text[])) wanted"
-    " order by kind desc, id on conflict do nothing"};
-constexpr Query consent_lock_epochs{
-    "consent_lock_epochs",
-    "select count(*) from (select from intra365.consent_epochs where tenant_id = $1"
-    " and ((kind = 'user' and id = any($2::text[])) or (kind = 'mate' and id = any($3::text[])))"
-    " order by kind desc, id for update) locked"};
+constexpr Query consent_hold{"consent_hold",
+                             "select intra365.hold_consents($1, $2::text[], $3::text[], $4::text[])"};
 constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            " from intra365.consent_records where tenant_id = $1 and "
                                            "($2::text is null or user_id = $2) and consent_id = $3"};
@@ -172,17 +161,21 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
   return row ? row->epoch : 0;
 }
 
-/// A consent that nobody has had yet, and that hangs on no other.
+/// Consents that nobody has had yet, and that hang on no others.
 bool is_new(const Append& one) {
-  return one.changes.size() == 1 && one.changes[0].change.revision == 1 && !one.changes[0].change.parent_id;
+  return std::ranges::all_of(one.changes, [](const Change& change) {
+    return change.change.revision == 1 && !change.change.parent_id;
+  });
 }
 
 postgres::Statement append_new(const TenantId& tenant, std::span<const Append* const> appends) {
   boost::json::array list;
   std::vector<std::string> traces;
   for (const auto* one : appends) {
-    list.push_back(json::to_value(one->changes[0]));
-    traces.push_back(one->trace_id);
+    for (const auto& change : one->changes) {
+      list.push_back(json::to_value(change));
+      traces.push_back(one->trace_id);
+    }
   }
   return {consent_append_new, postgres::bind(tenant, boost::json::value(std::move(list)), traces)};
 }
@@ -193,9 +186,9 @@ postgres::Statement append_changes(const TenantId& tenant, const Append& one) {
   return {consent_append, postgres::bind(tenant, boost::json::value(std::move(list)), one.trace_id)};
 }
 
-/// What is locked by any of them, in the order in which each locks its own: records, epochs of people,
-/// epochs of Mates. So none waits for another in a circle.
-std::vector<postgres::Statement> lock_all(const TenantId& tenant, std::span<const Append* const> appends) {
+/// Holds whatever any of them locks, in the one order: each by itself would take its own in that order, and
+/// after each other they would not.
+postgres::Statement hold_all(const TenantId& tenant, std::span<const Append* const> appends) {
   std::vector<std::string> records, users, mates;
   for (const auto* one : appends) {
     for (const auto& change : one->changes) {
@@ -205,11 +198,7 @@ std::vector<postgres::Statement> lock_all(const TenantId& tenant, std::span<cons
       mates.push_back(change.change.mate_id.str());
     }
   }
-  std::vector<postgres::Statement> statements;
-  if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
-  statements.push_back({consent_make_epochs, postgres::bind(tenant, users, mates)});
-  statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
-  return statements;
+  return {consent_hold, postgres::bind(tenant, records, users, mates)};
 }
 
 }  // namespace
@@ -220,7 +209,7 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
   std::vector<const Append*> fresh, others;
   for (const auto* one : appends) (is_new(*one) ? fresh : others).push_back(one);
   std::vector<postgres::Statement> statements;
-  if (appends.size() > 1 && !others.empty()) statements = lock_all(tenant, appends);
+  if (appends.size() > 1 && !others.empty()) statements.push_back(hold_all(tenant, appends));
   const auto locks = statements.size();
   if (!fresh.empty()) statements.push_back(append_new(tenant, fresh));
   for (const auto* one : others) statements.push_back(append_changes(tenant, *one));
@@ -235,14 +224,15 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
   auto next = locks + (fresh.empty() ? 0 : 1);
   std::vector<std::vector<wire::Consent>> stored;
   for (const auto* one : appends) {
-    if (is_new(*one)) {
-      const auto record = made.find(one->changes[0].change.consent_id);
+    auto& changed = stored.emplace_back();
+    if (!is_new(*one)) {
+      CO_TRY(changed, results.at(next++).as<wire::Consent>());
+      continue;
+    }
+    for (const auto& change : one->changes) {
+      const auto record = made.find(change.change.consent_id);
       if (record == made.end()) co_return fail(postgres::errors::bad_row, "consent_append_new left one out");
-      stored.emplace_back();
-      stored.back().push_back(std::move(record->second));
-    } else {
-      CO_TRY(auto changed, results.at(next++).as<wire::Consent>());
-      stored.push_back(std::move(changed));
+      changed.push_back(std::move(record->second));
     }
   }
   co_return stored;

@@ -61,6 +61,8 @@ constexpr Query claim_query{"privacy_claim", "select * from intra365.claim_erasu
 constexpr Query shut_out_query{
     "privacy_shut_out",
     "update intra365.privacy_requests set shut_out = true where tenant_id = $1 and request_id = $2"};
+// Whatever changes consents takes its locks in one order; an erasure changes them too.
+constexpr Query hold_query{"privacy_hold_consents", "select intra365.hold_person_consents($1, $2)"};
 constexpr Query erase_query{"privacy_erase", "select intra365.erase_person($1, $2, $3, $4, $5) as count"};
 constexpr Query swept_query{
     "privacy_swept",
@@ -270,10 +272,12 @@ Task<> Store::note_shut_out(const Claimed& erasure, SteadyTime deadline) {
 
 Task<std::int64_t> Store::erase(const Claimed& erasure, UserId user, SteadyTime deadline) {
   postgres::Scope scope{erasure.tenant_id.str()};
-  auto parameters =
-      postgres::bind(erasure.tenant_id, user, erasure.pseudonym, erasure.request_id, erasure.sweep);
-  CO_TRY(const auto rows, co_await database_.query(scope, erase_query, std::move(parameters), deadline));
-  CO_TRY(const auto count, rows.as_optional<CountRow>());
+  std::vector<postgres::Statement> statements;
+  statements.push_back({hold_query, postgres::bind(erasure.tenant_id, user)});
+  statements.push_back({erase_query, postgres::bind(erasure.tenant_id, user, erasure.pseudonym,
+                                                    erasure.request_id, erasure.sweep)});
+  CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), deadline));
+  CO_TRY(const auto count, results.at(1).as_optional<CountRow>());
   co_return count ? count->count : 0;
 }
 
