@@ -268,6 +268,24 @@ Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current
   return change;
 }
 
+Result<void> check_not_refused(const HistoryEntry& delegated, std::span<const Consent> own) {
+  const auto touches = [&](const Consent& record) {
+    return untouched<Purpose>(delegated.purposes, record.purposes).size() < delegated.purposes.size() &&
+           untouched<Scope>(delegated.scopes, record.scopes).size() < delegated.scopes.size();
+  };
+  const auto is_newer_yes = [&](const Consent& record, const Consent& refusal) {
+    return record.status == Status::active && !record.parent_id && record.epoch > refusal.epoch &&
+           check_covered(record.purposes, delegated.purposes, "") &&
+           check_covered(record.scopes, delegated.scopes, "");
+  };
+  for (const auto& refusal : own) {
+    if (refusal.status != Status::refused || !touches(refusal)) continue;
+    if (std::ranges::none_of(own, [&](const Consent& record) { return is_newer_yes(record, refusal); }))
+      return fail(errors::refused_by_person);
+  }
+  return {};
+}
+
 Consent effective(Consent record, std::span<const Consent> above) {
   for (const auto& one : above) {
     record.purposes = common(record.purposes, one.purposes);

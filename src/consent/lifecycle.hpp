@@ -23,6 +23,9 @@ inline constexpr ErrorCode not_longer{ErrorKind::invalid, "consent.not_longer",
 inline constexpr ErrorCode not_delegable{
     ErrorKind::denied, "consent.not_delegable",
     "The person has not allowed to hand this consent on, or not this far."};
+inline constexpr ErrorCode refused_by_person{
+    ErrorKind::denied, "consent.refused_by_person",
+    "The person has refused this Mate what would be handed on to it; only they can allow it now."};
 inline constexpr ErrorCode delegation_cycle{ErrorKind::invalid, "consent.delegation_cycle",
                                             "The Mate stands in the chain already."};
 }  // namespace errors
@@ -86,6 +89,10 @@ Result<std::optional<HistoryEntry>> decide_give_way(const Consent& current, std:
 Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
                                      std::span<const Consent> above, const DelegateRequest& request,
                                      const Moment& moment);
+
+/// Refuses a delegation to a Mate that its person has refused the same. `own` is what the person has said to
+/// that Mate: what they have allowed it after the refusal may be handed on to it, too.
+Result<void> check_not_refused(const HistoryEntry& delegated, std::span<const Consent> own);
 
 /// A delegated consent as it holds: what every consent above it leaves of it, and only while each of them is
 /// active. So a change above reaches everything below without a copy.

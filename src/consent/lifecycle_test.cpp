@@ -278,6 +278,29 @@ TEST(Delegation, what_happens_above_holds_below) {
   EXPECT_FALSE(holds().granted);
 }
 
+TEST(Delegation, not_to_a_Mate_that_the_person_has_refused_the_same_since) {
+  auto request = wish({"profile", "image"});
+  request.delegation_depth = 1;
+  const auto top = granted(request).record;
+  const auto delegated =
+      decide_delegate(ConsentId::trusted("c2"), top, {}, to("carol", {"profile"}), at(kStart));
+  ASSERT_TRUE(delegated);
+  Consent no = top;
+  no.mate_id = MateId::trusted("carol");
+  no.status = Status::refused;
+  no.scopes = {Scope::trusted("profile.read")};
+  no.epoch = 7;
+  EXPECT_EQ(refusal(check_not_refused(*delegated, std::vector{no})), "consent.refused_by_person");
+  auto yes = top;
+  yes.mate_id = no.mate_id;
+  yes.epoch = 6;
+  EXPECT_FALSE(check_not_refused(*delegated, std::vector{no, yes}));
+  yes.epoch = 8;
+  EXPECT_TRUE(check_not_refused(*delegated, std::vector{no, yes}));
+  no.scopes = {Scope::trusted("image")};
+  EXPECT_TRUE(check_not_refused(*delegated, std::vector{no})) << "it was about something else";
+}
+
 TEST(Objection, takes_the_purpose_with_all_below_it_and_whatever_is_wider) {
   const auto left = [](std::vector<std::string> held, std::string objected) -> std::string {
     Consent record;

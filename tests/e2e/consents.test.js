@@ -102,6 +102,61 @@ test("an objection takes a purpose from every consent, whoever has it", async ()
   await revokeAll();
 });
 
+test("of yes and no the newer counts: at once, in the truth, and looking back", async () => {
+  const question = { userId: "alice", mateId: "reader", scopes: ["contacts.read"], purpose: "marketing.email" };
+  const codes = async () => {
+    const strict = await ask(mate, "verify", { ...question, strict: true });
+    const past = await ask(mate, "as_of", question);
+    return [await verify("contacts.read", "marketing.email"), strict.code, past.code];
+  };
+  const yes = (scopes, purposes) => ask(alice, "grant", wish(scopes, purposes));
+  const mixed = await yes(["contacts", "diary"], ["marketing", "billing"]);
+  const some = await yes(["contacts", "diary"], ["marketing.email"]);
+  const only = await yes(["contacts.read"], ["marketing.email"]);
+  await ask(alice, "suspend", { consentId: only.consentId });
+  assert.deepEqual(await codes(), ["granted", "granted", "granted"]);
+  const no = await ask(alice, "refuse", wish(["contacts"], ["marketing"]));
+  assert.equal(no.status, "refused");
+  for (const code of await codes()) assert.notEqual(code, "granted");
+  const left = Object.fromEntries((await ask(alice, "query", { mateId: "reader" })).consents.map((one) => [one.consentId, `${one.status} ${one.purposes} ${one.scopes}`]));
+  assert.deepEqual([left[mixed.consentId], left[some.consentId], left[only.consentId]], ["active billing contacts,diary", "active marketing.email diary", "revoked marketing.email contacts.read"]);
+  assert.ok((await ask(alice, "audit", { consentId: some.consentId })).entries.at(-1).epoch > no.epoch, "the no stands before what it takes");
+  assert.equal(await verify("contacts", "billing"), "granted", "what the no is not about stays");
+  assert.equal((await ask(alice, "resume", { consentId: only.consentId })).error, "consent.wrong_state");
+
+  await yes(["contacts"], ["marketing"]);
+  assert.deepEqual(await codes(), ["granted", "granted", "granted"]);
+  assert.equal((await ask(alice, "as_of", { ...question, validAt: no.grantedAt })).allowed, false, "from the moment of the no on");
+  await revokeAll();
+});
+
+test("who says no while they say yes elsewhere is left with the no where it came last", async () => {
+  for (let round = 0; round < 10; ++round) {
+    const what = { ...wish(["location"], ["research"]), mateId: "stormy" };
+    const storm = Array.from({ length: 6 }, () => ask(alice, "grant", what));
+    await storm[0];
+    const no = await ask(alice, "refuse", what);
+    await Promise.all(storm);
+    const older = (await ask(alice, "query", { mateId: "stormy", active: true })).consents.filter((one) => one.epoch < no.epoch);
+    assert.deepEqual(older, []);
+    await ask(alice, "revoke", { mateId: "stormy" });
+  }
+});
+
+test("what a person has refused a Mate no other Mate hands on to it", async () => {
+  const other = await logIn(platform, platform.cli("mate", "create", "handed-to").apiKey);
+  const top = await ask(alice, "grant", { ...wish(["messages"]), delegationDepth: 1 });
+  const handOn = (scopes) => ask(mate, "delegate", { consentId: top.consentId, mateId: "handed-to", scopes });
+  await ask(alice, "refuse", { ...wish(["messages.read"]), mateId: "handed-to" });
+  assert.equal((await handOn(["messages"])).error, "consent.refused_by_person");
+  assert.equal((await handOn(["messages.count"])).status, "active");
+  await ask(alice, "grant", { ...wish(["messages"]), mateId: "handed-to" });
+  assert.equal((await handOn(["messages"])).status, "active", "they have allowed it since");
+  await ask(alice, "revoke", { mateId: "handed-to" });
+  await other.connection.close();
+  await revokeAll();
+});
+
 test("a grant may replace another in one step", async () => {
   const old = await ask(alice, "grant", wish());
   const next = await ask(alice, "grant", { ...wish(["profile.read"]), supersedes: old.consentId });
@@ -211,7 +266,7 @@ test("from the command line a person manages their consents, and the operator th
 
 test("what many change at the same time is stored as if they had come one after another", async () => {
   const first = (await ask(alice, "audit", { limit: 200 })).entries.length;
-  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...wish(), mateId: `crowd-${i % 3}` })));
+  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...(i % 5 ? wish() : wish(["profile"], ["marketing"])), mateId: `crowd-${i % 3}` })));
   const ends = made.filter((one) => one.granted).slice(0, 20).map(({ consentId }) => ask(alice, "suspend", { consentId }));
   await Promise.all([...ends, ...Array.from({ length: 20 }, (_, i) => ask(alice, "grant", { ...wish(), mateId: `crowd-${i % 3}` }))]);
   const all = [];

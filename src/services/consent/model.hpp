@@ -24,6 +24,14 @@ inline constexpr ErrorCode known_member{ErrorKind::conflict, "consent.known_memb
 inline constexpr ErrorCode household_full{
     ErrorKind::exhausted, "consent.household_full",
     "A household has at most 50 people, and a group at most 1,000 consents."};
+inline constexpr ErrorCode objections_open{
+    ErrorKind::unavailable, "consent.objections_open",
+    "People object to what their group is about to allow, and their refusals are being recorded; try again."};
+inline constexpr ErrorCode too_many_objections{ErrorKind::exhausted, "consent.too_many_objections",
+                                               "A person may object to at most 4,000 purposes."};
+inline constexpr ErrorCode too_many_delegated{
+    ErrorKind::exhausted, "consent.too_many_delegated",
+    "A consent is handed on to at most 64 Mates, and at most 256 consents hang on one in all."};
 }  // namespace errors
 
 /// Whose consent an audit entry is about, where that is a person.

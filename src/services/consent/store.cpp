@@ -281,10 +281,11 @@ Task<> Store::make_effective(TenantId tenant, std::vector<wire::Consent>& record
   co_return Result<void>{};
 }
 
-Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, UserId user, std::optional<MateId> mate,
-                                                  int limit, SteadyTime deadline) {
+Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, wire::SubjectId of,
+                                                  std::optional<MateId> mate, int limit,
+                                                  SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, user, mate, limit);
+  auto parameters = postgres::bind(tenant, of, mate, limit);
   CO_TRY(const auto rows,
          co_await database_.query(scope, consent_revocable, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
