@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 #include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
@@ -23,6 +24,7 @@ namespace wire = intra365::consent;
 using platform::Caller;
 
 constexpr int kSyncPage = 500;
+constexpr std::uint64_t kMaxEpoch = std::numeric_limits<std::int64_t>::max();  // what the database counts to
 /// Of one subject, looked at at once when something is taken back.
 constexpr int kMostHeld = 10'000;
 /// Records that one transaction changes, with what hangs on them: what a request takes back is done in steps,
@@ -434,9 +436,11 @@ class Consents final : public platform::Service {
 
   Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
     if (!caller.is_mate(request.mate_id) && !caller.is_service()) co_return fail(intra365::errors::not_yours);
-    propagation_.reached(caller.tenant, request);
+    if (request.mate_epoch > kMaxEpoch)
+      co_return fail(intra365::errors::bad_value, "mateEpoch: not one that was given out");
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
+    if (request.mate_epoch <= reply.mate_epoch) propagation_.reached(caller.tenant, request);
     if (reply.mate_epoch != request.mate_epoch) {
       const auto holding =
           request.whole.value_or(false) ? guard::Holding::everything : guard::Holding::what_holds;
