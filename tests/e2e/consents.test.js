@@ -229,6 +229,18 @@ test("a Mate hands a consent on, narrower and never longer; what happens above h
   await revokeAll();
 });
 
+test("what is active is what holds, with everything above it", async () => {
+  const second = await logIn(platform, platform.cli("mate", "create", "below").apiKey);
+  const top = await ask(alice, "grant", { ...wish(["contacts"]), delegationDepth: 1 });
+  const child = await ask(mate, "delegate", { consentId: top.consentId, mateId: "below" });
+  const listed = async (active) => (await ask(second, "query", { active })).consents.map((one) => one.consentId);
+  assert.deepEqual([await listed(true), await listed(false)], [[child.consentId], []]);
+  await ask(alice, "suspend", { consentId: top.consentId });
+  assert.deepEqual([await listed(true), await listed(false)], [[], [child.consentId]]);
+  await second.connection.close();
+  await revokeAll();
+});
+
 test("over HTTP a consent lives the same life", async () => {
   const token = await platform.token(aliceKey);
   const post = (path, body) => platform.http("POST", `/v1/consents${path}`, { token, body });

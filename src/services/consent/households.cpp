@@ -69,12 +69,12 @@ constexpr Query household_count{
 constexpr Query consent_inherited{
     "consent_inherited", "select " CONSENT_COLUMNS OF_GROUPS
                          " where mate_id = $3 and status <> 'superseded' order by consent_id limit $4"};
-constexpr Query consent_query_inherited{
-    "consent_query_inherited",
-    "select " CONSENT_COLUMNS OF_GROUPS
-    " where ($3::text is null or mate_id = $3)"
-    " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
-    " and consent_id > $5 order by consent_id limit $6"};
+constexpr Query consent_query_inherited{"consent_query_inherited",
+                                        "select " CONSENT_COLUMNS OF_GROUPS
+                                        " where ($3::text is null or mate_id = $3)"
+                                        " and ($4::bool is null or $4 = " CONSENT_HOLDS
+                                        ")"
+                                        " and consent_id > $5 order by consent_id limit $6"};
 constexpr Query consent_groups_then{
     "consent_groups_then",
     "select distinct household_id from intra365.consent_household_members where tenant_id = $1 and user_id = "

@@ -94,13 +94,13 @@ constexpr Query consent_find{
 constexpr Query consent_user_epoch{
     "consent_user_epoch",
     "select epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'user' and id = $2"};
-constexpr Query consent_query{
-    "consent_query",
-    "select " CONSENT_COLUMNS
-    " from intra365.consent_records where tenant_id = $1"
-    " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = $3)"
-    " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
-    " and consent_id > $5 order by consent_id limit $6"};
+constexpr Query consent_query{"consent_query",
+                              "select " CONSENT_COLUMNS
+                              " from intra365.consent_records where tenant_id = $1"
+                              " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = $3)"
+                              " and ($4::bool is null or $4 = " CONSENT_HOLDS
+                              ")"
+                              " and consent_id > $5 order by consent_id limit $6"};
 constexpr Query consent_history{"consent_history",
                                 "select " HISTORY_COLUMNS
                                 " from intra365.consent_history where tenant_id = $1"
