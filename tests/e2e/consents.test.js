@@ -1,5 +1,6 @@
 // The life of consents, as a person lives it through NATS, HTTP and the command line.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { Platform, logIn } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
@@ -21,6 +22,7 @@ after(async () => {
   platform.remove();
 });
 
+const sql = (text) => execFileSync("psql", [platform.endpoints.postgres, "-Atc", text], { encoding: "utf8" }).trim();
 const ask = async (session, operation, body) => {
   const answer = await request(session, `intra365.consent.${operation}`, body);
   return answer.error ? { error: answer.error, message: JSON.stringify(answer) } : answer.reply;
@@ -239,6 +241,18 @@ test("what is active is what holds, with everything above it", async () => {
   assert.deepEqual([await listed(true), await listed(false)], [[], [child.consentId]]);
   await second.connection.close();
   await revokeAll();
+});
+
+test("a clock that was set back turns no order of changes around", async () => {
+  const { consentId } = await ask(alice, "grant", wish(["location"], ["research"]));
+  await ask(alice, "suspend", { consentId });
+  // By a clock that was ahead.
+  sql(`update intra365.consent_history set valid_from = now() + interval '10 minutes' where consent_id = '${consentId}' and event = 'suspended'`);
+  await ask(alice, "resume", { consentId });
+  const asOf = (minutes) => ask(alice, "as_of", { userId: "alice", mateId: "reader", scopes: ["location"], purpose: "research", validAt: new Date(Date.now() + minutes * 60_000).toISOString() });
+  assert.equal((await asOf(11)).code, "granted");
+  await ask(alice, "revoke", { consentId, effectiveAt: new Date(Date.now() - 1).toISOString() });
+  assert.equal((await asOf(0)).code, "revoked", "what was said earlier counts earlier all the same");
 });
 
 test("over HTTP a consent lives the same life", async () => {

@@ -56,6 +56,7 @@ constexpr Query consent_changes{
     "  on r.tenant_id = $1 and r.consent_id = up.parent_id) select consent_id from up)"
     " and valid_from <= $4::timestamptz"
     " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
+constexpr Query consent_now{"consent_now", "select clock_timestamp() as now"};
 constexpr Query consent_purposes{"consent_purposes",
                                  "select purpose, description, default_days, max_days, inheritable, opt_out"
                                  " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
@@ -139,6 +140,11 @@ struct ChainRow {
   std::uint64_t of_epoch = 0;
 };
 BOOST_DESCRIBE_STRUCT(ChainRow, (), (of_id, of_epoch))
+
+struct NowRow {
+  Timestamp now;
+};
+BOOST_DESCRIBE_STRUCT(NowRow, (), (now))
 
 struct PurposeRow {
   Purpose purpose;
@@ -298,6 +304,14 @@ Task<std::vector<wire::HistoryEntry>> Store::changes(TenantId tenant, wire::Subj
   auto parameters = postgres::bind(tenant, user, mate, valid_at, known_at);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changes, std::move(parameters), deadline));
   co_return rows.as<wire::HistoryEntry>();
+}
+
+Task<Timestamp> Store::now(SteadyTime deadline) {
+  const postgres::Scope platform_wide;
+  CO_TRY(const auto rows, co_await database_.query(platform_wide, consent_now, postgres::bind(), deadline));
+  CO_TRY(const auto row, rows.as_optional<NowRow>());
+  if (!row) co_return fail(postgres::errors::bad_row, "no time");
+  co_return row->now;
 }
 
 Task<wire::CatalogueReply> Store::catalogue(TenantId tenant, SteadyTime deadline) {

@@ -63,6 +63,8 @@ class Store {
                                                              intra365::consent::SubjectId user, MateId mate,
                                                              Timestamp valid_at, Timestamp known_at,
                                                              SteadyTime deadline);
+  /// What the database calls now: the clock that `recorded_at` is of.
+  Task<Timestamp> now(SteadyTime deadline);
   /// The tenant's own entries.
   Task<intra365::consent::CatalogueReply> catalogue(TenantId tenant, SteadyTime deadline);
   Task<> close_catalogue(TenantId tenant, bool closed, SteadyTime deadline);

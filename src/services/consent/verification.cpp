@@ -100,7 +100,8 @@ Task<wire::AsOfReply> Verification::as_of(const Caller& caller, const wire::AsOf
   caller.note->purpose = request.purpose;
   CO_CHECK(check_as_of(caller, request));
   wire::AsOfReply reply;
-  const auto now = environment_.clock.now();
+  // By the clock that recorded what is known: one here that lags would not see a change of just now.
+  CO_TRY(const auto now, co_await store_.now(caller.deadline));
   reply.valid_at = request.valid_at.value_or(now);
   reply.known_at = request.known_at.value_or(now);
   bool complete = true;
