@@ -1,6 +1,8 @@
 // The life of consents, as a person lives it through NATS, HTTP and the command line.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Platform, logIn } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
@@ -255,6 +257,18 @@ test("a clock that was set back turns no order of changes around", async () => {
   assert.equal((await asOf(0)).code, "revoked", "what was said earlier counts earlier all the same");
 });
 
+test("from the command line proof comes from a file, and is theirs to read", async () => {
+  const file = join(platform.data, "proof.json");
+  writeFileSync(file, JSON.stringify({ text: "May we count your visits?", language: "en", address: "192.0.2.7", userAgent: "shell" }));
+  for (const verb of ["grant", "refuse"]) {
+    const said = platform.cliAs(aliceKey, "consent", verb, "--mate", "prover", "--scopes", "profile", "--purposes", "analytics", "--proof", file);
+    const { entries } = await ask(alice, "evidence", { consentId: said.consentId });
+    assert.deepEqual([entries.length, entries[0].evidence.text, entries[0].evidence.address], [1, "May we count your visits?", "192.0.2.7"]);
+  }
+  writeFileSync(file, JSON.stringify({ adress: "a slip" }));
+  assert.throws(() => platform.cliAs(aliceKey, "consent", "refuse", "--mate", "prover", "--scopes", "profile", "--purposes", "analytics", "--proof", file), /adress/);
+});
+
 test("over HTTP a consent lives the same life", async () => {
   const token = await platform.token(aliceKey);
   const post = (path, body) => platform.http("POST", `/v1/consents${path}`, { token, body });
@@ -291,17 +305,19 @@ test("from the command line a person manages their consents, and the operator th
 });
 
 test("what many change at the same time is stored as if they had come one after another", async () => {
-  const first = (await ask(alice, "audit", { limit: 200 })).entries.length;
+  const history = async () => {
+    const all = [];
+    for (let cursor; ; ) {
+      const page = await ask(alice, "audit", { limit: 200, ...(cursor && { cursor }) });
+      all.push(...page.entries);
+      if (!(cursor = page.nextCursor)) return all;
+    }
+  };
+  const first = (await history()).length;
   const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...(i % 5 ? wish() : wish(["profile"], ["marketing"])), mateId: `crowd-${i % 3}` })));
   const ends = made.filter((one) => one.granted).slice(0, 20).map(({ consentId }) => ask(alice, "suspend", { consentId }));
   await Promise.all([...ends, ...Array.from({ length: 20 }, (_, i) => ask(alice, "grant", { ...wish(), mateId: `crowd-${i % 3}` }))]);
-  const all = [];
-  for (let cursor; ; ) {
-    const page = await ask(alice, "audit", { limit: 200, ...(cursor && { cursor }) });
-    all.push(...page.entries);
-    if (!(cursor = page.nextCursor)) break;
-  }
-  const added = all.slice(first);
+  const added = (await history()).slice(first);
   assert.equal(added.length, 100);
   assert.deepEqual(added.map((one, i) => one.epoch - added[0].epoch - i).filter((gap) => gap !== 0), [], "each raises the person's epoch by one, in the order of the history");
   const crowd = await logIn(platform, platform.cli("mate", "create", "crowd-0").apiKey);
