@@ -1,0 +1,7 @@
+-- Every tenant's reminders.
+create function intra365.consent_reminders_in_use(at_most int) returns setof int
+  language sql stable security definer set search_path = pg_catalog, intra365 as $$
+  select distinct x from intra365.consent_settings s, unnest(s.reminders) x limit at_most
+$$;
+revoke all on function intra365.consent_reminders_in_use(int) from public;
+grant execute on function intra365.consent_reminders_in_use(int) to intra365_service;
