@@ -126,7 +126,8 @@ Task<> Renewals::make_stream() {
 }
 
 void Renewals::changed(const wire::Consent& record) {
-  if (!record.granted || !record.expires_at) return;
+  const bool may_hold = record.status == wire::Status::active || record.status == wire::Status::suspended;
+  if (!may_hold || !record.expires_at) return;
   const auto left = *record.expires_at - environment_.clock.now();
   const auto soon = [&](int before) {
     const auto to_step = left - std::chrono::seconds(before);

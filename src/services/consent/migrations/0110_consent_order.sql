@@ -87,7 +87,8 @@ create function intra365.raise_consents_below(for_tenant text, of_consents text[
       join raised u on u.kind = 'user' and u.id = b.user_id
       join raised m on m.kind = 'mate' and m.id = b.mate_id
   )
-  update intra365.consent_records k set epoch = n.user_epoch, mate_epoch = n.mate_epoch
+  update intra365.consent_records k set epoch = n.user_epoch, mate_epoch = n.mate_epoch,
+         expiry_told = k.expiry_told and coalesce(k.expires_at <= now(), false)  -- it may hold again with what is above it
     from numbered n where k.tenant_id = for_tenant and k.consent_id = n.consent_id
   returning k.*
 $$;
