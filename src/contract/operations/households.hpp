@@ -96,6 +96,7 @@ inline constexpr auto join_household = operation<JoinRequest, MembershipReply>({
     .http = {Method::post, "/v1/households/{householdId}/join"},
     .access = Access::anyone,
     .effect = Effect::changes,
+    .deadline = 5000ms,
     .summary = "An invited person joins; its consents hold for them where they have said nothing themselves.",
     .example = R"({"householdId":"0198…"})",
 });
@@ -113,6 +114,7 @@ inline constexpr auto grant_inherited = operation<InheritedRequest, Consent>({
     .http = {Method::post, "/v1/consents/inherited"},
     .access = Access::anyone,
     .effect = Effect::changes,
+    .deadline = 5000ms,
     .summary = "A keeper for a household, or the operator for the organisation, allows a Mate something.",
     .example = R"({"householdId":"0198…","mateId":"butler","purposes":["care"],"scopes":["calendar"]})",
 });

@@ -50,7 +50,9 @@ Result<UserId> person(const platform::Caller& caller);
 Result<UserId> check_revoke(const platform::Caller& caller, const intra365::consent::RevokeRequest& request);
 
 /// May the caller ask whether this consent holds? The person, the Mate itself, any Mate that is about to
-/// send data to it, and the operator may; what they learn is only yes or no.
+/// send data to it, and the operator may. What they learn is the decision about what they asked: yes or no,
+/// why, whose word it was and, for a yes, the consent's id, which the use is logged under. Never what else it
+/// says.
 Result<void> check_verify(const platform::Caller& caller, const intra365::consent::VerifyRequest& request);
 
 /// Looking back shows whole records: it is for the person, the Mate itself, and the operator.
