@@ -204,6 +204,18 @@ test("who declines an invitation learns no more than the invitation told", async
   assert.deepEqual(seen(withdrawn.household), ["alice", "cleo"], "who belongs to it sees all of it");
 });
 
+test("who is invited and never came says nothing of themselves, not even whether they exist", async () => {
+  await must(people.dora, "refuse", { ...wish, userId: "dora", mateId: "stranger" });
+  const answers = [];
+  for (const userId of ["dora", "nobody"]) {
+    const invited = await must(people.alice, "invite_to_household", { householdId: home, userId });
+    const { epoch, household } = await must(people.alice, "leave_household", { householdId: home, userId });
+    const { invitedAt, ...member } = invited.members.at(-1);
+    answers.push(JSON.stringify([member, epoch, household.members.length]).replace(userId, "who"));
+  }
+  assert.equal(answers[0], answers[1]);
+});
+
 test("a household that says no is not held to an older yes of its own", async () => {
   const mateId = "gardener";
   const grant = await must(people.alice, "grant_inherited", { ...wish, mateId, householdId: home });

@@ -49,7 +49,9 @@ BOOST_DESCRIBE_STRUCT(LeaveRequest, (), (household_id, user_id, effective_at))
 
 struct MembershipReply {
   Household household;
-  std::uint64_t epoch = 0;  ///< the consent epoch of whoever came or went; `minEpoch` of a verification
+  /// The consent epoch of whoever came or went: `minEpoch` of a verification. To others 0, where they never
+  /// came.
+  std::uint64_t epoch = 0;
   Propagation propagation;
 };
 BOOST_DESCRIBE_STRUCT(MembershipReply, (), (household, epoch, propagation))

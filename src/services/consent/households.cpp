@@ -256,7 +256,8 @@ Task<> Households::leave_all(const Caller& caller, UserId user) {
 /// What a change of members finds beside the records that it raises.
 struct Households::Moved {
   bool was_member = false;  ///< who asks, before it
-  std::uint64_t epoch = 0;  ///< whose membership it is, after it
+  bool had_joined = false;  ///< whose membership it is, before it
+  std::uint64_t epoch = 0;  ///< theirs, after it
 };
 
 Task<Records> Households::move(TenantId tenant, std::vector<postgres::Statement> statements,
@@ -264,10 +265,11 @@ Task<Records> Households::move(TenantId tenant, std::vector<postgres::Statement>
   const postgres::Scope scope{tenant.str()};
   CO_TRY(const auto results, co_await database_.atomically(scope, std::move(statements), in(kMoveTime)));
   moved->was_member = holds(results.at(0).as_optional<HoldsRow>());
-  CO_CHECK(check_outcome(results.at(1)));
-  CO_TRY(const auto epoch, results.at(3).as_optional<EpochRow>());
+  moved->had_joined = holds(results.at(1).as_optional<HoldsRow>());
+  CO_CHECK(check_outcome(results.at(2)));
+  CO_TRY(const auto epoch, results.at(4).as_optional<EpochRow>());
   moved->epoch = epoch ? epoch->epoch : 0;
-  co_return results.at(2).as<wire::Consent>();
+  co_return results.at(3).as<wire::Consent>();
 }
 
 Task<wire::MembershipReply> Households::change_members(const Caller& caller, wire::HouseholdId household,
@@ -276,6 +278,7 @@ Task<wire::MembershipReply> Households::change_members(const Caller& caller, wir
   caller.note->resource = "household:" + household.str();
   std::vector<postgres::Statement> statements;
   statements.push_back({household_joined, postgres::bind(caller.tenant, household, caller.id)});
+  statements.push_back({household_joined, postgres::bind(caller.tenant, household, whose)});
   statements.push_back(std::move(change));
   statements.push_back({household_raise, postgres::bind(caller.tenant, household)});
   statements.push_back({household_epoch, postgres::bind(caller.tenant, whose)});
@@ -288,7 +291,8 @@ Task<wire::MembershipReply> Households::change_members(const Caller& caller, wir
                                       caller.deadline));
   wire::MembershipReply reply;
   CO_TRY(reply.propagation, co_await spread_.reached(told.published, told.cached));
-  reply.epoch = moved->epoch;
+  // Who never came has told the household nothing of themselves.
+  if (whose.str() == caller.id || moved->had_joined) reply.epoch = moved->epoch;
   CO_TRY(reply.household, co_await show(caller.tenant, household, caller.deadline));
   const auto own = std::ranges::find(reply.household.members, caller.id,
                                      [](const auto& one) { return one.user_id.str(); });
