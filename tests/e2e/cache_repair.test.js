@@ -155,6 +155,16 @@ test("an older value never takes the place of a newer one, whoever writes it", a
   assert.equal((await entry(given.consentId)).status, "suspended");
 });
 
+test("what says the same change otherwise is replaced, as when a person's name has gone", async () => {
+  const given = await grant();
+  await eventually("the entry", () => entry(given.consentId));
+  await bucket.put(`default.${given.consentId}`, JSON.stringify({ ...(await entry(given.consentId)), mateEpoch: given.mateEpoch + 1, userId: "other" }));
+  const suspended = await ask(alice, "intra365.consent.suspend", { consentId: given.consentId });
+  assert.equal(suspended.mateEpoch, given.mateEpoch + 1);
+  await eventually("the name", async () => (await entry(given.consentId)).userId === "alice");
+  assert.equal((await entry(given.consentId)).status, "suspended");
+});
+
 test("a bucket that is new is filled at once, however young the last comparison is", async () => {
   const given = await grant();
   await eventually("the entry", () => entry(given.consentId));

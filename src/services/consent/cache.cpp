@@ -122,8 +122,12 @@ Task<> Cache::write(Values& values) {
     CO_TRY(const auto entries, co_await bucket_.get_all(keys));
     std::unordered_map<std::string_view, std::uint64_t> revisions;
     for (const auto& entry : entries) {
-      if (epoch_of(entry) >= values.at(entry.key).epoch)
-        values.erase(entry.key);  // another process was faster
+      const auto& value = values.at(entry.key);
+      const auto epoch = epoch_of(entry);
+      // Another process was faster. Of the same epoch may be what only says it otherwise, as under a
+      // pseudonym.
+      if (epoch > value.epoch || (epoch == value.epoch && entry.value == value.text))
+        values.erase(entry.key);
       else
         revisions[entry.key] = entry.revision;
     }

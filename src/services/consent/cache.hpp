@@ -1,5 +1,5 @@
 // Writes the consents that change to their KV bucket, many at once: a cache for whoever wants to watch them,
-// never the truth. Several processes write it: an entry is replaced by a newer one only, by the Mate's epoch.
+// never the truth. Several processes write it: no entry is replaced by an older one, by the Mate's epoch.
 #pragma once
 #include <map>
 
