@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/arguments.hpp"
+#include "cli/files.hpp"
 #include "cli/output.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/households.hpp"
@@ -13,7 +14,7 @@ namespace {
 
 struct Arguments {
   std::string user, mate, consent, scopes, purposes, expires, method, notice, supersedes, at, known, name,
-      description, effective, household;
+      description, effective, household, proof;
   std::uint64_t revision = 0;
   std::optional<int> depth;
   bool organisation = false, inherited = false, inheritable = false, opt_out = false;
@@ -29,6 +30,15 @@ std::string describe(const consent::Consent& one) {
               word(one.status) + "  " + joined(one.scopes) + " for " + joined(one.purposes);
   if (one.expires_at) text += "  until " + format_rfc3339(*one.expires_at);
   return text + "  revision " + std::to_string(one.revision);
+}
+
+/// What the person was shown and from where they answered, from a file: it is personal, and what is typed is
+/// seen by everybody on the machine.
+Result<std::optional<consent::Evidence>> given_proof(const std::string& file) {
+  if (file.empty()) return std::optional<consent::Evidence>();
+  TRY(const auto text, read_input(file));
+  TRY(auto proof, json::decode<consent::Evidence>(text));
+  return std::optional(std::move(proof));
 }
 
 bool is_for_group(const Arguments& arguments) {
@@ -56,6 +66,8 @@ Task<> grant(sdk::Client& client, const Target& target, const Arguments& argumen
   if (is_for_group(arguments)) {
     if (!arguments.supersedes.empty())
       co_return fail(errors::bad_value, "--supersedes: not for a household or the organisation");
+    if (!arguments.proof.empty())
+      co_return fail(errors::bad_value, "--proof: not for a household or the organisation");
     co_return co_await say_for_group<consent::grant_inherited>(client, target, arguments);
   }
   consent::GrantRequest request;
@@ -64,6 +76,7 @@ Task<> grant(sdk::Client& client, const Target& target, const Arguments& argumen
   CO_TRY(request.scopes, names<Scope>(arguments.scopes));
   CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
   CO_TRY(request.expires_at, given_time(arguments.expires));
+  CO_TRY(request.proof, given_proof(arguments.proof));
   CO_TRY(request.supersedes, given_id<ConsentId>(arguments.supersedes));
   request.method = given(arguments.method);
   request.notice_version = given(arguments.notice);
@@ -75,13 +88,17 @@ Task<> grant(sdk::Client& client, const Target& target, const Arguments& argumen
 }
 
 Task<> refuse(sdk::Client& client, const Target& target, const Arguments& arguments) {
-  if (is_for_group(arguments))
+  if (is_for_group(arguments)) {
+    if (!arguments.proof.empty())
+      co_return fail(errors::bad_value, "--proof: not for a household or the organisation");
     co_return co_await say_for_group<consent::refuse_inherited>(client, target, arguments);
+  }
   consent::RefuseRequest request;
   CO_TRY(request.user_id, UserId::parse(client.id()));
   CO_TRY(request.mate_id, MateId::parse(arguments.mate));
   CO_TRY(request.scopes, names<Scope>(arguments.scopes));
   CO_TRY(request.purposes, names<Purpose>(arguments.purposes));
+  CO_TRY(request.proof, given_proof(arguments.proof));
   request.method = given(arguments.method);
   request.notice_version = given(arguments.notice);
   CO_TRY(const auto reply, co_await client.call(consent::refuse, std::move(request)));
@@ -293,6 +310,9 @@ void add_consent_commands(CLI::App& app, Target& target, int& exit_code) {
   const auto how = [&](CLI::App* command) {
     command->add_option("--method", given->method, "how the person said so, such as console or paper");
     command->add_option("--notice", given->notice, "version of the text they were shown");
+    command->add_option("--proof", given->proof,
+                        "file (- for standard input) with what they were shown and from where they answered: "
+                        R"({"text","language","address","userAgent"})");
   };
   const auto which = [&](CLI::App* command) {
     command->add_option("consent,--consent", given->consent)->required();

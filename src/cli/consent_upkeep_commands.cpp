@@ -8,6 +8,8 @@
 #include "cli/output.hpp"
 #include "contract/errors.hpp"
 #include "contract/operations/consent_upkeep.hpp"
+#include "contract/subjects.hpp"
+#include "nats/queue.hpp"
 
 namespace intra365::cli {
 namespace {
@@ -92,6 +94,39 @@ Task<> reconcile(sdk::Client& client, const Target& target, const Arguments&) {
   co_return Result<void>{};
 }
 
+/// What a person hears about one of their consents, as far as it is printed.
+struct Event {
+  struct Data {
+    std::string consent_id, mate_id;
+    std::optional<std::string> expires_at, asked_by;
+  };
+  std::string type;
+  Timestamp time;
+  Data data;
+};
+BOOST_DESCRIBE_STRUCT(Event::Data, (), (consent_id, mate_id, expires_at, asked_by))
+BOOST_DESCRIBE_STRUCT(Event, (), (type, time, data))
+
+std::string describe(const Event& one) {
+  auto text = format_rfc3339(one.time) + "  " + one.type.substr(one.type.rfind('.') + 1) + "  " +
+              one.data.consent_id + "  " + one.data.mate_id;
+  if (one.data.asked_by) text += "  asked by " + *one.data.asked_by;
+  if (one.data.expires_at) text += "  ends " + *one.data.expires_at;
+  return text;
+}
+
+/// Until it is interrupted.
+Task<> watch(sdk::Client& client, const Target& target, const Arguments&) {
+  if (!client.is_user()) co_return fail(errors::bad_value, "only people have consents of their own to watch");
+  nats::MessageQueue heard(client.connection(), 1000);
+  CO_CHECK(heard.subscribe(subjects::person_events(client.id(), "consent")));
+  while (true) {
+    CO_TRY(const auto message, co_await heard.next());
+    CO_TRY(const auto event, json::decode<Event>(message.payload(), json::Unknown::ignore));
+    std::cout << (target.json ? std::string(message.payload()) : describe(event)) << std::endl;
+  }
+}
+
 /// `7d`, `12h`, `30m`, `90s` or plain seconds.
 Result<int> read_span(std::string_view text) {
   int number = 0;
@@ -156,6 +191,7 @@ void add_consent_upkeep_commands(CLI::App& app, Target& target, int& exit_code) 
   one->add_flag("--open", given->open, "only those that wait for the person");
   one = verb("ask-renewal", "As a Mate: ask the person to let a consent hold for longer", ask_renewal);
   one->add_option("consent,--consent", given->consent)->required();
+  verb("watch", "Listen to what happens to your consents: reminders, ends, every change", watch);
   verb("reconcile", "As the operator: compare the consent cache with the truth and put it right", reconcile);
   one = verb("reminders", "Show how long before the end people are reminded; as the operator, change it",
              show_reminders);

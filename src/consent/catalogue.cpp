@@ -46,6 +46,13 @@ const typename Map::mapped_type* nearest(const Map& entries, std::string_view na
   }
 }
 
+/// The entries of all names below `name`, which it covers.
+template <class Map>
+auto below(const Map& entries, const std::string& name) {
+  static_assert('.' + 1 == '/');  // so the names that begin with "name." end where "name/" would stand
+  return std::ranges::subrange(entries.lower_bound(name + "."), entries.lower_bound(name + "/"));
+}
+
 }  // namespace
 
 Catalogue::Catalogue() {
@@ -85,9 +92,8 @@ Result<void> Catalogue::check_inheritable(std::span<const Purpose> purposes) con
   for (const auto& purpose : purposes) {
     const auto* entry = nearest(purposes_, purpose.str());
     bool inheritable = entry != nullptr && entry->inheritable;
-    const auto below = purpose.str() + ".";
-    for (auto at = purposes_.lower_bound(below); at != purposes_.end() && at->first.starts_with(below); ++at)
-      inheritable = inheritable && at->second.inheritable;
+    for (const auto& [name, covered] : below(purposes_, purpose.str()))
+      inheritable = inheritable && covered.inheritable;
     if (!inheritable) return fail(errors::not_inheritable, "'" + purpose.str() + "'");
   }
   return {};
@@ -107,29 +113,20 @@ bool Catalogue::is_opt_out(const Purpose& purpose) const {
   });
 }
 
-Result<std::optional<Timestamp>> Catalogue::expiry(std::span<const Purpose> purposes,
-                                                   std::optional<Timestamp> asked, Timestamp now) const {
-  auto longest = kMaxLifetime;
-  std::optional<std::chrono::days> usual;
+Result<Timestamp> Catalogue::expiry(std::span<const Purpose> purposes, std::optional<Timestamp> asked,
+                                    Timestamp now) const {
+  auto longest = kMaxLifetime, usual = kMaxLifetime;
+  const auto bind = [&](const PurposeEntry& entry) {
+    if (entry.max_days) longest = std::min(longest, std::chrono::days(*entry.max_days));
+    if (entry.default_days) usual = std::min(usual, std::chrono::days(*entry.default_days));
+  };
   for (const auto& purpose : purposes) {
-    const auto* entry = nearest(purposes_, purpose.str());
-    if (entry == nullptr) continue;
-    if (entry->max_days) {
-      longest = std::min(longest, std::chrono::days(*entry->max_days));
-      usual = std::min(usual.value_or(longest), longest);  // what has a maximum does not last for ever
-    }
-    if (entry->default_days) {
-      const std::chrono::days days(*entry->default_days);
-      usual = std::min(usual.value_or(days), days);
-    }
+    if (const auto* entry = nearest(purposes_, purpose.str())) bind(*entry);
+    for (const auto& [name, covered] : below(purposes_, purpose.str())) bind(covered);
   }
-  if (asked) {
-    if (*asked > now + longest)
-      return fail(errors::lifetime_too_long, "at most " + std::to_string(longest.count()) + " days");
-    return asked;
-  }
-  if (!usual) return std::optional<Timestamp>();
-  return now + std::min(*usual, longest);
+  if (asked && *asked > now + longest)
+    return fail(errors::lifetime_too_long, "at most " + std::to_string(longest.count()) + " days");
+  return asked.value_or(now + std::min(usual, longest));
 }
 
 CatalogueReply Catalogue::list() const {

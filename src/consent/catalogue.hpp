@@ -42,10 +42,11 @@ class Catalogue {
   std::vector<Purpose> opt_outs() const;
   /// True when such a purpose covers this one, or is covered by it.
   bool is_opt_out(const Purpose& purpose) const;
-  /// When a consent for these purposes ends: as asked, else after the shortest default lifetime. None where
-  /// no purpose has a default and nothing was asked. The shortest maximum binds; without one, ten years.
-  Result<std::optional<Timestamp>> expiry(std::span<const Purpose> purposes, std::optional<Timestamp> asked,
-                                          Timestamp now) const;
+  /// When a consent for these purposes ends: as asked, else after the shortest default lifetime, else after
+  /// the longest there may be. The shortest maximum binds; without one, ten years. A purpose covers what is
+  /// below it, so the lifetimes of entries below count like its own.
+  Result<Timestamp> expiry(std::span<const Purpose> purposes, std::optional<Timestamp> asked,
+                           Timestamp now) const;
   /// All entries, in the order of their names.
   CatalogueReply list() const;
 

@@ -29,19 +29,22 @@ HouseholdId household_of(std::string_view subject) {
   return HouseholdId::trusted(std::string(subject.substr(kHousehold.size())));
 }
 
-std::vector<Purpose> in_common(std::span<const Purpose> some, std::span<const Purpose> others) {
-  std::vector<Purpose> both;
-  for (const auto& one : some) {
-    for (const auto& other : others) {
-      if (covers(other.str(), one.str()))
-        both.push_back(one);
-      else if (covers(one.str(), other.str()))
-        both.push_back(other);
-    }
+std::vector<HistoryEntry> decide_objection(const Objected& objected, const Moment& moment) {
+  std::vector<HistoryEntry> changes;
+  for (std::span<const Purpose> left = objected.purposes; !left.empty();) {
+    const auto some = left.first(std::min(left.size(), kMaxNames));
+    auto& change = changes.emplace_back();
+    change.user_id = subject_of(objected.user_id);
+    change.mate_id = objected.mate_id;
+    change.event = EventKind::refused;
+    change.actor = moment.actor;
+    change.purposes.assign(some.begin(), some.end());
+    change.scopes = objected.scopes;
+    change.method = "objection";
+    change.recorded_at = change.valid_from = moment.now;
+    left = left.subspan(some.size());
   }
-  std::ranges::sort(both);
-  both.erase(std::unique(both.begin(), both.end()), both.end());
-  return both;
+  return changes;
 }
 
 Result<HistoryEntry> decide_group_grant(const ConsentId& id, const SubjectId& group,

@@ -21,8 +21,16 @@ std::optional<InheritedFrom> group_of(std::string_view subject);
 /// The household of such a subject; empty for any other.
 HouseholdId household_of(std::string_view subject);
 
-/// Of each two purposes where one covers the other, the narrower.
-std::vector<Purpose> in_common(std::span<const Purpose> some, std::span<const Purpose> others);
+/// What a group allows a Mate to do with a person's data, and the person objects to.
+struct Objected {
+  UserId user_id;
+  MateId mate_id;
+  std::vector<Purpose> purposes;
+  std::vector<Scope> scopes;
+};
+/// The person's own no to that: as many refusals as the limit on names needs, whose ids are the caller's to
+/// give. No catalogue is asked: what was allowed may be refused.
+std::vector<HistoryEntry> decide_objection(const Objected& objected, const Moment& moment);
 
 /// What a group allows or refuses: as decide_grant and decide_refuse, for inheritable purposes only. No may
 /// be said to anything.

@@ -80,14 +80,35 @@ TEST(Groups, what_is_no_longer_inheritable_is_neither_renewed_nor_resumed) {
   EXPECT_TRUE(check_still_inheritable(held, Catalogue())) << "a person decides about themselves";
 }
 
-TEST(Groups, purposes_in_common_are_the_narrower_of_each_two) {
-  const auto purposes = [](std::vector<std::string> names) {
-    std::vector<Purpose> list;
-    for (auto& name : names) list.push_back(Purpose::trusted(std::move(name)));
-    return list;
-  };
-  EXPECT_EQ(in_common(purposes({"care", "marketing.mail", "research"}), purposes({"marketing", "care.home"})),
-            purposes({"care.home", "marketing.mail"}));
+TEST(Groups, an_objection_is_a_no_of_the_persons_own_whatever_the_catalogue_says) {
+  const Objected objected{UserId::trusted("alice"),
+                          MateId::trusted("bob"),
+                          {Purpose::trusted("unlisted")},
+                          {Scope::trusted("diary")}};
+  const auto changes = decide_objection(objected, kMoment);
+  ASSERT_EQ(changes.size(), 1u);
+  auto change = changes.front();
+  change.consent_id = ConsentId::trusted("1");  // the caller's to give
+  Consent record;
+  apply(record, change);
+  EXPECT_EQ(record.status, Status::refused);
+  EXPECT_EQ(record.user_id.str(), "alice");
+  EXPECT_EQ(record.mate_id.str(), "bob");
+  EXPECT_EQ(record.scopes, objected.scopes);
+  EXPECT_EQ(record.method, "objection");
+}
+
+TEST(Groups, an_objection_to_more_than_a_record_holds_is_several) {
+  Objected objected{UserId::trusted("alice"), MateId::trusted("bob"), {}, {Scope::trusted("diary")}};
+  for (int i = 0; i < 99; ++i) objected.purposes.push_back(Purpose::trusted("care" + std::to_string(i)));
+  const auto changes = decide_objection(objected, kMoment);
+  ASSERT_EQ(changes.size(), 2u);
+  std::vector<Purpose> all;
+  for (const auto& change : changes) {
+    EXPECT_LE(change.purposes.size(), kMaxNames);
+    all.insert(all.end(), change.purposes.begin(), change.purposes.end());
+  }
+  EXPECT_EQ(all, objected.purposes);
 }
 
 }  // namespace

@@ -4,20 +4,10 @@
 #include <map>
 #include <tuple>
 
-#include "contract/errors.hpp"
-
 namespace intra365::consent {
 namespace {
 
-constexpr std::size_t kMaxNames = 50;
 constexpr std::size_t kMaxText = 200;
-
-template <class Names>
-Result<void> check_names(const Names& names, std::string_view field) {
-  if (names.empty() || names.size() > kMaxNames)
-    return fail(intra365::errors::bad_value, std::string(field).append(": 1 to 50 are needed"));
-  return {};
-}
 
 Result<void> check_text(const std::optional<std::string>& text, std::string_view field) {
   if (text && (text->empty() || text->size() > kMaxText))
@@ -100,32 +90,38 @@ Names common(const Names& some, const Names& others) {
   return both;
 }
 
+/// Those of `held` that have nothing to do with any of `named`.
+template <class Name>
+std::vector<Name> untouched(const std::vector<Name>& held, std::span<const Name> named) {
+  std::vector<Name> left;
+  for (const auto& one : held) {
+    const bool touched = std::ranges::any_of(named, [&](const Name& other) {
+      return covers(other.str(), one.str()) || covers(one.str(), other.str());
+    });
+    if (!touched) left.push_back(one);
+  }
+  return left;
+}
+
+/// Not longer than any consent may hold; for changes that ask no catalogue.
+Result<void> check_lifetime(std::optional<Timestamp> asked, const Moment& moment) {
+  if (asked && *asked <= moment.now) return fail(errors::expiry_in_the_past);
+  if (asked && *asked > moment.now + kMaxLifetime) return fail(errors::lifetime_too_long);
+  return {};
+}
+
 bool is_final(Status status) {
   return status == Status::revoked || status == Status::superseded;
 }
 
-Status status_after(Status before, EventKind event) {
-  if (is_final(before)) return before;
-  switch (event) {
-    case EventKind::granted:
-    case EventKind::delegated:
-      return Status::active;
-    case EventKind::refused:
-      return Status::refused;
-    case EventKind::suspended:
-      return Status::suspended;
-    case EventKind::resumed:
-      return Status::active;
-    case EventKind::revoked:
-      return Status::revoked;
-    case EventKind::superseded:
-      return Status::superseded;
-    case EventKind::narrowed:
-    case EventKind::renewed:
-    case EventKind::expired:
-      return before;
-  }
-  return Status::revoked;  // what is not known allows nothing
+/// Narrowed to what is left; revoked where that is nothing.
+Result<std::optional<HistoryEntry>> keep(const Consent& current, const NarrowRequest& left,
+                                         const Moment& moment) {
+  auto decided = left.purposes.empty() && left.scopes.empty()
+                     ? decide_revoke(current, std::nullopt, std::nullopt, moment)
+                     : decide_narrow(current, left, moment);
+  if (!decided) return fail(std::move(decided).error());
+  return std::optional(*std::move(decided));
 }
 
 }  // namespace
@@ -177,9 +173,9 @@ Result<HistoryEntry> decide_narrow(const Consent& current, const NarrowRequest& 
     change.scopes = request.scopes;
   }
   if (request.expires_at) {
-    if (*request.expires_at <= moment.now) return fail(errors::expiry_in_the_past);
     if (current.expires_at && *request.expires_at > *current.expires_at)
       return fail(errors::not_narrower, "expiresAt: later than today's");
+    CHECK(check_lifetime(request.expires_at, moment));
     change.expires_at = request.expires_at;
   }
   return change;
@@ -192,7 +188,7 @@ Result<HistoryEntry> decide_renew(const Consent& current, const RenewRequest& re
   if (!current.expires_at) return fail(errors::wrong_state, "the consent does not expire");
   if (request.expires_at && *request.expires_at <= moment.now) return fail(errors::expiry_in_the_past);
   TRY(change.expires_at, catalogue.expiry(current.purposes, request.expires_at, moment.now));
-  if (change.expires_at && *change.expires_at <= *current.expires_at) return fail(errors::not_longer);
+  if (*change.expires_at <= *current.expires_at) return fail(errors::not_longer);
   return change;
 }
 
@@ -224,19 +220,20 @@ Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::ui
 Result<std::optional<HistoryEntry>> decide_object(const Consent& current, std::span<const Purpose> purposes,
                                                   const Moment& moment) {
   NarrowRequest left;
-  for (const auto& held : current.purposes) {
-    const bool touched = std::ranges::any_of(purposes, [&](const Purpose& one) {
-      return covers(one.str(), held.str()) || covers(held.str(), one.str());
-    });
-    if (!touched) left.purposes.push_back(held);
-  }
+  left.purposes = untouched(current.purposes, purposes);
   if (left.purposes.size() == current.purposes.size()) return std::optional<HistoryEntry>();
-  if (left.purposes.empty()) {
-    TRY(auto revoked, decide_revoke(current, std::nullopt, std::nullopt, moment));
-    return std::optional(std::move(revoked));
-  }
-  TRY(auto narrowed, decide_narrow(current, left, moment));
-  return std::optional(std::move(narrowed));
+  return keep(current, left, moment);
+}
+
+Result<std::optional<HistoryEntry>> decide_give_way(const Consent& current, std::span<const Purpose> purposes,
+                                                    std::span<const Scope> scopes, const Moment& moment) {
+  NarrowRequest left;
+  left.purposes = untouched(current.purposes, purposes);
+  const auto other_scopes = untouched(current.scopes, scopes);
+  if (left.purposes.size() == current.purposes.size() || other_scopes.size() == current.scopes.size())
+    return std::optional<HistoryEntry>();
+  if (left.purposes.empty()) left.scopes = other_scopes;
+  return keep(current, left, moment);
 }
 
 Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
@@ -258,9 +255,9 @@ Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current
   CHECK(check_covered(current.purposes, change.purposes, "purposes"));
   CHECK(check_covered(current.scopes, change.scopes, "scopes"));
   if (request.expires_at) {
-    if (*request.expires_at <= moment.now) return fail(errors::expiry_in_the_past);
     if (current.expires_at && *request.expires_at > *current.expires_at)
       return fail(errors::not_narrower, "expiresAt: later than the consent that is handed on");
+    CHECK(check_lifetime(request.expires_at, moment));
     change.expires_at = request.expires_at;
   }
   change.consent_id = id;
@@ -269,6 +266,24 @@ Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current
   change.delegation_depth = depth;
   change.revision = 1;
   return change;
+}
+
+Result<void> check_not_refused(const HistoryEntry& delegated, std::span<const Consent> own) {
+  const auto touches = [&](const Consent& record) {
+    return untouched<Purpose>(delegated.purposes, record.purposes).size() < delegated.purposes.size() &&
+           untouched<Scope>(delegated.scopes, record.scopes).size() < delegated.scopes.size();
+  };
+  const auto is_newer_yes = [&](const Consent& record, const Consent& refusal) {
+    return record.status == Status::active && !record.parent_id && record.epoch > refusal.epoch &&
+           check_covered(record.purposes, delegated.purposes, "") &&
+           check_covered(record.scopes, delegated.scopes, "");
+  };
+  for (const auto& refusal : own) {
+    if (refusal.status != Status::refused || !touches(refusal)) continue;
+    if (std::ranges::none_of(own, [&](const Consent& record) { return is_newer_yes(record, refusal); }))
+      return fail(errors::refused_by_person);
+  }
+  return {};
 }
 
 Consent effective(Consent record, std::span<const Consent> above) {
@@ -284,6 +299,30 @@ Consent effective(Consent record, std::span<const Consent> above) {
   }
   record.granted = record.status == Status::active;
   return record;
+}
+
+Status status_after(Status before, EventKind event) {
+  if (is_final(before)) return before;
+  switch (event) {
+    case EventKind::granted:
+    case EventKind::delegated:
+      return Status::active;
+    case EventKind::refused:
+      return Status::refused;
+    case EventKind::suspended:
+      return Status::suspended;
+    case EventKind::resumed:
+      return Status::active;
+    case EventKind::revoked:
+      return Status::revoked;
+    case EventKind::superseded:
+      return Status::superseded;
+    case EventKind::narrowed:
+    case EventKind::renewed:
+    case EventKind::expired:
+      return before;
+  }
+  return Status::revoked;  // what is not known allows nothing
 }
 
 void apply(Consent& record, const HistoryEntry& change) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "consent/catalogue.hpp"
+#include "contract/errors.hpp"
 #include "contract/operations/consent.hpp"
 
 namespace intra365::consent {
@@ -22,6 +23,9 @@ inline constexpr ErrorCode not_longer{ErrorKind::invalid, "consent.not_longer",
 inline constexpr ErrorCode not_delegable{
     ErrorKind::denied, "consent.not_delegable",
     "The person has not allowed to hand this consent on, or not this far."};
+inline constexpr ErrorCode refused_by_person{
+    ErrorKind::denied, "consent.refused_by_person",
+    "The person has refused this Mate what would be handed on to it; only they can allow it now."};
 inline constexpr ErrorCode delegation_cycle{ErrorKind::invalid, "consent.delegation_cycle",
                                             "The Mate stands in the chain already."};
 }  // namespace errors
@@ -34,6 +38,15 @@ struct Moment {
   std::string actor;  ///< `user:<id>`
   Timestamp now;
 };
+
+/// Purposes, and scopes, that one consent may name.
+inline constexpr std::size_t kMaxNames = 50;
+template <class Names>
+Result<void> check_names(const Names& names, std::string_view field) {
+  if (names.empty() || names.size() > kMaxNames)
+    return fail(intra365::errors::bad_value, std::string(field).append(": 1 to 50 are needed"));
+  return {};
+}
 
 /// True when a grant of `wide` covers a use of `narrow`: the same, or below it (`profile`, `profile.read`).
 bool covers(std::string_view wide, std::string_view narrow);
@@ -65,14 +78,28 @@ Result<HistoryEntry> decide_revoke(const Consent& current, std::optional<std::ui
 Result<std::optional<HistoryEntry>> decide_object(const Consent& current, std::span<const Purpose> purposes,
                                                   const Moment& moment);
 
+/// What is left of a consent once its person has refused these scopes for these purposes: a newer no takes
+/// from it what it is about. Narrowed, or revoked where nothing is left; none where nothing is touched. A
+/// wider name cannot be kept in part, so it goes as a whole; and where scopes and purposes both stay in part,
+/// the purposes go.
+Result<std::optional<HistoryEntry>> decide_give_way(const Consent& current, std::span<const Purpose> purposes,
+                                                    std::span<const Scope> scopes, const Moment& moment);
+
 /// A Mate hands `current` on. `current` is as it holds (`effective`), `above` the consents it hangs on.
 Result<HistoryEntry> decide_delegate(const ConsentId& id, const Consent& current,
                                      std::span<const Consent> above, const DelegateRequest& request,
                                      const Moment& moment);
 
+/// Refuses a delegation to a Mate that its person has refused the same. `own` is what the person has said to
+/// that Mate: what they have allowed it after the refusal may be handed on to it, too.
+Result<void> check_not_refused(const HistoryEntry& delegated, std::span<const Consent> own);
+
 /// A delegated consent as it holds: what every consent above it leaves of it, and only while each of them is
 /// active. So a change above reaches everything below without a copy.
 Consent effective(Consent record, std::span<const Consent> above);
+
+/// Where a consent stands after a change. What was revoked or superseded stays so.
+Status status_after(Status before, EventKind event);
 
 /// Makes one change to a record; the first change makes the record. Of what was revoked or superseded nothing
 /// brings back any part, in whatever order the changes are applied.

@@ -278,6 +278,29 @@ TEST(Delegation, what_happens_above_holds_below) {
   EXPECT_FALSE(holds().granted);
 }
 
+TEST(Delegation, not_to_a_Mate_that_the_person_has_refused_the_same_since) {
+  auto request = wish({"profile", "image"});
+  request.delegation_depth = 1;
+  const auto top = granted(request).record;
+  const auto delegated =
+      decide_delegate(ConsentId::trusted("c2"), top, {}, to("carol", {"profile"}), at(kStart));
+  ASSERT_TRUE(delegated);
+  Consent no = top;
+  no.mate_id = MateId::trusted("carol");
+  no.status = Status::refused;
+  no.scopes = {Scope::trusted("profile.read")};
+  no.epoch = 7;
+  EXPECT_EQ(refusal(check_not_refused(*delegated, std::vector{no})), "consent.refused_by_person");
+  auto yes = top;
+  yes.mate_id = no.mate_id;
+  yes.epoch = 6;
+  EXPECT_FALSE(check_not_refused(*delegated, std::vector{no, yes}));
+  yes.epoch = 8;
+  EXPECT_TRUE(check_not_refused(*delegated, std::vector{no, yes}));
+  no.scopes = {Scope::trusted("image")};
+  EXPECT_TRUE(check_not_refused(*delegated, std::vector{no})) << "it was about something else";
+}
+
 TEST(Objection, takes_the_purpose_with_all_below_it_and_whatever_is_wider) {
   const auto left = [](std::vector<std::string> held, std::string objected) -> std::string {
     Consent record;
@@ -321,7 +344,7 @@ TEST(Catalogue, the_shortest_lifetime_of_the_purposes_binds) {
   const auto usual = [&](std::vector<std::string> purposes) {
     return decide_grant(kId, wish({"a"}, std::move(purposes)), catalogue, at(kStart))->expires_at;
   };
-  EXPECT_EQ(usual({"else"}), std::nullopt);
+  EXPECT_EQ(usual({"else"}), kStart + kMaxLifetime) << "nothing lasts for ever";
   EXPECT_EQ(usual({"billing"}), kStart + std::chrono::days(30));
   EXPECT_EQ(usual({"billing", "research.x"}), kStart + std::chrono::days(10));
   auto request = wish({"a"}, {"billing", "research"});
@@ -329,6 +352,68 @@ TEST(Catalogue, the_shortest_lifetime_of_the_purposes_binds) {
   EXPECT_TRUE(decide_grant(kId, request, catalogue, at(kStart)));
   request.expires_at = kStart + std::chrono::days(31);
   EXPECT_EQ(refusal(decide_grant(kId, request, catalogue, at(kStart))), "consent.lifetime_too_long");
+}
+
+TEST(Catalogue, what_is_below_a_purpose_binds_it_too_since_it_is_covered) {
+  CatalogueReply own;
+  own.purposes.push_back({Purpose::trusted("analytics.health"), "", 10, 30});
+  const Catalogue catalogue(own);
+  auto request = wish({"a"}, {"analytics"});
+  EXPECT_EQ(decide_grant(kId, request, catalogue, at(kStart))->expires_at, kStart + std::chrono::days(10));
+  request.expires_at = kStart + std::chrono::days(31);
+  EXPECT_EQ(refusal(decide_grant(kId, request, catalogue, at(kStart))), "consent.lifetime_too_long");
+  request.purposes = {Purpose::trusted("analytics.healthy")};
+  EXPECT_TRUE(decide_grant(kId, request, catalogue, at(kStart))) << "another name, not one below";
+}
+
+TEST(Lifecycle, no_change_lets_a_consent_end_later_than_any_may) {
+  const auto far = *parse_rfc3339("9999-12-31T23:59:59Z");
+  auto endless = granted();
+  endless.record.expires_at.reset();  // from before every consent had an end
+  NarrowRequest less;
+  less.expires_at = far;
+  EXPECT_EQ(refusal(decide_narrow(endless.record, less, at(kStart))), "consent.lifetime_too_long");
+  less.expires_at = kStart + kMaxLifetime;
+  EXPECT_TRUE(decide_narrow(endless.record, less, at(kStart)));
+  RenewRequest more;
+  more.expires_at = far;
+  EXPECT_EQ(refusal(decide_renew(granted().record, more, Catalogue(), at(kStart))),
+            "consent.lifetime_too_long");
+  endless.record.delegation_depth = 1;
+  auto handed_on = to("carol");
+  handed_on.expires_at = far;
+  EXPECT_EQ(refusal(decide_delegate(ConsentId::trusted("c2"), endless.record, {}, handed_on, at(kStart))),
+            "consent.lifetime_too_long");
+}
+
+TEST(Refusal, takes_from_an_older_consent_what_it_is_about) {
+  const auto left = [](std::vector<std::string> purposes, std::vector<std::string> scopes,
+                       std::string refused_purpose, std::string refused_scope) -> std::string {
+    Consent record;
+    apply(record, *decide_grant(kId, wish(std::move(scopes), std::move(purposes)), Catalogue(), at(kStart)));
+    const std::vector refused_purposes{Purpose::trusted(std::move(refused_purpose))};
+    const std::vector refused_scopes{Scope::trusted(std::move(refused_scope))};
+    const auto decided = decide_give_way(record, refused_purposes, refused_scopes, at(kStart + 1h));
+    EXPECT_TRUE(decided);
+    if (!*decided) return "untouched";
+    if ((*decided)->event == EventKind::revoked) return "revoked";
+    std::string text;
+    for (const auto& one : (*decided)->purposes) text += one.str() + " ";
+    text += "for";
+    for (const auto& one : (*decided)->scopes) text += " " + one.str();
+    return text;
+  };
+  EXPECT_EQ(left({"marketing"}, {"profile"}, "marketing", "profile"), "revoked");
+  EXPECT_EQ(left({"marketing.email"}, {"profile.read"}, "marketing", "profile"), "revoked");
+  EXPECT_EQ(left({"marketing"}, {"profile"}, "marketing.email", "profile.read"), "revoked")
+      << "what is wider cannot be kept in part";
+  EXPECT_EQ(left({"marketing", "billing"}, {"profile"}, "marketing", "profile"), "billing for profile");
+  EXPECT_EQ(left({"marketing"}, {"profile", "image"}, "marketing", "profile"), "marketing for image");
+  EXPECT_EQ(left({"marketing", "billing"}, {"profile", "image"}, "marketing", "profile"),
+            "billing for profile image")
+      << "of a part of both, the purposes go";
+  EXPECT_EQ(left({"marketing"}, {"profile"}, "marketing", "image"), "untouched");
+  EXPECT_EQ(left({"marketing"}, {"profile"}, "billing", "profile"), "untouched");
 }
 
 }  // namespace

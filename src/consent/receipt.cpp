@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "consent/lifecycle.hpp"
 #include "crypto/encoding.hpp"
 
 namespace intra365::consent {
@@ -68,33 +69,9 @@ Result<std::vector<Statement>> read_chain(const Proof& proof) {
   return statements;
 }
 
-Status status_after(const std::vector<Statement>& changes) {
+Status status_of(const std::vector<Statement>& changes) {
   auto status = Status::active;
-  for (const auto& change : changes) {
-    switch (change.event) {
-      case EventKind::refused:
-        status = Status::refused;
-        break;
-      case EventKind::suspended:
-        status = Status::suspended;
-        break;
-      case EventKind::revoked:
-        status = Status::revoked;
-        break;
-      case EventKind::superseded:
-        status = Status::superseded;
-        break;
-      case EventKind::resumed:
-      case EventKind::granted:
-      case EventKind::delegated:
-        status = Status::active;
-        break;
-      case EventKind::narrowed:
-      case EventKind::renewed:
-      case EventKind::expired:
-        break;
-    }
-  }
+  for (const auto& change : changes) status = status_after(status, change.event);
   return status;
 }
 
@@ -133,7 +110,7 @@ bj::object facts(const std::vector<Statement>& changes) {
   const auto& last = changes.back();
   bj::object object;
   object["record_id"] = first.consent_id.str();
-  object["status"] = boost::describe::enum_to_string(status_after(changes), "unknown");
+  object["status"] = boost::describe::enum_to_string(status_of(changes), "unknown");
   object["recipient_third_parties"] = bj::array{word(first.mate_id.str())};
   object["lawful_basis"] = "consent";
   object["collection_method"] = first.method ? word(*first.method) : bj::value(nullptr);
@@ -216,7 +193,7 @@ Result<ReceiptSummary> check_receipt(const bj::value& document) {
   }
   summary.consent_id = changes.front().consent_id;
   summary.mate_id = changes.front().mate_id;
-  summary.status = status_after(changes);
+  summary.status = status_of(changes);
   summary.purposes = changes.back().purposes;
   summary.scopes = changes.back().scopes;
   summary.expires_at = changes.back().expires_at;

@@ -68,6 +68,8 @@ TEST(Receipt, proves_whose_it_is_and_what_holds_after_every_change) {
   EXPECT_EQ(checked->changes, 2u);
   chain.add("revoked", R"(["profile.read"])");
   EXPECT_EQ(check_receipt(chain.receipt())->status, Status::revoked);
+  chain.add("resumed", R"(["profile.read"])");
+  EXPECT_EQ(check_receipt(chain.receipt())->status, Status::revoked) << "nothing brings it back";
 }
 
 TEST(Receipt, every_altered_word_is_found) {

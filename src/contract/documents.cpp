@@ -97,6 +97,20 @@ bj::object call_operation() {
             {"503", error_response("Nobody answers for this Mate.")}}}};
 }
 
+bj::object own_events_operation() {
+  return {{"operationId", "consent.events"},
+          {"summary", "Tells a person what happens to their own consents, each as a CloudEvent."},
+          {"tags", bj::array{"consent"}},
+          {"description", "On NATS: `intra365.user.<id>.consent.>`."},
+          {"responses",
+           {{"200",
+             {{"description", "Server-Sent Events, for up to five minutes."},
+              {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}}},
+            {"401", error_response("No valid token.")},
+            {"403", error_response("Only people have consents of their own.")},
+            {"503", error_response("A dependency is away; try again.")}}}};
+}
+
 }  // namespace
 
 bj::object openapi(std::string_view version) {
@@ -109,6 +123,7 @@ bj::object openapi(std::string_view version) {
     path.get_object()[lower(to_string(route.method))] = rest_operation(info);
   }
   paths["/v1/mates/{mateId}/call/{capability}/{action}"] = {{"post", call_operation()}};
+  paths["/v1/consents/events"] = {{"get", own_events_operation()}};
   const bj::object problem{{"type", "object"},
                            {"properties",
                             {{"type", {{"type", "string"}}},

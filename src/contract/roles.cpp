@@ -71,7 +71,9 @@ SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
     permissions.subscribe.emplace_back(subjects::guard_policy);
     permissions.subscribe.emplace_back(subjects::guard_token);
     permissions.subscribe.push_back(subjects::guard_decision(id));
-    // Consent events name people: only the operator sees those of everybody.
+    // Consent events name people: only the operator sees those of everybody, and each person their own.
+    if (kind == PrincipalKind::user)
+      permissions.subscribe.push_back("intra365.user." + std::string(id) + ".>");
     permissions.subscribe.emplace_back("intra365.events.mate.>");
     permissions.subscribe.emplace_back("intra365.events.policy.>");
     if (has(held, roles::operator_)) permissions.subscribe.emplace_back("intra365.events.>");

@@ -29,6 +29,15 @@ std::string event(std::string_view domain, std::string_view type) {
   return text.append(domain).append(".").append(type);
 }
 
+std::string person_event(std::string_view person, std::string_view domain, std::string_view type) {
+  std::string text("intra365.user.");
+  return text.append(person).append(".").append(domain).append(".").append(type);
+}
+
+std::string person_events(std::string_view person, std::string_view domain) {
+  return person_event(person, domain, ">");
+}
+
 std::string guard_decision(std::string_view id) {
   return "intra365.guard.decision." + std::string(id);
 }

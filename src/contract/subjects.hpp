@@ -14,7 +14,7 @@
 namespace intra365::subjects {
 
 /// What the platform sends into a tenant: `intra365.<feed>.>`.
-inline constexpr std::array<std::string_view, 2> feeds{"events", "guard"};
+inline constexpr std::array<std::string_view, 3> feeds{"events", "guard", "user"};
 /// Stands for the platform itself where a tenant's account key would be.
 inline constexpr std::string_view platform_account = "platform";
 
@@ -34,6 +34,11 @@ std::optional<Scoped> split_account(std::string_view subject);
 std::string mate(const MateId& mate, std::string_view rest);
 /// `intra365.events.<domain>.<type>`
 std::string event(std::string_view domain, std::string_view type);
+
+/// What happens to a person's own things: `intra365.user.<person>.<domain>.<type>`; only they may listen.
+std::string person_event(std::string_view person, std::string_view domain, std::string_view type);
+/// `intra365.user.<person>.<domain>.>`
+std::string person_events(std::string_view person, std::string_view domain);
 
 /// Pushes to enforcement points: fast, but only a hint; `*.sync` is what makes them certain.
 inline constexpr std::string_view guard_policy = "intra365.guard.policy";

@@ -85,11 +85,12 @@ Task<std::uint64_t> KeyValue::put(std::string_view key, std::string_view value) 
 
 Task<> KeyValue::put_all(std::span<const Pair> values) {
   std::vector<Outgoing> messages;
-  for (const auto& [key, value] : values) {
+  for (const auto& [key, value, revision] : values) {
     if (!wire::is_name(bucket_) || !is_key(key)) co_return fail(errors::bad_name);
     auto& message = messages.emplace_back();
     message.subject = subject(key);
     message.payload = value;
+    message.headers = expecting(revision, {});
   }
   if (messages.empty()) co_return Result<void>{};
   CO_CHECK(co_await jetstream_.publish_batch(messages));

@@ -94,8 +94,10 @@ class KeyValue {
   Task<std::uint64_t> put(std::string_view key, std::string_view value);
   struct Pair {
     std::string key, value;
+    std::optional<std::uint64_t> revision = std::nullopt;  ///< must be the key's last one (0: never written)
   };
-  /// Up to 1,000 values at once, all or none, for the price of one. Needs `allow_atomic` of the bucket.
+  /// Up to 1,000 values at once, all or none, for the price of one. Needs `allow_atomic` of the bucket. Fails
+  /// with wrong_revision where a key is not at the revision it must have.
   Task<> put_all(std::span<const Pair> values);
   /// A key's new value, or none any more.
   struct Change {
@@ -126,6 +128,8 @@ class KeyValue {
   enum class Read : std::uint8_t { leader, any };
   /// Nothing for a key that was deleted or never written.
   Task<std::optional<Entry>> get(std::string_view key, Read from = Read::leader);
+  /// The last entries of up to 1,000 keys, markers included, without those never written; from any replica.
+  Task<std::vector<Entry>> get_all(std::span<const std::string> keys);
   /// The value that a key had at a revision: also one that has been replaced, as far as history goes. Nothing
   /// where the revision is not one of this key.
   Task<std::optional<Entry>> get_revision(std::string_view key, std::uint64_t revision);

@@ -57,6 +57,24 @@ Task<std::optional<Entry>> KeyValue::get(std::string_view key, Read from) {
   co_return std::optional<Entry>(std::move(entry));
 }
 
+Task<std::vector<Entry>> KeyValue::get_all(std::span<const std::string> keys) {
+  DirectBatchQuery last;
+  for (const auto& key : keys) {
+    if (!wire::is_name(bucket_) || !is_key(key)) co_return fail(errors::bad_name);
+    last.multi_last.push_back(subject(key));
+  }
+  std::vector<Entry> entries;
+  if (keys.empty()) co_return entries;
+  const auto stream = wire::bucket_stream(bucket_);
+  CO_TRY(const auto batch, co_await jetstream_.direct_get_batch(stream, last));
+  const auto prefix = wire::bucket_prefix(bucket_).size();
+  for (const auto& one : batch.messages) {
+    if (one.message.subject().size() > prefix)
+      entries.push_back(entry_of(one.message.subject().substr(prefix), one));
+  }
+  co_return entries;
+}
+
 Task<std::optional<Entry>> KeyValue::get_revision(std::string_view key, std::uint64_t revision) {
   if (!wire::is_name(bucket_) || !is_key(key)) co_return fail(errors::bad_name);
   const auto stream = wire::bucket_stream(bucket_);

@@ -75,6 +75,32 @@ TEST_F(KeyValueTest, many_values_are_put_at_once_or_not_at_all) {
   });
 }
 
+TEST_F(KeyValueTest, values_put_at_once_may_each_insist_on_what_they_replace) {
+  client.run([](JetStream& js) -> Task<> {
+    BucketConfig config;
+    config.name = "insisting";
+    config.allow_atomic = true;
+    CO_CHECK(co_await KeyValue::ensure(js, config));
+    KeyValue bucket(js, "insisting");
+    CO_TRY(const auto first, co_await bucket.put("a", "1"));
+    CO_CHECK(co_await bucket.put("gone", "1"));
+    CO_CHECK(co_await bucket.remove("gone"));
+    std::vector<KeyValue::Pair> values{{"a", "2", first}, {"b", "1", 0}, {"c", "1"}};
+    CO_CHECK(co_await bucket.put_all(values));
+    values = {{"d", "1", 0}, {"a", "3", first}};
+    EXPECT_TRUE((co_await bucket.put_all(values)).error().is(errors::wrong_revision));
+    const std::vector<std::string> keys{"a", "b", "d", "gone"};
+    CO_TRY(auto entries, co_await bucket.get_all(keys));
+    std::ranges::sort(entries, {}, &Entry::key);
+    CO_ASSERT(entries.size() == 3);
+    EXPECT_EQ(entries[0].value, "2");
+    EXPECT_GT(entries[0].revision, first);
+    EXPECT_EQ(entries[1].key, "b");
+    EXPECT_TRUE(entries[2].deleted);
+    CO_DONE;
+  });
+}
+
 TEST_F(KeyValueTest, value_that_was_put_is_read_with_its_revision) {
   client.run([](JetStream& js) -> Task<> {
     CO_CHECK(co_await make_bucket(js, "plain"));

@@ -128,6 +128,55 @@ test("it is compared by itself, by one of all instances at a time", async () => 
   await eventually("the report", () => sql("select missing from intra365.consent_cache_rounds where finished_at is not null") === "1");
 });
 
+test("a tenant that cannot be compared keeps no other from it, and what was put right is told", async () => {
+  const given = await grant();
+  await eventually("the entry", () => entry(given.consentId));
+  const broken = platform.cli("tenant", "create", "a-broken");
+  assert.equal(broken.tenant ?? broken.tenantId, "a-broken");
+  sql("insert into intra365.consent_records (tenant_id, consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, epoch, mate_epoch) values ('a-broken', 'no key', 'eve', 'm', '{x}', '{x}', true, now(), 1, 1)");
+  await bucket.delete(`default.${given.consentId}`);
+  sql("update intra365.consent_cache_rounds set started_at = now() - interval '11 minutes'");
+  await eventually("the entry again", () => entry(given.consentId), 30_000);
+  await eventually("the report", () => sql("select missing from intra365.consent_cache_rounds where finished_at is not null") === "1");
+  sql("delete from intra365.consent_records where tenant_id = 'a-broken'");
+});
+
+test("an older value never takes the place of a newer one, whoever writes it", async () => {
+  const given = await grant();
+  await eventually("the entry", () => entry(given.consentId));
+  // As another process that was faster with a later change.
+  const newer = { ...(await entry(given.consentId)), mateEpoch: given.mateEpoch + 1000, revision: 7 };
+  await bucket.put(`default.${given.consentId}`, JSON.stringify(newer));
+  await ask(alice, "intra365.consent.suspend", { consentId: given.consentId });
+  const other = await grant();
+  await eventually("what was queued behind it", () => entry(other.consentId));
+  assert.equal((await entry(given.consentId)).revision, 7);
+  assert.equal(reconcile().altered, 1, "only the truth itself says otherwise");
+  assert.equal((await entry(given.consentId)).status, "suspended");
+});
+
+test("what says the same change otherwise is replaced, as when a person's name has gone", async () => {
+  const given = await grant();
+  await eventually("the entry", () => entry(given.consentId));
+  await bucket.put(`default.${given.consentId}`, JSON.stringify({ ...(await entry(given.consentId)), mateEpoch: given.mateEpoch + 1, userId: "other" }));
+  const suspended = await ask(alice, "intra365.consent.suspend", { consentId: given.consentId });
+  assert.equal(suspended.mateEpoch, given.mateEpoch + 1);
+  await eventually("the name", async () => (await entry(given.consentId)).userId === "alice");
+  assert.equal((await entry(given.consentId)).status, "suspended");
+});
+
+test("a bucket that is new is filled at once, however young the last comparison is", async () => {
+  const given = await grant();
+  await eventually("the entry", () => entry(given.consentId));
+  await eventually("a finished comparison", () => sql("select finished_at is not null from intra365.consent_cache_rounds") === "t");
+  sql("update intra365.consent_cache_rounds set started_at = now()");
+  assert.equal((await inside.request("$JS.API.STREAM.DELETE.KV_consents", "")).json().success, true);
+  await eventually("the entry again", async () => {
+    bucket = await new Kvm(inside).open("consents");
+    return await entry(given.consentId);
+  }, 25_000);
+});
+
 test("only a tenant's operator may ask for it, and sees only its own", async () => {
   const refused = await platform.http("POST", "/v1/consents/reconcile", { token: alice.token, body: {} });
   assert.equal(refused.json.code, "access.role_required");

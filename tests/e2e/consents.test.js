@@ -1,5 +1,8 @@
 // The life of consents, as a person lives it through NATS, HTTP and the command line.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Platform, logIn } from "./lib/platform.js";
 import { request } from "./lib/mate.js";
@@ -21,6 +24,7 @@ after(async () => {
   platform.remove();
 });
 
+const sql = (text) => execFileSync("psql", [platform.endpoints.postgres, "-Atc", text], { encoding: "utf8" }).trim();
 const ask = async (session, operation, body) => {
   const answer = await request(session, `intra365.consent.${operation}`, body);
   return answer.error ? { error: answer.error, message: JSON.stringify(answer) } : answer.reply;
@@ -102,6 +106,61 @@ test("an objection takes a purpose from every consent, whoever has it", async ()
   await revokeAll();
 });
 
+test("of yes and no the newer counts: at once, in the truth, and looking back", async () => {
+  const question = { userId: "alice", mateId: "reader", scopes: ["contacts.read"], purpose: "marketing.email" };
+  const codes = async () => {
+    const strict = await ask(mate, "verify", { ...question, strict: true });
+    const past = await ask(mate, "as_of", question);
+    return [await verify("contacts.read", "marketing.email"), strict.code, past.code];
+  };
+  const yes = (scopes, purposes) => ask(alice, "grant", wish(scopes, purposes));
+  const mixed = await yes(["contacts", "diary"], ["marketing", "billing"]);
+  const some = await yes(["contacts", "diary"], ["marketing.email"]);
+  const only = await yes(["contacts.read"], ["marketing.email"]);
+  await ask(alice, "suspend", { consentId: only.consentId });
+  assert.deepEqual(await codes(), ["granted", "granted", "granted"]);
+  const no = await ask(alice, "refuse", wish(["contacts"], ["marketing"]));
+  assert.equal(no.status, "refused");
+  for (const code of await codes()) assert.notEqual(code, "granted");
+  const left = Object.fromEntries((await ask(alice, "query", { mateId: "reader" })).consents.map((one) => [one.consentId, `${one.status} ${one.purposes} ${one.scopes}`]));
+  assert.deepEqual([left[mixed.consentId], left[some.consentId], left[only.consentId]], ["active billing contacts,diary", "active marketing.email diary", "revoked marketing.email contacts.read"]);
+  assert.ok((await ask(alice, "audit", { consentId: some.consentId })).entries.at(-1).epoch > no.epoch, "the no stands before what it takes");
+  assert.equal(await verify("contacts", "billing"), "granted", "what the no is not about stays");
+  assert.equal((await ask(alice, "resume", { consentId: only.consentId })).error, "consent.wrong_state");
+
+  await yes(["contacts"], ["marketing"]);
+  assert.deepEqual(await codes(), ["granted", "granted", "granted"]);
+  assert.equal((await ask(alice, "as_of", { ...question, validAt: no.grantedAt })).allowed, false, "from the moment of the no on");
+  await revokeAll();
+});
+
+test("who says no while they say yes elsewhere is left with the no where it came last", async () => {
+  for (let round = 0; round < 10; ++round) {
+    const what = { ...wish(["location"], ["research"]), mateId: "stormy" };
+    const storm = Array.from({ length: 6 }, () => ask(alice, "grant", what));
+    await storm[0];
+    const no = await ask(alice, "refuse", what);
+    await Promise.all(storm);
+    const older = (await ask(alice, "query", { mateId: "stormy", active: true })).consents.filter((one) => one.epoch < no.epoch);
+    assert.deepEqual(older, []);
+    await ask(alice, "revoke", { mateId: "stormy" });
+  }
+});
+
+test("what a person has refused a Mate no other Mate hands on to it", async () => {
+  const other = await logIn(platform, platform.cli("mate", "create", "handed-to").apiKey);
+  const top = await ask(alice, "grant", { ...wish(["messages"]), delegationDepth: 1 });
+  const handOn = (scopes) => ask(mate, "delegate", { consentId: top.consentId, mateId: "handed-to", scopes });
+  await ask(alice, "refuse", { ...wish(["messages.read"]), mateId: "handed-to" });
+  assert.equal((await handOn(["messages"])).error, "consent.refused_by_person");
+  assert.equal((await handOn(["messages.count"])).status, "active");
+  await ask(alice, "grant", { ...wish(["messages"]), mateId: "handed-to" });
+  assert.equal((await handOn(["messages"])).status, "active", "they have allowed it since");
+  await ask(alice, "revoke", { mateId: "handed-to" });
+  await other.connection.close();
+  await revokeAll();
+});
+
 test("a grant may replace another in one step", async () => {
   const old = await ask(alice, "grant", wish());
   const next = await ask(alice, "grant", { ...wish(["profile.read"]), supersedes: old.consentId });
@@ -174,6 +233,42 @@ test("a Mate hands a consent on, narrower and never longer; what happens above h
   await revokeAll();
 });
 
+test("what is active is what holds, with everything above it", async () => {
+  const second = await logIn(platform, platform.cli("mate", "create", "below").apiKey);
+  const top = await ask(alice, "grant", { ...wish(["contacts"]), delegationDepth: 1 });
+  const child = await ask(mate, "delegate", { consentId: top.consentId, mateId: "below" });
+  const listed = async (active) => (await ask(second, "query", { active })).consents.map((one) => one.consentId);
+  assert.deepEqual([await listed(true), await listed(false)], [[child.consentId], []]);
+  await ask(alice, "suspend", { consentId: top.consentId });
+  assert.deepEqual([await listed(true), await listed(false)], [[], [child.consentId]]);
+  await second.connection.close();
+  await revokeAll();
+});
+
+test("a clock that was set back turns no order of changes around", async () => {
+  const { consentId } = await ask(alice, "grant", wish(["location"], ["research"]));
+  await ask(alice, "suspend", { consentId });
+  // By a clock that was ahead.
+  sql(`update intra365.consent_history set valid_from = now() + interval '10 minutes' where consent_id = '${consentId}' and event = 'suspended'`);
+  await ask(alice, "resume", { consentId });
+  const asOf = (minutes) => ask(alice, "as_of", { userId: "alice", mateId: "reader", scopes: ["location"], purpose: "research", validAt: new Date(Date.now() + minutes * 60_000).toISOString() });
+  assert.equal((await asOf(11)).code, "granted");
+  await ask(alice, "revoke", { consentId, effectiveAt: new Date(Date.now() - 1).toISOString() });
+  assert.equal((await asOf(0)).code, "revoked", "what was said earlier counts earlier all the same");
+});
+
+test("from the command line proof comes from a file, and is theirs to read", async () => {
+  const file = join(platform.data, "proof.json");
+  writeFileSync(file, JSON.stringify({ text: "May we count your visits?", language: "en", address: "192.0.2.7", userAgent: "shell" }));
+  for (const verb of ["grant", "refuse"]) {
+    const said = platform.cliAs(aliceKey, "consent", verb, "--mate", "prover", "--scopes", "profile", "--purposes", "analytics", "--proof", file);
+    const { entries } = await ask(alice, "evidence", { consentId: said.consentId });
+    assert.deepEqual([entries.length, entries[0].evidence.text, entries[0].evidence.address], [1, "May we count your visits?", "192.0.2.7"]);
+  }
+  writeFileSync(file, JSON.stringify({ adress: "a slip" }));
+  assert.throws(() => platform.cliAs(aliceKey, "consent", "refuse", "--mate", "prover", "--scopes", "profile", "--purposes", "analytics", "--proof", file), /adress/);
+});
+
 test("over HTTP a consent lives the same life", async () => {
   const token = await platform.token(aliceKey);
   const post = (path, body) => platform.http("POST", `/v1/consents${path}`, { token, body });
@@ -210,17 +305,19 @@ test("from the command line a person manages their consents, and the operator th
 });
 
 test("what many change at the same time is stored as if they had come one after another", async () => {
-  const first = (await ask(alice, "audit", { limit: 200 })).entries.length;
-  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...wish(), mateId: `crowd-${i % 3}` })));
+  const history = async () => {
+    const all = [];
+    for (let cursor; ; ) {
+      const page = await ask(alice, "audit", { limit: 200, ...(cursor && { cursor }) });
+      all.push(...page.entries);
+      if (!(cursor = page.nextCursor)) return all;
+    }
+  };
+  const first = (await history()).length;
+  const made = await Promise.all(Array.from({ length: 60 }, (_, i) => ask(alice, i % 5 ? "grant" : "refuse", { ...(i % 5 ? wish() : wish(["profile"], ["marketing"])), mateId: `crowd-${i % 3}` })));
   const ends = made.filter((one) => one.granted).slice(0, 20).map(({ consentId }) => ask(alice, "suspend", { consentId }));
   await Promise.all([...ends, ...Array.from({ length: 20 }, (_, i) => ask(alice, "grant", { ...wish(), mateId: `crowd-${i % 3}` }))]);
-  const all = [];
-  for (let cursor; ; ) {
-    const page = await ask(alice, "audit", { limit: 200, ...(cursor && { cursor }) });
-    all.push(...page.entries);
-    if (!(cursor = page.nextCursor)) break;
-  }
-  const added = all.slice(first);
+  const added = (await history()).slice(first);
   assert.equal(added.length, 100);
   assert.deepEqual(added.map((one, i) => one.epoch - added[0].epoch - i).filter((gap) => gap !== 0), [], "each raises the person's epoch by one, in the order of the history");
   const crowd = await logIn(platform, platform.cli("mate", "create", "crowd-0").apiKey);

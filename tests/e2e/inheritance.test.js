@@ -193,6 +193,39 @@ test("the command line and HTTP tell the same story", async () => {
   assert.deepEqual([left.status, left.json.household.members.map((one) => one.userId)], [200, ["alice", "cleo"]]);
 });
 
+test("who declines an invitation learns no more than the invitation told", async () => {
+  await must(people.alice, "invite_to_household", { householdId: home, userId: "dora" });
+  const seen = (household) => household.members.map((one) => one.userId);
+  assert.deepEqual(seen((await must(people.dora, "households", {})).households[0]), ["alice", "dora"]);
+  const declined = await must(people.dora, "leave_household", { householdId: home });
+  assert.deepEqual(seen(declined.household), ["alice"], "and not cleo");
+  await must(people.alice, "invite_to_household", { householdId: home, userId: "dora" });
+  const withdrawn = await must(people.alice, "leave_household", { householdId: home, userId: "dora" });
+  assert.deepEqual(seen(withdrawn.household), ["alice", "cleo"], "who belongs to it sees all of it");
+});
+
+test("who is invited and never came says nothing of themselves, not even whether they exist", async () => {
+  await must(people.dora, "refuse", { ...wish, userId: "dora", mateId: "stranger" });
+  const answers = [];
+  for (const userId of ["dora", "nobody"]) {
+    const invited = await must(people.alice, "invite_to_household", { householdId: home, userId });
+    const { epoch, household } = await must(people.alice, "leave_household", { householdId: home, userId });
+    const { invitedAt, ...member } = invited.members.at(-1);
+    answers.push(JSON.stringify([member, epoch, household.members.length]).replace(userId, "who"));
+  }
+  assert.equal(answers[0], answers[1]);
+});
+
+test("a household that says no is not held to an older yes of its own", async () => {
+  const mateId = "gardener";
+  const grant = await must(people.alice, "grant_inherited", { ...wish, mateId, householdId: home });
+  const ask = async () => (await must(admin, "verify", { userId: "cleo", mateId, scopes: wish.scopes, purpose: wish.purposes[0], strict: true })).code;
+  await must(people.alice, "refuse_inherited", { ...wish, mateId, householdId: home });
+  assert.notEqual(await ask(), "granted");
+  const { consents } = await must(people.cleo, "query", { inherited: true, mateId });
+  assert.equal(consents.find((one) => one.consentId === grant.consentId).status, "revoked");
+});
+
 test("people who come and go while their household changes its mind wait for nobody in a circle, and memory agrees with the truth", async () => {
   const householdId = home;
   const mateId = "assistant";

@@ -159,6 +159,115 @@ test("it can be asked for, once for each purpose, and by nobody else", async () 
   assert.equal(other.json.code, "consent.not_the_person");
 });
 
+test("it stands above what groups allow later: for every Mate, in memory, in the truth and looking back", async () => {
+  const [admin, asker] = [await logIn(platform, platform.adminKey), await logIn(platform, assistantKey)];
+  const must = async (session, operation, body) => {
+    const { reply, error } = await request(session, `intra365.consent.${operation}`, body);
+    assert.equal(error, undefined, JSON.stringify(reply));
+    return reply;
+  };
+  const keys = {}, people = {};
+  for (const name of ["dora", "emil", "fay"]) {
+    keys[name] = platform.cli("user", "create", name).apiKey;
+    people[name] = await logIn(platform, keys[name]);
+  }
+  // More such purposes than one objection takes, under a catalogue that knows nothing else.
+  await must(admin, "define_purpose", { purpose: "sale", description: "Sold", optOut: true, inheritable: true });
+  for (let n = 0; n < 60; ++n) await must(admin, "define_purpose", { purpose: `share.p${n}`, description: "Shared", optOut: true, inheritable: true });
+  await must(admin, "define_purpose", { purpose: "share", description: "Shared", inheritable: true });
+  const ask = (userId, mateId, purpose, strict) => must(asker, "verify", { userId, mateId, scopes: ["profile"], purpose, strict });
+  const everywhere = async (userId, mateId, purpose) => {
+    const strict = await ask(userId, mateId, purpose, true);
+    const fast = await eventually("an answer from memory", async () => {
+      const one = await ask(userId, mateId, purpose);
+      return one.cacheAgeMs > 0 ? one : undefined;
+    });
+    const past = await must(admin, "as_of", { userId, mateId, scopes: ["profile"], purpose });
+    assert.deepEqual([fast.code, past.code], [strict.code, strict.code]);
+    return [strict.code, strict.inheritedFrom ?? "own"].join(" ");
+  };
+  const sold = { purposes: ["sale.partners", "share"], scopes: ["profile", "image"] };
+  await must(admin, "grant_inherited", { ...sold, mateId: "broker-0" });
+  assert.equal(await everywhere("dora", "broker-0", "sale.partners"), "granted organisation");
+
+  await eventually("the catalogue", async () => platform.cliAs(keys.dora, "consent", "catalogue", "show").purposes.some((one) => one.purpose === "share"));
+  const out = platform.cliAs(keys.dora, "consent", "opt-out");
+  assert.ok(["sale", "share.p0", "share.p59"].every((purpose) => out.purposes.includes(purpose)));
+  assert.equal(await everywhere("dora", "broker-0", "sale.partners"), "refused own");
+  assert.equal(await everywhere("dora", "broker-0", "share.p59"), "refused own");
+
+  const before = new Date().toISOString();
+  const given = await must(admin, "grant_inherited", { ...sold, mateId: "broker-1", delegationDepth: 1 });
+  assert.equal(await everywhere("dora", "broker-1", "sale.partners"), "refused own");
+  assert.equal(await everywhere("dora", "broker-1", "share.p7"), "refused own");
+  assert.equal(await everywhere("emil", "broker-1", "sale.partners"), "granted organisation");
+  const then = await must(admin, "as_of", { userId: "dora", mateId: "broker-1", scopes: ["profile"], purpose: "sale.partners", validAt: given.grantedAt });
+  assert.equal(then.allowed, false, "not for the moment in which it was given either");
+  assert.equal((await must(admin, "as_of", { userId: "dora", mateId: "broker-1", scopes: ["profile"], purpose: "sale.partners", validAt: before, knownAt: before })).code, "none");
+
+  const broker = await logIn(platform, platform.cli("mate", "create", "broker-1").apiKey);
+  await must(broker, "delegate", { consentId: given.consentId, mateId: "broker-2" });
+  assert.equal(await everywhere("dora", "broker-2", "sale.partners"), "refused own", "nor where it is handed on");
+  assert.equal(await everywhere("emil", "broker-2", "sale.partners"), "granted organisation");
+  const whole = await must(broker, "sync", { mateId: "broker-1", mateEpoch: 0, whole: true });
+  const epochs = whole.consents.map((one) => [one.userId === "dora" ? "no" : "yes", one.mateEpoch]).sort((a, b) => a[1] - b[1]);
+  assert.equal(epochs.at(-1)[0], "yes", "whoever follows the Mate's epochs sees every no before the yes");
+
+  // Again, and under a closed catalogue that has forgotten the names: nothing more is written down.
+  await must(admin, "set_catalogue", { closed: true });
+  const refusals = async () => (await must(people.dora, "query", { mateId: "broker-1", limit: 200 })).consents.length;
+  const count = await refusals();
+  await must(people.dora, "object", { userId: "dora", purposes: ["sale"] });
+  assert.equal(await refusals(), count);
+  const objected = await must(people.fay, "object", { userId: "fay", purposes: ["sale.partners"] });
+  assert.deepEqual(objected.consents.map((one) => [one.mateId, one.status]).sort(), [["broker-0", "refused"], ["broker-1", "refused"], ["broker-2", "refused"]]);
+  await must(admin, "set_catalogue", { closed: false });
+
+  // A household that allows it speaks for nobody who objects, from their first moment in it.
+  const { householdId } = await must(people.emil, "found_household", {});
+  await must(people.emil, "grant_inherited", { ...sold, mateId: "butler", householdId });
+  await must(people.emil, "invite_to_household", { householdId, userId: "fay" });
+  assert.equal((await request(people.dora, "intra365.consent.join_household", { householdId })).error, "consent.unknown_household");
+  assert.equal((await must(people.dora, "query", { mateId: "butler" })).consents.length, 0, "who is not invited refuses nothing");
+  await must(people.fay, "join_household", { householdId });
+  assert.equal(await everywhere("fay", "butler", "sale.partners"), "refused own");
+  assert.equal(await everywhere("fay", "butler", "share"), "granted household");
+  // What is paused when somebody objects is not theirs when it goes on.
+  const paused = await must(people.emil, "grant_inherited", { purposes: ["share"], scopes: ["profile"], mateId: "cook", householdId });
+  await must(people.emil, "suspend", { consentId: paused.consentId });
+  await must(people.fay, "object", { userId: "fay", purposes: ["share.p1"] });
+  await must(people.emil, "resume", { consentId: paused.consentId });
+  assert.equal(await everywhere("fay", "cook", "share.p1"), "refused own");
+  assert.equal(await everywhere("fay", "cook", "share.p2"), "granted household");
+
+  // Their own yes stands, for that Mate.
+  await must(people.dora, "grant", { userId: "dora", mateId: "broker-1", purposes: ["sale"], scopes: ["profile"] });
+  assert.equal(await everywhere("dora", "broker-1", "sale.partners"), "granted own");
+  for (const session of [admin, asker, broker, ...Object.values(people)]) await session.connection.close();
+});
+
+test("people who object while their organisation allows are asked by nobody, whoever came first", async () => {
+  const [admin, asker] = [await logIn(platform, platform.adminKey), await logIn(platform, assistantKey)];
+  const crowd = [];
+  for (let n = 0; n < 8; ++n) crowd.push(await logIn(platform, platform.cli("user", "create", `crowd${n}`).apiKey));
+  const say = (session, operation, body) => request(session, `intra365.consent.${operation}`, body);
+  for (let round = 0; round < 5; ++round) {
+    const purpose = `sale.round${round}`;
+    const answers = await Promise.all([
+      ...[0, 1, 2].map((n) => say(admin, "grant_inherited", { purposes: [purpose], scopes: ["profile"], mateId: `market-${round}-${n}` })),
+      ...crowd.map((one) => say(one, "object", { userId: one.id, purposes: [purpose] })),
+    ]);
+    assert.deepEqual(answers.map((one) => one.error).filter(Boolean), []);
+    for (const one of crowd) {
+      for (const n of [0, 1, 2]) {
+        const { reply } = await say(asker, "verify", { userId: one.id, mateId: `market-${round}-${n}`, scopes: ["profile"], purpose, strict: true });
+        assert.equal(reply.code, "refused", JSON.stringify(reply));
+      }
+    }
+  }
+  for (const session of [admin, asker, ...crowd]) await session.connection.close();
+});
+
 test("the site says that it heeds the signal", async () => {
   const { json } = await platform.http("GET", "/.well-known/gpc.json");
   assert.equal(json.gpc, true);

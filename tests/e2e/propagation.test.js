@@ -1,6 +1,6 @@
 // How far a change of a consent has got: which process of the Mate has confirmed it, and when.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { join } from "node:path";
 import { Platform, binaries, eventually, logIn } from "./lib/platform.js";
@@ -91,4 +91,43 @@ test("a process that is gone is not waited for, and what is old is forgotten", a
   sql("update intra365.consent_propagation set changed_at = now() - interval '40 days'; update intra365.consent_confirmations set confirmed_at = now() - interval '40 days'");
   assert.equal(sql("select intra365.forget_consent_propagation(now() - interval '30 days', now() - interval '1 minute', 5000)"), "f");
   assert.deepEqual(sql("select (select count(*) from intra365.consent_propagation), (select count(*) from intra365.consent_confirmations), (select count(*) from intra365.consent_points)"), "0|0|2");
+});
+
+test("an epoch that nobody can have is refused, and takes nobody's confirmation with it", async () => {
+  const itself = await logIn(platform, analyzerKey);
+  const sync = (mateEpoch) => request(itself, "intra365.consent.sync", new TextEncoder().encode(`{"mateId":"image-analyzer","mateEpoch":${mateEpoch},"instance":"liar"}`));
+  const { consentId } = await grant();
+  for (const epoch of ["18446744073709551615", "9223372036854775808"]) assert.equal((await sync(epoch)).error, "request.bad_value");
+  await sync("9007199254740991"); // such as there are, but none that this Mate has had
+  await ask(alice, "intra365.consent.revoke", { consentId });
+  await eventually("a confirmation", async () => (await state(consentId)).points.some((point) => point.state === "confirmed"), 5000);
+  assert.equal(sql("select count(*) from intra365.consent_points where instance = 'liar'"), "0");
+  await itself.connection.close();
+});
+
+test("what is stored after its person has given up waiting is told all the same; what was not handed over by then is not stored", async () => {
+  const itself = await logIn(platform, analyzerKey);
+  const heard = [];
+  itself.connection.subscribe("intra365.guard.consent.image-analyzer", { callback: (_, message) => heard.push(message.json()) });
+  await itself.connection.flush();
+  const { consentId } = await grant();
+  await eventually("the grant", () => heard.some((one) => one.consentId === consentId));
+  const blocker = spawn("psql", [platform.endpoints.postgres, "-At"], { stdio: ["pipe", "pipe", "inherit"] });
+  let said = "";
+  blocker.stdout.on("data", (chunk) => (said += chunk));
+  blocker.stdin.write(`begin;\nselect 'held ' || consent_id from intra365.consent_records where consent_id = '${consentId}' for update;\n`);
+  await eventually("the lock", () => said.includes("held"));
+  const outcomes = await Promise.all([
+    request(alice, "intra365.consent.revoke", { consentId }),
+    pause(50).then(() => request(alice, "intra365.consent.grant", { userId: "alice", mateId: "image-analyzer", purposes: ["too-late"], scopes: ["image"] })),
+  ]);
+  for (const { error } of outcomes) assert.ok(["postgres.timeout", "deadline"].includes(error), error);
+  blocker.stdin.end("commit;\n");
+  const last = await eventually("the revocation's push", () => heard.findLast((one) => one.consentId === consentId && one.status === "revoked"), 5000);
+  assert.equal(last.granted, false);
+  await ask(alice, "intra365.consent.grant", { userId: "alice", mateId: "image-analyzer", purposes: ["in-time"], scopes: ["image"] });
+  const { consents } = await ask(alice, "intra365.consent.query", { limit: 200 });
+  assert.equal(consents.find((one) => one.consentId === consentId).status, "revoked");
+  assert.deepEqual(consents.filter((one) => one.purposes.includes("too-late")), []);
+  await itself.connection.close();
 });

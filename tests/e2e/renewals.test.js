@@ -1,7 +1,7 @@
 // The end of a consent: reminders before it, the end itself, each on time and once, whichever of two services takes
 // it and whatever dies meanwhile; and what the person makes of it.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -97,14 +97,67 @@ test("ask, remind, renew in one step, lapse", async () => {
   assert.equal((await request(painter, "intra365.consent.ask_renewal", { consentId: forever.consentId })).error, forever.expiresAt ? undefined : "consent.nothing_to_renew");
 });
 
-test("a consent that is revoked, suspended or renewed before a step takes none of it", async () => {
-  const [revoked, suspended, renewed] = [await grant(4), await grant(4), await grant(4)];
+test("a consent that is revoked or renewed before a step takes none of it", async () => {
+  const [revoked, renewed] = [await grant(4), await grant(4)];
   await ask(alice, "intra365.consent.revoke", { consentId: revoked.consentId });
-  await ask(alice, "intra365.consent.suspend", { consentId: suspended.consentId });
   await ask(alice, "intra365.consent.renew", { consentId: renewed.consentId, expiresAt: new Date(Date.now() + 3_600_000).toISOString() });
   const control = await grant(4);
   await eventually("the end of another", () => of(control.consentId, "expired").length === 1);
-  for (const { consentId } of [revoked, suspended, renewed]) assert.deepEqual(of(consentId).filter((one) => /expir/.test(one.type)), []);
+  for (const { consentId } of [revoked, renewed]) assert.deepEqual(of(consentId).filter((one) => /expir/.test(one.type)), []);
+});
+
+test("what is suspended ends, too; and what hangs on a consent ends with it, and goes on with it", async () => {
+  const suspended = await grant(4);
+  await ask(alice, "intra365.consent.suspend", { consentId: suspended.consentId });
+  const top = await grant(3600, { delegationDepth: 1 });
+  const child = await ask(painter, "intra365.consent.delegate", { consentId: top.consentId, mateId: "framer" });
+  await ask(alice, "intra365.consent.narrow", { consentId: top.consentId, expiresAt: new Date(Date.now() + 2500).toISOString() });
+  await eventually("three ends", () => [suspended, top, child].every((one) => of(one.consentId, "expired").length === 1));
+  assert.ok(of(suspended.consentId, "expiring").length >= 1);
+  const code = async () => (await ask(painter, "intra365.consent.verify", { userId: "alice", mateId: "framer", scopes: ["image.analyze"], purpose: "ai-assistance" })).code;
+  assert.equal(await code(), "expired");
+  await ask(alice, "intra365.consent.renew", { consentId: top.consentId, expiresAt: new Date(Date.now() + 2500).toISOString() });
+  assert.equal(await code(), "granted");
+  await eventually("the second end of both", () => [top, child].every((one) => of(one.consentId, "expired").length === 2));
+});
+
+test("people hear what happens to their own consents and to nobody else's: over NATS, the command line and HTTP", async () => {
+  const heard = { alice: [], bob: [] };
+  for (const [name, session] of [["alice", alice], ["bob", bob]]) {
+    session.connection.subscribe(`intra365.user.${name}.consent.>`, { callback: (_, message) => heard[name].push({ subject: message.subject, ...message.json() }) });
+    await session.connection.flush();
+  }
+  const refused = [];
+  bob.connection.subscribe("intra365.user.alice.consent.>", { callback: (error) => refused.push(String(error)) });
+  painter.connection.subscribe("intra365.user.alice.>", { callback: (error) => refused.push(String(error)) });
+  await eventually("the refusals", () => refused.length === 2 && refused.every((one) => /permissions violation/i.test(one)));
+
+  const watch = spawn(join(binaries, "intra365"), ["--data", platform.data, "consent", "watch", "--json"], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, INTRA365_API_KEY: aliceKey } });
+  let printed = "";
+  watch.stdout.on("data", (chunk) => (printed += chunk));
+  const stop = new AbortController();
+  const stream = await fetch(`${platform.endpoints.gateway}/v1/consents/events`, { headers: { authorization: `Bearer ${alice.token}` }, signal: stop.signal });
+  assert.deepEqual([stream.status, stream.headers.get("content-type")], [200, "text/event-stream"]);
+  let streamed = "";
+  (async () => {
+    for await (const chunk of stream.body) streamed += new TextDecoder().decode(chunk);
+  })().catch(() => {});
+  await eventually("both listen", async () => {
+    await grant(3600);
+    return printed.includes("granted") && streamed.includes("event: intra365.consent.granted");
+  });
+
+  const { consentId } = await grant(3);
+  await ask(painter, "intra365.consent.ask_renewal", { consentId });
+  const types = (list) => list.filter((one) => one.data.consentId === consentId).map((one) => one.type.split(".").at(-1)).sort();
+  await eventually("the end", () => types(heard.alice).includes("expired"));
+  assert.deepEqual(types(heard.alice), ["expired", "expiring", "expiring", "granted", "renewal_asked"]);
+  assert.equal(heard.alice.find((one) => one.type.endsWith(".expired") && one.data.consentId === consentId).subject, "intra365.user.alice.consent.expired");
+  assert.deepEqual(heard.bob, []);
+  await eventually("the same elsewhere", () => printed.includes(`"intra365.consent.expired"`) && new RegExp(`event: intra365.consent.expired\nid: .*\ndata: .*${consentId}`).test(streamed));
+  assert.equal((await platform.http("GET", "/v1/consents/events", { token: painter.token })).json.code, "access.not_yours");
+  watch.kill("SIGTERM");
+  stop.abort();
 });
 
 test("two services, one of them killed: every step once, none lost", async (t) => {

@@ -89,7 +89,8 @@ BOOST_DESCRIBE_STRUCT(GrantRequest, (),
                       (user_id, mate_id, purposes, scopes, expires_at, metadata, method, notice_version,
                        evidence, proof, delegation_depth, supersedes))
 
-/// A person was asked and said no; recorded, so that nobody need ask again.
+/// A person was asked and said no; recorded, so that nobody need ask again. Older consents for the same Mate
+/// are narrowed by it or, where nothing is left, revoked.
 struct RefuseRequest {
   UserId user_id;
   MateId mate_id;
@@ -166,7 +167,7 @@ struct RevokeReply {
 BOOST_DESCRIBE_STRUCT(RevokeReply, (), (consents, epoch, propagation))
 
 /// A person objects to purposes, whoever has them: every consent is narrowed by them or, where nothing is
-/// left, revoked.
+/// left, revoked; and no group allows them on the person's behalf, now or later.
 inline constexpr std::size_t kMostObjected = 50;
 struct ObjectRequest {
   UserId user_id;
@@ -380,7 +381,8 @@ inline constexpr auto refuse = operation<RefuseRequest, Consent>({
     .http = {Method::post, "/v1/consents/refuse"},
     .access = Access::anyone,
     .effect = Effect::changes,
-    .summary = "A person was asked and says no; kept as proof, like a grant.",
+    .summary = "A person was asked and says no: kept as proof, like a grant, and taken from what that Mate "
+               "was allowed before.",
     .example =
         R"({"userId":"alice","mateId":"image-analyzer","purposes":["marketing"],"scopes":["profile"]})",
 });

@@ -49,7 +49,9 @@ BOOST_DESCRIBE_STRUCT(LeaveRequest, (), (household_id, user_id, effective_at))
 
 struct MembershipReply {
   Household household;
-  std::uint64_t epoch = 0;  ///< the consent epoch of whoever came or went; `minEpoch` of a verification
+  /// The consent epoch of whoever came or went: `minEpoch` of a verification. To others 0, where they never
+  /// came.
+  std::uint64_t epoch = 0;
   Propagation propagation;
 };
 BOOST_DESCRIBE_STRUCT(MembershipReply, (), (household, epoch, propagation))
@@ -96,6 +98,7 @@ inline constexpr auto join_household = operation<JoinRequest, MembershipReply>({
     .http = {Method::post, "/v1/households/{householdId}/join"},
     .access = Access::anyone,
     .effect = Effect::changes,
+    .deadline = 5000ms,
     .summary = "An invited person joins; its consents hold for them where they have said nothing themselves.",
     .example = R"({"householdId":"0198…"})",
 });
@@ -113,6 +116,7 @@ inline constexpr auto grant_inherited = operation<InheritedRequest, Consent>({
     .http = {Method::post, "/v1/consents/inherited"},
     .access = Access::anyone,
     .effect = Effect::changes,
+    .deadline = 5000ms,
     .summary = "A keeper for a household, or the operator for the organisation, allows a Mate something.",
     .example = R"({"householdId":"0198…","mateId":"butler","purposes":["care"],"scopes":["calendar"]})",
 });

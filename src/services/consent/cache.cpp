@@ -1,10 +1,25 @@
 #include "services/consent/cache.hpp"
 
+#include <unordered_map>
+
 namespace intra365::services::consent {
 namespace {
 
 constexpr auto kGather = std::chrono::milliseconds(1);
 constexpr auto kRetry = std::chrono::milliseconds(200);
+constexpr int kMostTries = 10;
+
+/// What an entry says of its age.
+struct Age {
+  std::uint64_t mate_epoch = 0;
+};
+BOOST_DESCRIBE_STRUCT(Age, (), (mate_epoch))
+
+/// What says nothing is older than everything.
+std::uint64_t epoch_of(const nats::Entry& entry) {
+  const auto age = json::decode<Age>(entry.value, json::Unknown::ignore);
+  return age && !entry.deleted ? age->mate_epoch : 0;
+}
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -51,7 +66,12 @@ std::uint64_t Cache::put(const TenantId& tenant, const intra365::consent::Consen
   const auto key = key_of(tenant, record.consent_id);
   // Too far behind to catch up with: reconciling with the truth makes it good.
   if (waiting_.size() >= kMaxWaiting && !waiting_.contains(key)) return queued_ + 1;
-  waiting_[key] = text_of(record);
+  auto& waiting = waiting_[key];
+  if (record.mate_epoch >= waiting.epoch) {
+    waiting.text = text_of(record);
+    waiting.epoch = record.mate_epoch;
+    waiting.fresh = record.revision == 1 && !record.parent_id && !record.members;
+  }
   changed_.cancel();
   return ++queued_;
 }
@@ -76,12 +96,9 @@ Task<> Cache::keep_writing() {
     }
     if (waiting_.size() < kMaxAtOnce) co_await sleep_for(kGather);
     const auto position = queued_;
-    std::vector<nats::KeyValue::Pair> values;
+    Values values;
     const bool all = waiting_.size() <= kMaxAtOnce;
-    while (!waiting_.empty() && values.size() < kMaxAtOnce) {
-      auto node = waiting_.extract(waiting_.begin());
-      values.push_back({std::move(node.key()), std::move(node.mapped())});
-    }
+    while (!waiting_.empty() && values.size() < kMaxAtOnce) values.insert(waiting_.extract(waiting_.begin()));
     while (cancelled.cancelled() == asio::cancellation_type::none && !(co_await contain(write(values)))) {
       environment_.telemetry.log.write(
           platform::LogLevel::warning, "the consent cache is behind",
@@ -95,9 +112,41 @@ Task<> Cache::keep_writing() {
   co_return Result<void>{};
 }
 
-Task<> Cache::write(const std::vector<nats::KeyValue::Pair>& values) {
-  if (values.size() > 1) co_return co_await bucket_.put_all(values);
-  CO_CHECK(co_await bucket_.put(values.front().key, values.front().value));
+Task<> Cache::write(Values& values) {
+  Result<void> written;
+  for (int n = 0; n < kMostTries && !values.empty(); ++n) {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : values) {
+      if (!value.fresh) keys.push_back(key);
+    }
+    CO_TRY(const auto entries, co_await bucket_.get_all(keys));
+    std::unordered_map<std::string_view, std::uint64_t> revisions;
+    for (const auto& entry : entries) {
+      const auto& value = values.at(entry.key);
+      const auto epoch = epoch_of(entry);
+      // Another process was faster. Of the same epoch may be what only says it otherwise, as under a
+      // pseudonym.
+      if (epoch > value.epoch || (epoch == value.epoch && entry.value == value.text))
+        values.erase(entry.key);
+      else
+        revisions[entry.key] = entry.revision;
+    }
+    if (values.empty()) break;
+    std::vector<nats::KeyValue::Pair> pairs;
+    for (const auto& [key, value] : values) pairs.push_back({key, value.text, revisions[key]});
+    written = co_await put(pairs);
+    if (written) values.clear();
+    if (!written && !written.error().is(nats::errors::wrong_revision)) break;
+    for (auto& [key, value] : values) value.fresh = false;
+  }
+  if (values.empty()) co_return Result<void>{};
+  co_return written;
+}
+
+Task<> Cache::put(const std::vector<nats::KeyValue::Pair>& pairs) {
+  if (pairs.size() > 1) co_return co_await bucket_.put_all(pairs);
+  const auto& only = pairs.front();
+  CO_CHECK(co_await bucket_.update(only.key, only.value, only.revision.value_or(0)));
   co_return Result<void>{};
 }
 

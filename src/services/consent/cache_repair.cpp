@@ -18,13 +18,20 @@ constexpr int kPage = 500;
 constexpr auto kSettle = std::chrono::milliseconds(500);
 constexpr auto kPause = std::chrono::minutes(10);
 constexpr auto kTurn = std::chrono::seconds(10);
+/// A comparison that has not said for so long that it is at it has died.
+constexpr auto kDead = std::chrono::seconds(30);
+/// Stands in the bucket once every tenant was tried: where it is missing, the bucket is new or was emptied.
+constexpr std::string_view kCompared = "compared";
 constexpr auto kQueryTime = std::chrono::seconds(5);
 constexpr auto kRoundTime = std::chrono::minutes(30);
 
 constexpr Query consent_cache_turn{
     "consent_cache_turn",
-    "update intra365.consent_cache_rounds set started_at = now(), finished_at = null"
-    " where started_at < now() - make_interval(secs => $1) returning id"};
+    "update intra365.consent_cache_rounds set started_at = now(), alive_at = now(), finished_at = null"
+    " where started_at < now() - make_interval(secs => $1)"
+    " or ($2 and (finished_at is not null or alive_at < now() - make_interval(secs => $3))) returning id"};
+constexpr Query consent_cache_alive{"consent_cache_alive",
+                                    "update intra365.consent_cache_rounds set alive_at = now()"};
 constexpr Query consent_cache_found{
     "consent_cache_found",
     "update intra365.consent_cache_rounds set finished_at = now(), checked = $1, missing = $2, altered = $3,"
@@ -42,10 +49,6 @@ BOOST_DESCRIBE_STRUCT(TenantRow, (), (tenant_id))
 
 SteadyTime in(std::chrono::steady_clock::duration time) {
   return std::chrono::steady_clock::now() + time;
-}
-
-std::string subject_of(const std::string& key) {
-  return "$KV." + std::string(Cache::bucket) + "." + key;
 }
 
 std::uint64_t differences(const wire::ReconcileReply& findings) {
@@ -76,7 +79,10 @@ Task<> CacheRepair::keep_comparing() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
     const postgres::Scope platform_wide;
-    auto parameters = postgres::bind(static_cast<int>(std::chrono::seconds(kPause).count()));
+    co_await contain(cache_.make_bucket());  // perhaps somebody deleted it
+    const auto compared = co_await contain(bucket_.get(kCompared));
+    auto parameters = postgres::bind(static_cast<int>(std::chrono::seconds(kPause).count()),
+                                     compared && !*compared, static_cast<int>(kDead.count()));
     const auto turn = co_await environment_.database.query(platform_wide, consent_cache_turn,
                                                            std::move(parameters), in(kQueryTime));
     if (turn && turn->size() > 0) {
@@ -102,7 +108,14 @@ Task<CacheRepair::Findings> CacheRepair::compare_all() {
     CO_TRY(const auto tenants, rows.as<TenantRow>());
     for (const auto& row : tenants) {
       Findings findings;
-      CO_CHECK(co_await compare(row.tenant_id, findings, in(kRoundTime)));
+      if (const auto compared = co_await contain(compare(row.tenant_id, findings, in(kRoundTime)));
+          !compared) {
+        // The others must not suffer for it.
+        environment_.telemetry.log.write(platform::LogLevel::warning, "the consent cache was not compared",
+                                         {{"tenant", row.tenant_id.str()},
+                                          {"code", compared.error().code},
+                                          {"detail", compared.error().detail}});
+      }
       all.checked += findings.checked;
       all.missing += findings.missing;
       all.altered += findings.altered;
@@ -114,6 +127,7 @@ Task<CacheRepair::Findings> CacheRepair::compare_all() {
   auto found = postgres::bind(all.checked, all.missing, all.altered, all.unknown);
   CO_CHECK(co_await environment_.database.query(platform_wide, consent_cache_found, std::move(found),
                                                 in(kQueryTime)));
+  CO_CHECK(co_await bucket_.put(kCompared, format_rfc3339(environment_.clock.now())));
   co_return all;
 }
 
@@ -146,17 +160,29 @@ Task<wire::CacheReply> CacheRepair::cache(const platform::Caller& caller, const 
 
 Task<> CacheRepair::compare(TenantId tenant, Findings& findings, SteadyTime deadline) {
   const auto began = std::chrono::steady_clock::now();
-  CO_CHECK(co_await cache_.make_bucket());  // perhaps somebody deleted it
-  // What stands there and should not comes first: it is what might be taken for a permission.
-  CO_CHECK(co_await compare_entries(tenant, findings, deadline));
-  CO_CHECK(co_await compare_records(tenant, findings, deadline));
+  const auto compared = co_await contain(compare_both(tenant, findings, deadline));
+  // What was put right before something failed is told all the same.
   findings.took_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
   rounds_.Increment();
   missing_.Increment(static_cast<double>(findings.missing));
   altered_.Increment(static_cast<double>(findings.altered));
   unknown_.Increment(static_cast<double>(findings.unknown));
-  if (differences(findings) > 0) co_return co_await alarm(tenant, findings);
+  if (differences(findings) > 0) CO_CHECK(co_await alarm(tenant, findings));
+  co_return compared;
+}
+
+Task<> CacheRepair::compare_both(TenantId tenant, Findings& findings, SteadyTime deadline) {
+  CO_CHECK(co_await cache_.make_bucket());  // perhaps somebody deleted it
+  // What stands there and should not comes first: it is what might be taken for a permission.
+  CO_CHECK(co_await compare_entries(tenant, findings, deadline));
+  co_return co_await compare_records(tenant, findings, deadline);
+}
+
+Task<> CacheRepair::say_alive() {
+  const postgres::Scope platform_wide;
+  CO_CHECK(co_await environment_.database.query(platform_wide, consent_cache_alive, postgres::bind(),
+                                                in(kQueryTime)));
   co_return Result<void>{};
 }
 
@@ -168,22 +194,20 @@ Task<> CacheRepair::compare_records(TenantId tenant, Findings& findings, SteadyT
       findings.complete = false;
       break;
     }
+    CO_CHECK(co_await say_alive());
     const View everything;
     CO_TRY(auto records, co_await store_.query(tenant, everything, std::nullopt, page, in(kQueryTime)));
     CO_CHECK(co_await store_.make_effective(tenant, records, in(kQueryTime)));
-    nats::DirectBatchQuery last;
-    for (const auto& record : records)
-      last.multi_last.push_back(subject_of(Cache::key_of(tenant, record.consent_id)));
+    std::vector<std::string> keys;
+    for (const auto& record : records) keys.push_back(Cache::key_of(tenant, record.consent_id));
+    CO_TRY(auto listed, co_await bucket_.get_all(keys));
     std::unordered_map<std::string, std::string> entries;
-    if (!records.empty()) {
-      const auto stream = "KV_" + std::string(Cache::bucket);
-      CO_TRY(const auto batch, co_await environment_.jetstream.direct_get_batch(stream, last));
-      for (const auto& one : batch.messages)
-        entries[std::string(one.message.subject())] = one.message.payload();
+    for (auto& one : listed) {
+      if (!one.deleted) entries[one.key] = std::move(one.value);
     }
     std::vector<ConsentId> suspects;
     for (const auto& record : records) {
-      const auto entry = entries.find(subject_of(Cache::key_of(tenant, record.consent_id)));
+      const auto entry = entries.find(Cache::key_of(tenant, record.consent_id));
       if (entry == entries.end() || entry->second != Cache::text_of(record))
         suspects.push_back(record.consent_id);
     }
@@ -224,6 +248,7 @@ Task<> CacheRepair::compare_entries(TenantId tenant, Findings& findings, SteadyT
       ++findings.unknown;
     }
     findings.checked += ids.size() + strangers.size();
+    CO_CHECK(co_await say_alive());
     std::vector<ConsentId> suspects;
     CO_TRY(const auto known, co_await store_.which_exist(tenant, ids, in(kQueryTime)));
     for (const auto& id : ids) {

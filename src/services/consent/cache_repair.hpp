@@ -17,7 +17,7 @@ namespace intra365::services::consent {
 class CacheRepair {
  public:
   CacheRepair(platform::Environment& environment, Store& store, Cache& cache);
-  /// Compares now and then; of all instances one at a time.
+  /// Compares now and then, and at once where the bucket is new; of all instances one at a time.
   Result<void> start();
   /// Compares the caller's tenant at once.
   Task<intra365::consent::ReconcileReply> reconcile(const platform::Caller& caller, const Empty&);
@@ -31,6 +31,8 @@ class CacheRepair {
   Task<Findings> compare_all();
   /// Adds to `findings`; stops at `deadline`.
   Task<> compare(TenantId tenant, Findings& findings, SteadyTime deadline);
+  Task<> compare_both(TenantId tenant, Findings& findings, SteadyTime deadline);
+  Task<> say_alive();
   Task<> compare_records(TenantId tenant, Findings& findings, SteadyTime deadline);
   Task<> compare_entries(TenantId tenant, Findings& findings, SteadyTime deadline);
   /// Looks again, behind what may have been under way, and puts right what still differs.

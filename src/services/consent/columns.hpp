@@ -9,3 +9,7 @@
   "consent_id, user_id, mate_id, purposes, scopes, granted, granted_at, expires_at, revoked_at, metadata, " \
   "epoch, mate_epoch, status, revision, method, notice_version, superseded_by, parent_id, "                 \
   "delegation_depth, " CONSENT_MEMBERS
+/// Whether it holds now, as far as its state and those above it go.
+#define CONSENT_HOLDS                                                                 \
+  "(granted and (expires_at is null or expires_at > now()) and (parent_id is null or" \
+  " intra365.consents_above_hold(tenant_id, parent_id)))"

@@ -3,18 +3,6 @@
 #include "contract/errors.hpp"
 
 namespace intra365::services::consent {
-namespace {
-
-constexpr std::size_t kMaxNames = 50;
-
-template <class Names>
-Result<void> check_names(const Names& names, std::string_view field) {
-  if (names.empty() || names.size() > kMaxNames)
-    return fail(intra365::errors::bad_value, std::string(field).append(": 1 to 50 are needed"));
-  return {};
-}
-
-}  // namespace
 
 std::optional<UserId> person_of(const intra365::consent::SubjectId& subject) {
   if (intra365::consent::group_of(subject.str())) return std::nullopt;
@@ -51,14 +39,14 @@ Result<UserId> check_revoke(const platform::Caller& caller, const intra365::cons
 }
 
 Result<void> check_verify(const platform::Caller& caller, const intra365::consent::VerifyRequest& request) {
-  CHECK(check_names(request.scopes, "scopes"));
+  CHECK(intra365::consent::check_names(request.scopes, "scopes"));
   if (caller.kind == PrincipalKind::user && !caller.is_user(request.user_id) && !caller.is_operator())
     return fail(intra365::errors::not_yours);
   return {};
 }
 
 Result<void> check_as_of(const platform::Caller& caller, const intra365::consent::AsOfRequest& request) {
-  CHECK(check_names(request.scopes, "scopes"));
+  CHECK(intra365::consent::check_names(request.scopes, "scopes"));
   if (caller.is_user(request.user_id) || caller.is_mate(request.mate_id) || caller.is_operator() ||
       caller.is_service())
     return {};

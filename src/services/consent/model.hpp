@@ -24,6 +24,14 @@ inline constexpr ErrorCode known_member{ErrorKind::conflict, "consent.known_memb
 inline constexpr ErrorCode household_full{
     ErrorKind::exhausted, "consent.household_full",
     "A household has at most 50 people, and a group at most 1,000 consents."};
+inline constexpr ErrorCode objections_open{
+    ErrorKind::unavailable, "consent.objections_open",
+    "People object to what their group is about to allow, and their refusals are being recorded; try again."};
+inline constexpr ErrorCode too_many_objections{ErrorKind::exhausted, "consent.too_many_objections",
+                                               "A person may object to at most 4,000 purposes."};
+inline constexpr ErrorCode too_many_delegated{
+    ErrorKind::exhausted, "consent.too_many_delegated",
+    "A consent is handed on to at most 64 Mates, and at most 256 consents hang on one in all."};
 }  // namespace errors
 
 /// Whose consent an audit entry is about, where that is a person.
@@ -42,7 +50,9 @@ Result<UserId> person(const platform::Caller& caller);
 Result<UserId> check_revoke(const platform::Caller& caller, const intra365::consent::RevokeRequest& request);
 
 /// May the caller ask whether this consent holds? The person, the Mate itself, any Mate that is about to
-/// send data to it, and the operator may; what they learn is only yes or no.
+/// send data to it, and the operator may. What they learn is the decision about what they asked: yes or no,
+/// why, whose word it was and, for a yes, the consent's id, which the use is logged under. Never what else it
+/// says.
 Result<void> check_verify(const platform::Caller& caller, const intra365::consent::VerifyRequest& request);
 
 /// Looking back shows whole records: it is for the person, the Mate itself, and the operator.

@@ -120,35 +120,57 @@ Task<> Propagation::keep_writing() {
 }
 
 Task<> Propagation::write() {
-  const auto said = std::exchange(said_, {});
-  const auto told = std::exchange(told_, {});
-  const postgres::Scope platform_wide;
+  auto said = std::exchange(said_, {});
+  auto told = std::exchange(told_, {});
   // What was told before what was confirmed, as it happened.
-  if (!told.empty()) {
-    std::vector<std::string> tenants, consents;
-    std::vector<std::uint64_t> epochs;
-    for (const auto& one : told) {
-      tenants.push_back(one.tenant.str());
-      consents.push_back(one.consent.str());
-      epochs.push_back(one.epoch);
-    }
-    auto parameters = postgres::bind(tenants, consents, epochs);
-    CO_CHECK(co_await environment_.database.query(platform_wide, consent_told, std::move(parameters),
-                                                  now() + kWriteTime));
+  CO_CHECK(co_await write_all(std::move(told)));
+  co_return co_await write_all(std::move(said));
+}
+
+template <class One>
+Task<> Propagation::write_all(std::vector<One> all) {
+  if (all.empty()) co_return Result<void>{};
+  auto written = co_await write(all);
+  if (written || all.size() == 1 || written.error().is(postgres::errors::unavailable) ||
+      written.error().is(postgres::errors::timeout))
+    co_return written;
+  // One of them cannot be written; the others, of other tenants too, must not suffer for it.
+  for (auto& one : all) {
+    std::vector<One> alone;
+    alone.push_back(std::move(one));
+    if (auto wrote = co_await write(std::move(alone)); !wrote) written = std::move(wrote);
   }
-  if (!said.empty()) {
-    std::vector<std::string> tenants, mates, instances;
-    std::vector<std::uint64_t> epochs;
-    for (const auto& one : said) {
-      tenants.push_back(one.tenant.str());
-      mates.push_back(one.mate);
-      instances.push_back(one.instance);
-      epochs.push_back(one.epoch);
-    }
-    auto parameters = postgres::bind(tenants, mates, instances, epochs);
-    CO_CHECK(co_await environment_.database.query(platform_wide, consent_confirm, std::move(parameters),
-                                                  now() + kWriteTime));
+  co_return written;
+}
+
+Task<> Propagation::write(std::vector<Told> told) {
+  std::vector<std::string> tenants, consents;
+  std::vector<std::uint64_t> epochs;
+  for (const auto& one : told) {
+    tenants.push_back(one.tenant.str());
+    consents.push_back(one.consent.str());
+    epochs.push_back(one.epoch);
   }
+  const postgres::Scope platform_wide;
+  auto parameters = postgres::bind(tenants, consents, epochs);
+  CO_CHECK(co_await environment_.database.query(platform_wide, consent_told, std::move(parameters),
+                                                now() + kWriteTime));
+  co_return Result<void>{};
+}
+
+Task<> Propagation::write(std::vector<Said> said) {
+  std::vector<std::string> tenants, mates, instances;
+  std::vector<std::uint64_t> epochs;
+  for (const auto& one : said) {
+    tenants.push_back(one.tenant.str());
+    mates.push_back(one.mate);
+    instances.push_back(one.instance);
+    epochs.push_back(one.epoch);
+  }
+  const postgres::Scope platform_wide;
+  auto parameters = postgres::bind(tenants, mates, instances, epochs);
+  CO_CHECK(co_await environment_.database.query(platform_wide, consent_confirm, std::move(parameters),
+                                                now() + kWriteTime));
   co_return Result<void>{};
 }
 

@@ -17,7 +17,7 @@ class Propagation {
   explicit Propagation(platform::Environment& environment);
   Result<void> start();
 
-  /// An enforcement point decides by this epoch of its Mate.
+  /// An enforcement point decides by this epoch of its Mate, which is one that the Mate has had.
   void reached(const TenantId& tenant, const intra365::consent::SyncRequest& request);
   /// A change was pushed.
   void told(const TenantId& tenant, const intra365::consent::Consent& record);
@@ -38,6 +38,10 @@ class Propagation {
   };
   Task<> keep_writing();
   Task<> write();
+  template <class One>
+  Task<> write_all(std::vector<One> all);
+  Task<> write(std::vector<Said> said);
+  Task<> write(std::vector<Told> told);
   Task<> keep_forgetting();
 
   static constexpr std::size_t kMaxWaiting = 10'000, kMaxKnown = 100'000;

@@ -26,7 +26,7 @@ constexpr auto kRetry = std::chrono::milliseconds(500);
 constexpr auto kEarly = std::chrono::milliseconds(20);
 constexpr auto kFetchWait = std::chrono::seconds(20);
 constexpr auto kQueryTime = std::chrono::seconds(5);
-constexpr int kPage = 1000, kSweepBatch = 200;
+constexpr int kPage = 1000, kSweepBatch = 200, kMostInUse = 1000;
 const std::vector<int> kDefaults{7 * 86'400, 86'400};
 constexpr int kMostBefore = 90 * 86'400;
 constexpr std::size_t kMaxReminders = 8;
@@ -34,8 +34,10 @@ constexpr std::size_t kMaxReminders = 8;
 constexpr Query consent_timers{"consent_timers",
                                "select * from intra365.consent_timers($1::timestamptz, $2::timestamptz, "
                                "$3::int[], $4::timestamptz, $5, $6)"};
-constexpr Query consent_reminders_in_use{
-    "consent_reminders_in_use",
+constexpr Query consent_reminders_known{"consent_reminders_known",
+                                        "select * from intra365.consent_reminders_in_use($1) as seconds"};
+constexpr Query consent_reminders_of{
+    "consent_reminders_of",
     "select coalesce(reminders, $2::int[]) as seconds_before from"
     " (select (select reminders from intra365.consent_settings where tenant_id = $1)) s"};
 constexpr Query consent_set_reminders{
@@ -67,6 +69,11 @@ constexpr Query consent_ask_renewal{"consent_ask_renewal",
 constexpr Query consent_whose{
     "consent_whose",
     "select user_id, mate_id from intra365.consent_records where tenant_id = $1 and consent_id = $2"};
+
+struct SecondsRow {
+  int seconds = 0;
+};
+BOOST_DESCRIBE_STRUCT(SecondsRow, (), (seconds))
 
 struct Outcome {
   std::string outcome;
@@ -119,7 +126,8 @@ Task<> Renewals::make_stream() {
 }
 
 void Renewals::changed(const wire::Consent& record) {
-  if (!record.granted || !record.expires_at) return;
+  const bool may_hold = record.status == wire::Status::active || record.status == wire::Status::suspended;
+  if (!may_hold || !record.expires_at) return;
   const auto left = *record.expires_at - environment_.clock.now();
   const auto soon = [&](int before) {
     const auto to_step = left - std::chrono::seconds(before);
@@ -156,20 +164,29 @@ Task<> Renewals::plan() {
   Timestamp after_due{};
   std::string after_consent;
   const postgres::Scope platform_wide;
+  CO_CHECK(co_await learn_reminders());
   while (true) {
     auto parameters = postgres::bind(since, at + kHorizon, kDefaults, after_due, after_consent, kPage);
     CO_TRY(const auto rows, co_await environment_.database.query(platform_wide, consent_timers,
                                                                  std::move(parameters), in(kQueryTime)));
     CO_TRY(const auto timers, rows.as<Timer>());
-    for (const auto& timer : timers) {
-      in_use_.insert(timer.seconds_before);
-      CO_CHECK(co_await publish(timer));
-    }
+    for (const auto& timer : timers) CO_CHECK(co_await publish(timer));
     if (timers.size() < static_cast<std::size_t>(kPage)) break;
     after_due = timers.back().due_at;
     after_consent = timers.back().consent_id.str();
   }
   planned_ = at;
+  co_return Result<void>{};
+}
+
+Task<> Renewals::learn_reminders() {
+  const postgres::Scope platform_wide;
+  auto at_most = postgres::bind(kMostInUse);
+  CO_TRY(const auto rows, co_await environment_.database.query(platform_wide, consent_reminders_known,
+                                                               std::move(at_most), in(kQueryTime)));
+  CO_TRY(const auto known, rows.as<SecondsRow>());
+  in_use_ = std::set<int>(kDefaults.begin(), kDefaults.end());
+  for (const auto& row : known) in_use_.insert(row.seconds);
   co_return Result<void>{};
 }
 
@@ -284,7 +301,7 @@ Task<wire::Renewal> Renewals::ask(const platform::Caller& caller, const wire::As
 Task<wire::Reminders> Renewals::reminders(const platform::Caller& caller, const Empty&) {
   const postgres::Scope scope{caller.tenant.str()};
   auto parameters = postgres::bind(caller.tenant, kDefaults);
-  CO_TRY(const auto rows, co_await environment_.database.query(scope, consent_reminders_in_use,
+  CO_TRY(const auto rows, co_await environment_.database.query(scope, consent_reminders_of,
                                                                std::move(parameters), caller.deadline));
   CO_TRY(auto known, rows.as_optional<wire::Reminders>());
   co_return known.value_or(wire::Reminders());

@@ -48,6 +48,7 @@ class Renewals {
   Task<> make_stream();
   Task<> keep_planning();
   Task<> plan();
+  Task<> learn_reminders();
   Task<> publish(const Timer& timer);
   Task<> keep_taking();
   /// True: the step is done with.
@@ -55,7 +56,7 @@ class Renewals {
   Task<> keep_sweeping();
 
   platform::Environment& environment_;
-  std::set<int> in_use_;     ///< every tenant's reminders, as far as they are known here
+  std::set<int> in_use_;     ///< every tenant's reminders, as of the last plan; at most 1,000 of them
   Timestamp planned_{};      ///< up to here, every step was planned by this process
   asio::steady_timer wake_;  ///< cancelled when there is something to plan at once
   bool hurried_ = false;

@@ -2,20 +2,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 #include "consent/lifecycle.hpp"
 #include "contract/errors.hpp"
-#include "contract/subjects.hpp"
 #include "platform/vault.hpp"
-#include "services/consent/appender.hpp"
-#include "services/consent/cache.hpp"
 #include "services/consent/cache_repair.hpp"
 #include "services/consent/catalogues.hpp"
-#include "services/consent/copies.hpp"
 #include "services/consent/households.hpp"
 #include "services/consent/proof.hpp"
-#include "services/consent/propagation.hpp"
-#include "services/consent/renewals.hpp"
 #include "services/consent/verification.hpp"
 
 namespace intra365::migrations {
@@ -29,8 +24,12 @@ namespace wire = intra365::consent;
 using platform::Caller;
 
 constexpr int kSyncPage = 500;
-constexpr int kRevokeBatch = 500;
-constexpr int kObjectBatch = 10'000;
+constexpr std::uint64_t kMaxEpoch = std::numeric_limits<std::int64_t>::max();  // what the database counts to
+/// Of one subject, looked at at once when something is taken back.
+constexpr int kMostHeld = 10'000;
+/// Records that one transaction changes, with what hangs on them: what a request takes back is done in steps,
+/// so that whatever its deadline leaves undone is less the next time.
+constexpr std::size_t kMostRows = 1'000, kMostBelow = 256;
 
 Result<Page> read_page(std::optional<int> limit, const std::optional<std::string>& cursor) {
   if (limit && (*limit < 1 || *limit > 200)) return fail(intra365::errors::bad_value, "limit: 1 to 200");
@@ -45,17 +44,15 @@ class Consents final : public platform::Service {
   explicit Consents(platform::Environment& environment)
       : environment_(environment),
         store_(environment),
-        appender_(environment, store_),
         copies_(environment, store_),
         cache_(environment),
         proof_(environment),
         propagation_(environment),
         renewals_(environment),
+        spread_(environment, store_, copies_, cache_, propagation_, renewals_),
+        appender_(environment, store_, spread_),
         repair_(environment, store_, cache_),
-        households_(environment, store_,
-                    [this](const Caller& caller, Households::Records stored) {
-                      return tell(caller, std::move(stored));
-                    }),
+        households_(environment, store_, appender_, spread_),
         catalogues_(environment, store_),
         verification_(environment, store_, copies_, households_) {}
 
@@ -148,10 +145,7 @@ class Consents final : public platform::Service {
       CO_TRY(refused.evidence, co_await proof_.keep(caller, request.user_id, *request.proof));
     }
     CO_CHECK(co_await seal_evidence(caller, refused));
-    std::vector<Change> changes;
-    add(changes, {}, std::move(refused));
-    CO_TRY(auto stored, co_await save(caller, std::move(changes)));
-    co_return std::move(stored.front());
+    co_return co_await say_no(caller, std::move(refused));
   }
 
   Task<wire::Consent> grant_inherited(const Caller& caller, const wire::InheritedRequest& request) {
@@ -170,10 +164,54 @@ class Consents final : public platform::Service {
     CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     CO_TRY(auto said, decide(ConsentId::trusted(new_uuid()), group, request, *catalogue, moment(caller)));
     CO_CHECK(co_await seal_evidence(caller, said));
+    if (said.event == wire::EventKind::refused) co_return co_await say_no(caller, std::move(said));
     std::vector<Change> changes;
     add(changes, {}, std::move(said));
     CO_TRY(auto stored, co_await save(caller, std::move(changes)));
     co_return std::move(stored.front());
+  }
+
+  using Find = std::function<Task<Records>()>;
+  using End = std::function<Result<std::optional<wire::HistoryEntry>>(const wire::Consent&)>;
+
+  /// A no counts from now on, whatever was said before: what it is about is taken from older consents of the
+  /// same subject and Mate, with it or, where somebody changes them at the same time, right after it.
+  Task<wire::Consent> say_no(const Caller& caller, wire::HistoryEntry refusal) {
+    caller.note->consent_id = refusal.consent_id;
+    wire::Moment at;
+    at.actor = refusal.actor;
+    at.now = refusal.valid_from;
+    const End end = [at, purposes = refusal.purposes, scopes = refusal.scopes](const wire::Consent& record) {
+      return wire::decide_give_way(record, purposes, scopes, at);
+    };
+    Told told;
+    while (told.stored.empty()) {
+      if (wire::group_of(refusal.user_id.str()))
+        CO_CHECK(co_await households_.check_speaks(caller, refusal.user_id));
+      std::vector<Change> changes;
+      add(changes, {}, refusal);
+      CO_TRY(auto held, co_await revocable(caller, refusal.user_id, refusal.mate_id));
+      CO_CHECK(add_ends(changes, std::move(held), end));
+      CO_TRY(told, co_await append(caller, std::move(changes)));
+    }
+    const auto said = std::ranges::find(told.stored, refusal.consent_id, &wire::Consent::consent_id);
+    if (said == told.stored.end()) co_return fail(postgres::errors::bad_row, "the refusal is not there");
+    const Find find = [this, &caller, subject = refusal.user_id, mate = refusal.mate_id,
+                       before = said->epoch]() { return older(caller, subject, mate, before); };
+    CO_CHECK(co_await take_back(caller, find, end));
+    CO_CHECK(co_await open(caller, *said));
+    co_return std::move(*said);
+  }
+
+  Task<Records> older(const Caller& caller, wire::SubjectId subject, std::optional<MateId> mate,
+                      std::uint64_t before) {
+    CO_TRY(auto held, co_await revocable(caller, std::move(subject), std::move(mate)));
+    std::erase_if(held, [before](const auto& record) { return record.epoch > before; });
+    co_return held;
+  }
+
+  Task<Records> revocable(const Caller& caller, wire::SubjectId subject, std::optional<MateId> mate) {
+    return store_.revocable(caller.tenant, std::move(subject), std::move(mate), kMostHeld, caller.deadline);
   }
 
   Task<wire::Consent> narrow(const Caller& caller, const wire::NarrowRequest& request) {
@@ -223,6 +261,10 @@ class Consents final : public platform::Service {
     const auto holds = wire::effective(*current, above);
     CO_TRY(auto delegated,
            wire::decide_delegate(ConsentId::trusted(new_uuid()), holds, above, request, moment(caller)));
+    if (const auto user = person_of(current->user_id)) {
+      CO_TRY(const auto own, co_await store_.find(caller.tenant, *user, delegated.mate_id, caller.deadline));
+      CO_CHECK(wire::check_not_refused(delegated, own.records));
+    }
     std::vector<Change> changes;
     add(changes, {}, std::move(delegated));
     CO_TRY(auto stored, co_await save(caller, std::move(changes)));
@@ -237,9 +279,7 @@ class Consents final : public platform::Service {
     if (caller.kind != PrincipalKind::mate) caller.note->user_id = user;
     if (caller.is_service()) CO_CHECK(co_await households_.leave_all(caller, user));
     Find find = [this, &caller, &request, user]() -> Task<std::vector<wire::Consent>> {
-      if (!request.consent_id)
-        co_return co_await store_.revocable(caller.tenant, user, request.mate_id, kRevokeBatch,
-                                            caller.deadline);
+      if (!request.consent_id) co_return co_await revocable(caller, wire::subject_of(user), request.mate_id);
       std::vector<wire::Consent> held;
       CO_TRY(auto found, co_await load_own(caller, *request.consent_id));
       if (!request.mate_id || found.mate_id == *request.mate_id) held.push_back(std::move(found));
@@ -261,11 +301,11 @@ class Consents final : public platform::Service {
     if (request.purposes.empty() || request.purposes.size() > wire::kMostObjected)
       co_return fail(intra365::errors::bad_value, "purposes: 1 to 50 are needed");
     // What a group allows must not come to light once the person's own consents are narrowed.
-    CO_TRY(auto refused, co_await refuse_groups(caller, request));
-    Find find = [this, &caller, &request] {
-      return store_.revocable(caller.tenant, request.user_id, std::nullopt, kObjectBatch, caller.deadline);
+    CO_TRY(auto refused, co_await households_.object(caller, request.user_id, request.purposes));
+    const Find find = [this, &caller, &request] {
+      return revocable(caller, wire::subject_of(request.user_id), std::nullopt);
     };
-    End end = [this, &caller, &request](const wire::Consent& record) {
+    const End end = [this, &caller, &request](const wire::Consent& record) {
       return wire::decide_object(record, request.purposes, moment(caller));
     };
     CO_TRY(auto reply, co_await take_back(caller, find, end));
@@ -284,124 +324,72 @@ class Consents final : public platform::Service {
     CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
     wire::OptOutReply reply;
     CO_TRY(reply.purposes, co_await store_.opted_out(caller.tenant, request.user_id, caller.deadline));
-    wire::ObjectRequest objection;
-    objection.user_id = request.user_id;
+    std::vector<Purpose> fresh;
     for (auto& purpose : catalogue->opt_outs()) {
-      const bool is_new = std::ranges::find(reply.purposes, purpose) == reply.purposes.end();
-      if (is_new && objection.purposes.size() < wire::kMostObjected) objection.purposes.push_back(purpose);
+      if (std::ranges::find(reply.purposes, purpose) == reply.purposes.end()) fresh.push_back(purpose);
     }
-    if (objection.purposes.empty()) co_return reply;
-    CO_TRY(auto objected, co_await object(caller, objection));
-    reply.consents = std::move(objected.consents);
-    reply.purposes.insert(reply.purposes.end(), objection.purposes.begin(), objection.purposes.end());
-    CO_CHECK(co_await store_.note_opt_out(caller.tenant, request.user_id, reply.purposes, request.method,
-                                          caller.deadline));
+    for (std::span<const Purpose> left = fresh; !left.empty();) {
+      const auto some = left.first(std::min(left.size(), wire::kMostObjected));
+      left = left.subspan(some.size());
+      wire::ObjectRequest objection;
+      objection.user_id = request.user_id;
+      objection.purposes.assign(some.begin(), some.end());
+      CO_TRY(auto objected, co_await object(caller, objection));
+      reply.consents.insert(reply.consents.end(), std::make_move_iterator(objected.consents.begin()),
+                            std::make_move_iterator(objected.consents.end()));
+      reply.purposes.insert(reply.purposes.end(), some.begin(), some.end());
+      CO_CHECK(co_await store_.note_opt_out(caller.tenant, request.user_id, reply.purposes, request.method,
+                                            caller.deadline));
+    }
     co_return reply;
   }
 
-  /// The person's own no to what their groups allow for these purposes.
-  Task<std::vector<wire::Consent>> refuse_groups(const Caller& caller, const wire::ObjectRequest& request) {
-    CO_TRY(const auto catalogue, co_await catalogues_.of(caller));
-    std::vector<wire::Consent> refused;
-    Page page;
-    page.limit = kRevokeBatch;
-    while (true) {
-      CO_TRY(const auto records, co_await households_.query(caller, std::nullopt, true, page));
-      for (const auto& record : records) {
-        wire::RefuseRequest refusal;
-        refusal.user_id = request.user_id;
-        refusal.mate_id = record.mate_id;
-        refusal.scopes = record.scopes;
-        refusal.purposes = wire::in_common(record.purposes, request.purposes);
-        refusal.method = "objection";
-        if (refusal.purposes.empty()) continue;
-        CO_TRY(auto decided,
-               wire::decide_refuse(ConsentId::trusted(new_uuid()), refusal, *catalogue, moment(caller)));
-        std::vector<Change> changes;
-        add(changes, {}, std::move(decided));
-        CO_TRY(auto stored, co_await save(caller, std::move(changes)));
-        refused.push_back(std::move(stored.front()));
-      }
-      if (records.size() < static_cast<std::size_t>(page.limit)) break;
-      page.after = records.back().consent_id.str();
+  /// Adds the ends of as many of these records as go into one transaction.
+  static Result<void> add_ends(std::vector<Change>& changes, Records held, const End& end) {
+    std::size_t rows = 0;
+    for (auto& record : held) {
+      if (rows >= kMostRows) break;
+      if (record.status != wire::Status::active && record.status != wire::Status::suspended) continue;
+      TRY(auto ended, end(record));
+      if (!ended) continue;
+      rows += record.delegation_depth > 0 ? 1 + kMostBelow : 1;
+      add(changes, std::move(record), *std::move(ended));
     }
-    co_return refused;
+    return {};
   }
-
-  using Find = std::function<Task<std::vector<wire::Consent>>()>;
-  using End = std::function<Result<std::optional<wire::HistoryEntry>>(const wire::Consent&)>;
 
   /// Ends what `find` gives as `end` decides, again and again until `end` finds nothing more to do: whoever
   /// changes a consent at the same time does not save it.
   Task<wire::RevokeReply> take_back(const Caller& caller, const Find& find, const End& end) {
-    Households::Told told;
+    wire::RevokeReply reply;
+    bool published = true;
     std::uint64_t cached = 0;
     while (true) {
       CO_TRY(auto held, co_await find());
       std::vector<Change> changes;
-      for (auto& record : held) {
-        if (record.status != wire::Status::active && record.status != wire::Status::suspended) continue;
-        CO_TRY(auto ended, end(record));
-        if (ended) add(changes, std::move(record), *std::move(ended));
-        if (changes.size() == kRevokeBatch) break;
-      }
+      CO_CHECK(add_ends(changes, std::move(held), end));
       if (changes.empty()) break;
-      CO_TRY(auto stored, co_await append(caller, std::move(changes)));
-      CO_TRY(cached, co_await spread_all(caller, std::move(stored), told));
+      CO_TRY(auto told, co_await append(caller, std::move(changes)));
+      if (told.stored.empty()) continue;
+      published = published && told.published;
+      cached = told.cached;
+      for (auto& record : told.holding) {
+        reply.epoch = std::max(reply.epoch, record.epoch);
+        reply.consents.push_back(std::move(record));
+      }
     }
-    CO_CHECK(co_await settle(told, cached));
-    wire::RevokeReply reply;
-    reply.propagation = told.propagation;
-    reply.epoch = told.epoch;
-    reply.consents = std::move(told.consents);
+    CO_TRY(reply.propagation, co_await spread_.reached(published, cached));
     for (auto& record : reply.consents) CO_CHECK(co_await open(caller, record));
     co_return reply;
   }
 
-  /// Records that were stored just now: spreads them, adds them to what was told, and returns the last
-  /// position in the cache's queue.
-  Task<std::uint64_t> spread_all(const Caller& caller, std::vector<wire::Consent> stored,
-                                 Households::Told& told) {
-    std::uint64_t cached = 0;
-    told.propagation.committed = true;
-    if (told.consents.empty()) told.propagation.published = true;
-    CO_CHECK(co_await store_.make_effective(caller.tenant, stored, caller.deadline));
-    for (auto& record : stored) {
-      const auto reached = co_await spread(caller.tenant, record, caller.trace);
-      cached = reached.cached;
-      told.propagation.published = told.propagation.published && reached.published;
-      told.epoch = std::max(told.epoch, record.epoch);
-      told.consents.push_back(std::move(record));
-    }
-    co_return cached;
-  }
-
-  Task<> settle(Households::Told& told, std::uint64_t cached) {
-    told.propagation.committed = true;
-    if (told.consents.empty()) told.propagation.published = true;
-    told.propagation.bound_ms = guard::kLeaseDuration.count();
-    CO_TRY(told.propagation.cached, co_await cache_.written(cached, std::chrono::steady_clock::now() +
-                                                                        std::chrono::milliseconds(500)));
-    co_return Result<void>{};
-  }
-
-  Task<Households::Told> tell(const Caller& caller, Households::Records stored) {
-    Households::Told told;
-    CO_TRY(const auto cached, co_await spread_all(caller, std::move(stored), told));
-    CO_CHECK(co_await settle(told, cached));
-    co_return told;
-  }
-
-  /// Consents of a household are stored while nobody comes or goes.
-  Task<std::vector<wire::Consent>> append(const Caller& caller, std::vector<Change> changes) {
-    auto household = wire::household_of(changes.front().change.user_id.str());
-    if (household.empty())
-      co_return co_await appender_.append(caller.tenant, std::move(changes),
-                                          std::string(caller.trace.trace_id()), caller.deadline);
-    Append all;
-    all.changes = std::move(changes);
-    all.trace_id = std::string(caller.trace.trace_id());
-    co_return co_await households_.append(caller, std::move(household), std::move(all));
+  /// Consents of a group are stored while nobody of it comes, goes or objects.
+  Task<Told> append(const Caller& caller, std::vector<Change> changes) {
+    auto subject = changes.front().change.user_id;
+    if (wire::group_of(subject.str()))
+      return households_.append(caller, std::move(subject), std::move(changes));
+    return appender_.append(caller.tenant, std::move(changes), std::string(caller.trace.trace_id()),
+                            caller.deadline);
   }
 
   Task<AttestedDocument> receipt(const Caller& caller, const wire::ProofRequest& request) {
@@ -468,9 +456,11 @@ class Consents final : public platform::Service {
 
   Task<wire::SyncReply> sync(const Caller& caller, const wire::SyncRequest& request) {
     if (!caller.is_mate(request.mate_id) && !caller.is_service()) co_return fail(intra365::errors::not_yours);
-    propagation_.reached(caller.tenant, request);
+    if (request.mate_epoch > kMaxEpoch)
+      co_return fail(intra365::errors::bad_value, "mateEpoch: not one that was given out");
     wire::SyncReply reply;
     CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
+    if (request.mate_epoch <= reply.mate_epoch) propagation_.reached(caller.tenant, request);
     if (reply.mate_epoch != request.mate_epoch) {
       const auto holding =
           request.whole.value_or(false) ? guard::Holding::everything : guard::Holding::what_holds;
@@ -541,19 +531,18 @@ class Consents final : public platform::Service {
     const auto& last = changes.back().change;
     const auto subject = last.user_id;
     const auto id = last.consent_id;
+    const bool delegates = last.parent_id && last.revision == 1;
     caller.note->consent_id = changes.front().change.consent_id;
-    CO_TRY(auto stored, co_await append(caller, std::move(changes)));
-    if (stored.empty()) {
+    CO_TRY(auto told, co_await append(caller, std::move(changes)));
+    if (told.stored.empty()) {
+      if (delegates) co_return fail(errors::too_many_delegated);
       if (caller.kind == PrincipalKind::user && wire::group_of(subject.str()))
         CO_CHECK(co_await households_.check_speaks(caller, subject));
       CO_TRY(const auto now, co_await load_any(caller, id));
       co_return fail(wire::errors::conflict, "the current revision is " + std::to_string(now.revision));
     }
-    auto holding = stored;
-    CO_CHECK(co_await store_.make_effective(caller.tenant, holding, caller.deadline));
-    for (const auto& record : holding) co_await spread(caller.tenant, record, caller.trace);
-    for (auto& record : stored) CO_CHECK(co_await open(caller, record));
-    co_return stored;
+    for (auto& record : told.stored) CO_CHECK(co_await open(caller, record));
+    co_return std::move(told.stored);
   }
 
   /// A reference that was given; one to what lies sealed already stays readable.
@@ -577,42 +566,16 @@ class Consents final : public platform::Service {
     return at;
   }
 
-  struct Reached {
-    bool published = false;
-    std::uint64_t cached = 0;  ///< its position in the cache's queue
-  };
-
-  /// After the commit: this process's own copy, the push, the cache. None of them is the truth, so none may
-  /// fail the change; what is lost here the leases and syncs make good within their bound.
-  asio::awaitable<Reached> spread(TenantId tenant, const wire::Consent& record, TraceContext trace) {
-    Reached reached;
-    copies_.changed(tenant, record);
-    renewals_.changed(record);
-    reached.cached = cache_.put(tenant, record);
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
-    auto slim = record;
-    slim.metadata = nullptr;
-    if (const auto account = co_await environment_.tenants.account_of(tenant, deadline)) {
-      const auto subject = subjects::in_account(*account, subjects::guard_consent(record.mate_id));
-      reached.published = environment_.nats.publish(subject, json::encode(slim)).has_value();
-    }
-    if (reached.published) propagation_.told(tenant, record);
-    if (!reached.published) {
-      environment_.telemetry.log.write(platform::LogLevel::warning, "consent change is spread by sync only",
-                                       {{"traceId", trace.trace_id()}});
-    }
-    co_return reached;
-  }
-
   platform::Environment& environment_;
   Store store_;
-  Appender appender_;
   Copies copies_;
   Cache cache_;
   Proof proof_;
   std::optional<platform::Vault> vault_;  ///< after `start`
   Propagation propagation_;
   Renewals renewals_;
+  Spread spread_;
+  Appender appender_;
   CacheRepair repair_;
   Households households_;
   Catalogues catalogues_;

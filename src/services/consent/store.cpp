@@ -1,5 +1,6 @@
 #include "services/consent/store.hpp"
 
+#include <algorithm>
 #include <span>
 
 #include "consent/lifecycle.hpp"
@@ -22,20 +23,8 @@ constexpr Query consent_append{
 constexpr Query consent_append_new{"consent_append_new",
                                    "select " CONSENT_COLUMNS
                                    " from intra365.append_new_consents($1, $2::jsonb, $3::text[])"};
-constexpr Query consent_lock_records{"consent_lock_records",
-                                     "select count(*) from (select from intra365.consent_records where "
-                                     "tenant_id = $1 and consent_id = any($2::text[])"
-                                     " order by consent_id for update) locked"};
-constexpr Query consent_make_epochs{
-    "consent_make_epochs",
-    "insert into intra365.consent_epochs (tenant_id, kind, id, epoch) select $1, kind, id, 0 from"
-    " (select 'user' as kind, unnest($2::text[]) as id union select 'mate', unnest($3::text[])) wanted"
-    " order by kind desc, id on conflict do nothing"};
-constexpr Query consent_lock_epochs{
-    "consent_lock_epochs",
-    "select count(*) from (select from intra365.consent_epochs where tenant_id = $1"
-    " and ((kind = 'user' and id = any($2::text[])) or (kind = 'mate' and id = any($3::text[])))"
-    " order by kind desc, id for update) locked"};
+constexpr Query consent_hold{"consent_hold",
+                             "select intra365.hold_consents($1, $2::text[], $3::text[], $4::text[])"};
 constexpr Query consent_get{"consent_get", "select " CONSENT_COLUMNS
                                            " from intra365.consent_records where tenant_id = $1 and "
                                            "($2::text is null or user_id = $2) and consent_id = $3"};
@@ -67,6 +56,7 @@ constexpr Query consent_changes{
     "  on r.tenant_id = $1 and r.consent_id = up.parent_id) select consent_id from up)"
     " and valid_from <= $4::timestamptz"
     " and recorded_at <= $5::timestamptz order by sequence desc limit 2000"};
+constexpr Query consent_now{"consent_now", "select clock_timestamp() as now"};
 constexpr Query consent_purposes{"consent_purposes",
                                  "select purpose, description, default_days, max_days, inheritable, opt_out"
                                  " from intra365.consent_purposes where tenant_id = $1 limit 2000"};
@@ -105,13 +95,13 @@ constexpr Query consent_find{
 constexpr Query consent_user_epoch{
     "consent_user_epoch",
     "select epoch from intra365.consent_epochs where tenant_id = $1 and kind = 'user' and id = $2"};
-constexpr Query consent_query{
-    "consent_query",
-    "select " CONSENT_COLUMNS
-    " from intra365.consent_records where tenant_id = $1"
-    " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = $3)"
-    " and ($4::bool is null or $4 = (granted and (expires_at is null or expires_at > now())))"
-    " and consent_id > $5 order by consent_id limit $6"};
+constexpr Query consent_query{"consent_query",
+                              "select " CONSENT_COLUMNS
+                              " from intra365.consent_records where tenant_id = $1"
+                              " and ($2::text is null or user_id = $2) and ($3::text is null or mate_id = $3)"
+                              " and ($4::bool is null or $4 = " CONSENT_HOLDS
+                              ")"
+                              " and consent_id > $5 order by consent_id limit $6"};
 constexpr Query consent_history{"consent_history",
                                 "select " HISTORY_COLUMNS
                                 " from intra365.consent_history where tenant_id = $1"
@@ -151,6 +141,11 @@ struct ChainRow {
 };
 BOOST_DESCRIBE_STRUCT(ChainRow, (), (of_id, of_epoch))
 
+struct NowRow {
+  Timestamp now;
+};
+BOOST_DESCRIBE_STRUCT(NowRow, (), (now))
+
 struct PurposeRow {
   Purpose purpose;
 };
@@ -172,17 +167,21 @@ Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
   return row ? row->epoch : 0;
 }
 
-/// A consent that nobody has had yet, and that hangs on no other.
+/// Consents that nobody has had yet, and that hang on no others.
 bool is_new(const Append& one) {
-  return one.changes.size() == 1 && one.changes[0].change.revision == 1 && !one.changes[0].change.parent_id;
+  return std::ranges::all_of(one.changes, [](const Change& change) {
+    return change.change.revision == 1 && !change.change.parent_id;
+  });
 }
 
 postgres::Statement append_new(const TenantId& tenant, std::span<const Append* const> appends) {
   boost::json::array list;
   std::vector<std::string> traces;
   for (const auto* one : appends) {
-    list.push_back(json::to_value(one->changes[0]));
-    traces.push_back(one->trace_id);
+    for (const auto& change : one->changes) {
+      list.push_back(json::to_value(change));
+      traces.push_back(one->trace_id);
+    }
   }
   return {consent_append_new, postgres::bind(tenant, boost::json::value(std::move(list)), traces)};
 }
@@ -193,9 +192,9 @@ postgres::Statement append_changes(const TenantId& tenant, const Append& one) {
   return {consent_append, postgres::bind(tenant, boost::json::value(std::move(list)), one.trace_id)};
 }
 
-/// What is locked by any of them, in the order in which each locks its own: records, epochs of people,
-/// epochs of Mates. So none waits for another in a circle.
-std::vector<postgres::Statement> lock_all(const TenantId& tenant, std::span<const Append* const> appends) {
+/// Holds whatever any of them locks, in the one order: each by itself would take its own in that order, and
+/// after each other they would not.
+postgres::Statement hold_all(const TenantId& tenant, std::span<const Append* const> appends) {
   std::vector<std::string> records, users, mates;
   for (const auto* one : appends) {
     for (const auto& change : one->changes) {
@@ -205,11 +204,7 @@ std::vector<postgres::Statement> lock_all(const TenantId& tenant, std::span<cons
       mates.push_back(change.change.mate_id.str());
     }
   }
-  std::vector<postgres::Statement> statements;
-  if (!records.empty()) statements.push_back({consent_lock_records, postgres::bind(tenant, records)});
-  statements.push_back({consent_make_epochs, postgres::bind(tenant, users, mates)});
-  statements.push_back({consent_lock_epochs, postgres::bind(tenant, users, mates)});
-  return statements;
+  return {consent_hold, postgres::bind(tenant, records, users, mates)};
 }
 
 }  // namespace
@@ -220,7 +215,7 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
   std::vector<const Append*> fresh, others;
   for (const auto* one : appends) (is_new(*one) ? fresh : others).push_back(one);
   std::vector<postgres::Statement> statements;
-  if (appends.size() > 1 && !others.empty()) statements = lock_all(tenant, appends);
+  if (appends.size() > 1 && !others.empty()) statements.push_back(hold_all(tenant, appends));
   const auto locks = statements.size();
   if (!fresh.empty()) statements.push_back(append_new(tenant, fresh));
   for (const auto* one : others) statements.push_back(append_changes(tenant, *one));
@@ -235,14 +230,15 @@ Task<std::vector<std::vector<wire::Consent>>> Store::append(TenantId tenant,
   auto next = locks + (fresh.empty() ? 0 : 1);
   std::vector<std::vector<wire::Consent>> stored;
   for (const auto* one : appends) {
-    if (is_new(*one)) {
-      const auto record = made.find(one->changes[0].change.consent_id);
+    auto& changed = stored.emplace_back();
+    if (!is_new(*one)) {
+      CO_TRY(changed, results.at(next++).as<wire::Consent>());
+      continue;
+    }
+    for (const auto& change : one->changes) {
+      const auto record = made.find(change.change.consent_id);
       if (record == made.end()) co_return fail(postgres::errors::bad_row, "consent_append_new left one out");
-      stored.emplace_back();
-      stored.back().push_back(std::move(record->second));
-    } else {
-      CO_TRY(auto changed, results.at(next++).as<wire::Consent>());
-      stored.push_back(std::move(changed));
+      changed.push_back(std::move(record->second));
     }
   }
   co_return stored;
@@ -291,10 +287,11 @@ Task<> Store::make_effective(TenantId tenant, std::vector<wire::Consent>& record
   co_return Result<void>{};
 }
 
-Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, UserId user, std::optional<MateId> mate,
-                                                  int limit, SteadyTime deadline) {
+Task<std::vector<wire::Consent>> Store::revocable(TenantId tenant, wire::SubjectId of,
+                                                  std::optional<MateId> mate, int limit,
+                                                  SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, user, mate, limit);
+  auto parameters = postgres::bind(tenant, of, mate, limit);
   CO_TRY(const auto rows,
          co_await database_.query(scope, consent_revocable, std::move(parameters), deadline));
   co_return rows.as<wire::Consent>();
@@ -307,6 +304,14 @@ Task<std::vector<wire::HistoryEntry>> Store::changes(TenantId tenant, wire::Subj
   auto parameters = postgres::bind(tenant, user, mate, valid_at, known_at);
   CO_TRY(const auto rows, co_await database_.query(scope, consent_changes, std::move(parameters), deadline));
   co_return rows.as<wire::HistoryEntry>();
+}
+
+Task<Timestamp> Store::now(SteadyTime deadline) {
+  const postgres::Scope platform_wide;
+  CO_TRY(const auto rows, co_await database_.query(platform_wide, consent_now, postgres::bind(), deadline));
+  CO_TRY(const auto row, rows.as_optional<NowRow>());
+  if (!row) co_return fail(postgres::errors::bad_row, "no time");
+  co_return row->now;
 }
 
 Task<wire::CatalogueReply> Store::catalogue(TenantId tenant, SteadyTime deadline) {

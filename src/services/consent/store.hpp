@@ -53,8 +53,8 @@ class Store {
   /// `postgres.unavailable` where the database has gone back since they were read.
   Task<> make_effective(TenantId tenant, std::vector<intra365::consent::Consent>& records,
                         SteadyTime deadline);
-  /// Up to `limit` records of a user, for one Mate or all, that can still be revoked.
-  Task<std::vector<intra365::consent::Consent>> revocable(TenantId tenant, UserId user,
+  /// Up to `limit` records of a user or a group, for one Mate or all, that can still be revoked.
+  Task<std::vector<intra365::consent::Consent>> revocable(TenantId tenant, intra365::consent::SubjectId of,
                                                           std::optional<MateId> mate, int limit,
                                                           SteadyTime deadline);
   /// The changes between a user or a group and a Mate that held at one time, as known at another; at most
@@ -63,6 +63,8 @@ class Store {
                                                              intra365::consent::SubjectId user, MateId mate,
                                                              Timestamp valid_at, Timestamp known_at,
                                                              SteadyTime deadline);
+  /// What the database calls now: the clock that `recorded_at` is of.
+  Task<Timestamp> now(SteadyTime deadline);
   /// The tenant's own entries.
   Task<intra365::consent::CatalogueReply> catalogue(TenantId tenant, SteadyTime deadline);
   Task<> close_catalogue(TenantId tenant, bool closed, SteadyTime deadline);

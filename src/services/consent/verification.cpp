@@ -100,9 +100,11 @@ Task<wire::AsOfReply> Verification::as_of(const Caller& caller, const wire::AsOf
   caller.note->purpose = request.purpose;
   CO_CHECK(check_as_of(caller, request));
   wire::AsOfReply reply;
-  const auto now = environment_.clock.now();
-  reply.valid_at = request.valid_at.value_or(now);
-  reply.known_at = request.known_at.value_or(now);
+  // Known is what the database's clock recorded, but changes hold since a time of ours: whichever lags, a
+  // change of just now is seen.
+  CO_TRY(const auto recorded, co_await store_.now(caller.deadline));
+  reply.known_at = request.known_at.value_or(recorded);
+  reply.valid_at = request.valid_at.value_or(std::max(recorded, environment_.clock.now()));
   bool complete = true;
   CO_TRY(reply.consents,
          co_await records_then(caller, wire::subject_of(request.user_id), request.mate_id, reply, complete));

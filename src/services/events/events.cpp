@@ -9,10 +9,11 @@ namespace {
 
 struct Told {
   std::string tenant, account, domain, type;
+  std::optional<std::string> person;  ///< whom alone it is for; absent: for whoever runs the tenant
   boost::json::value data;
   std::optional<std::string> trace_id;
 };
-BOOST_DESCRIBE_STRUCT(Told, (), (tenant, account, domain, type, data, trace_id))
+BOOST_DESCRIBE_STRUCT(Told, (), (tenant, account, domain, type, person, data, trace_id))
 
 /// CloudEvents 1.0, JSON format, with the distributed tracing extension.
 struct CloudEvent {
@@ -43,7 +44,8 @@ Result<std::optional<nats::Outgoing>> to_event(const postgres::pgoutput::Logical
                                                const cdc::Transaction& transaction, const std::string& id) {
   if (message.prefix != message_prefix) return std::nullopt;
   auto told = json::decode<Told>(message.content, json::Unknown::ignore);
-  if (!told || !is_token(told->account) || !is_token(told->domain) || !is_token(told->type))
+  if (!told || !is_token(told->account) || !is_token(told->domain) || !is_token(told->type) ||
+      (told->person && !is_token(*told->person)))
     return fail(cdc::errors::bad_event);
   CloudEvent event;
   event.id = id;
@@ -52,7 +54,9 @@ Result<std::optional<nats::Outgoing>> to_event(const postgres::pgoutput::Logical
   event.time = transaction.committed_at;
   event.data = std::move(told->data);
   nats::Outgoing outgoing;
-  outgoing.subject = subjects::in_account(told->account, subjects::event(told->domain, told->type));
+  outgoing.subject = subjects::in_account(
+      told->account, told->person ? subjects::person_event(*told->person, told->domain, told->type)
+                                  : subjects::event(told->domain, told->type));
   outgoing.headers.add("Content-Type", "application/cloudevents+json");
   if (told->trace_id && told->trace_id->size() == 32) {
     event.traceparent = traceparent_of(*told->trace_id, id);

@@ -32,7 +32,8 @@ cdc::FeedOptions feed_options(const platform::Config& config) {
   options.replication.slot = platform::changes_slot;
   options.replication.publication = platform::changes_publication;
   options.batches.on_message = to_event;
-  options.more_subjects = {subjects::in_any_account("intra365.events.>")};
+  options.more_subjects = {subjects::in_any_account("intra365.events.>"),
+                           subjects::in_any_account("intra365.user.>")};
   options.max_age = std::chrono::hours(24 * 30);
   return options;
 }

@@ -59,6 +59,7 @@ class Gateway final : public platform::Service {
   Task<http::Response> docs_asset(const Exchange& exchange);
   Task<http::Response> discovery(const Exchange& exchange);
   Task<http::Response> jwks(const Exchange& exchange);
+  Task<http::Response> own_consent_events(const Exchange& exchange);
   Task<http::Response> gpc_support(const Exchange& exchange);
   Task<http::Response> opt_out_page(const Exchange& exchange);
   Task<http::Response> choose_opt_out(const Exchange& exchange);

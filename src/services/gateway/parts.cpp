@@ -29,14 +29,6 @@ void add_field(std::string& event, std::string_view name, std::string_view value
   }
 }
 
-std::string event_of(std::string_view name, std::string_view id, std::string_view data) {
-  std::string event;
-  add_field(event, "event", name);
-  if (!id.empty()) add_field(event, "id", id);
-  add_field(event, "data", data);
-  return event += "\n";
-}
-
 /// The next part, unless the gateway stops before it comes.
 Task<std::optional<std::string>> next_part(std::shared_ptr<streaming::Reader> answer,
                                            std::shared_ptr<Stop> stop) {
@@ -72,6 +64,14 @@ asio::awaitable<void> pass_on(std::shared_ptr<streaming::Reader> answer, std::sh
 
 }  // namespace
 
+std::string event_text(std::string_view name, std::string_view id, std::string_view data) {
+  std::string event;
+  add_field(event, "event", name);
+  if (!id.empty()) add_field(event, "id", id);
+  add_field(event, "data", data);
+  return event += "\n";
+}
+
 std::optional<PartsFormat> asked_format(std::string_view accept) {
   while (!accept.empty()) {
     const auto item = accept.substr(0, accept.find(','));
@@ -92,15 +92,15 @@ Result<std::string> part_text(PartsFormat format, std::uint64_t number, std::str
   const bj::value value = parsed ? *parsed : bj::value(part);
   const auto text = bj::serialize(value);
   if (!parsed && !json::parse(text)) return fail(streaming::errors::not_text);  // it reads nothing but UTF-8
-  if (format == PartsFormat::events) return event_of("part", std::to_string(number), parsed ? text : part);
+  if (format == PartsFormat::events) return event_text("part", std::to_string(number), parsed ? text : part);
   return bj::serialize(bj::object{{"part", number}, {"data", value}}) + "\n";
 }
 
 std::string end_text(PartsFormat format, std::uint64_t parts, const Error* error, std::string_view trace_id) {
   bj::object body{{"parts", parts}};
   if (format == PartsFormat::events) {
-    if (error == nullptr) return event_of("end", {}, bj::serialize(body));
-    return event_of("error", {}, problem(*error, trace_id).body);
+    if (error == nullptr) return event_text("end", {}, bj::serialize(body));
+    return event_text("error", {}, problem(*error, trace_id).body);
   }
   body["end"] = error == nullptr ? "ok" : error->code;
   if (error != nullptr) {

@@ -8,6 +8,9 @@
 
 namespace intra365::services::gateway {
 
+/// The longest that one answer is written.
+inline constexpr std::chrono::milliseconds kStreamTime = std::chrono::minutes(5);
+
 /// Tells whoever waits that the gateway is being stopped. Owned by one shard.
 struct Stop {
   explicit Stop(const asio::any_io_executor& executor) : begun(executor, SteadyTime::max()) {}
@@ -24,6 +27,9 @@ struct Stop {
 };
 
 enum class PartsFormat { events, lines };
+
+/// One Server-Sent Event; without an id where that is empty.
+std::string event_text(std::string_view name, std::string_view id, std::string_view data);
 
 /// What `Accept` asks for; nullopt: one answer as always.
 std::optional<PartsFormat> asked_format(std::string_view accept);

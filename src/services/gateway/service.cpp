@@ -20,7 +20,6 @@ namespace {
 
 constexpr auto kOperationTime = std::chrono::seconds(10);
 constexpr std::chrono::milliseconds kCallTime = std::chrono::seconds(30);
-constexpr std::chrono::milliseconds kStreamTime = std::chrono::minutes(5);
 /// What an HTTP client may hand on to a Mate.
 constexpr std::string_view kPurposeHeader = "x-purpose";
 
@@ -66,6 +65,7 @@ Gateway::Gateway(platform::Environment& environment)
       add(to_string(operation.spec->http.method), operation.spec->http.path, {&operation, nullptr});
   }
   add("POST", "/v1/mates/{mateId}/call/{capability}/{action}", {nullptr, &Gateway::call_mate});
+  add("GET", "/v1/consents/events", {nullptr, &Gateway::own_consent_events});
   add("GET", "/healthz", {nullptr, &Gateway::healthz});
   add("GET", "/readyz", {nullptr, &Gateway::readyz});
   add("GET", "/metrics", {nullptr, &Gateway::metrics});

@@ -293,8 +293,7 @@ Task<std::optional<Claimed>> Store::claim(SteadyTime deadline) {
 
 Task<std::vector<std::string>> Store::erasure_tables(SteadyTime deadline) {
   postgres::Scope platform_wide;
-  CO_TRY(const auto rows,
-         co_await database_.query(platform_wide, erasure_tables_query, {}, deadline));
+  CO_TRY(const auto rows, co_await database_.query(platform_wide, erasure_tables_query, {}, deadline));
   CO_TRY(const auto found, rows.as<NameRow>());
   std::vector<std::string> names;
   for (const auto& row : found) names.push_back(row.name);

@@ -159,10 +159,8 @@ begin
     return;
   end if;
   if starts_with(of_table, 'consent_') then
-    -- Records before epochs, as whoever changes a consent locks them; whoever grants one meanwhile waits for the epoch.
-    perform from (select from intra365.consent_records r where r.tenant_id = for_tenant and r.user_id = of_user
-                   order by r.consent_id limit at_most for update) locked;
-    perform from intra365.consent_epochs e where e.tenant_id = for_tenant and e.kind = 'user' and e.id = of_user for update;
+    -- As whoever changes a consent holds them; whoever grants one meanwhile waits.
+    perform intra365.hold_person_consents(for_tenant, of_user);
     if intra365.has_standing(for_tenant, of_user) then
       outcome := 'standing'; reached := after;
       return next;
