@@ -11,7 +11,7 @@ namespace intra365::sdk {
 namespace {
 
 constexpr auto kRecordPause = std::chrono::milliseconds(20);
-constexpr std::size_t kMaxPerAppend = 500;
+constexpr auto kRetryPause = std::chrono::milliseconds(250);
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
 constexpr std::size_t kInstanceChars = 12;
 /// Of everything that a Mate has ever been told, in one round of syncs: the lease must not wait for it all.
@@ -94,9 +94,8 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
   call.trace = TraceContext::parse_or_new(claims.traceparent).child();
   call.deadline = deadline_of(claims.deadline_ms, now.steady);
   // Where decisions cannot be recorded any more, none is made.
-  const auto decided = entries_.size() < kMaxEntries
-                           ? decide(action, claims, now, call)
-                           : fail(errors::rate_limited, "the audit trail is behind");
+  const auto decided = queue_.has_room() ? decide(action, claims, now, call)
+                                         : fail(errors::rate_limited, "the audit trail is behind");
   ++(decided ? counters_.allowed : counters_.denied);
   record(action, call, now, decided ? nullptr : &decided.error());
   if (!decided) return fail(decided.error());
@@ -238,29 +237,25 @@ audit::Entry EnforcementPoint::entry_of(const GuardedAction& action, const Call&
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,
                               const Error* error) {
-  // Alike decisions of one moment become one entry with a count: at full speed a Mate decides far more often
-  // than anybody could read. The trace kept is the first one's.
   likeness_.assign(call.caller).append("|").append(action.resource).append("|");
   if (error != nullptr) likeness_.append(error->code);
   if (call.user_id) likeness_.append("|").append(call.user_id->str());
   if (call.consent_id) likeness_.append("|").append(call.consent_id->str());
-  const auto [known, is_new] = alike_.try_emplace(likeness_, entries_.size());
-  if (!is_new) {
-    ++entries_[known->second].count;
-    return;
-  }
-  auto entry = entry_of(action, call, now.system);
-  entry.action = "call";
-  entry.outcome = error == nullptr ? "allowed" : "denied";
-  if (error != nullptr) entry.code = error->code;
-  entries_.push_back(std::move(entry));
+  queue_.record(likeness_, [&] {
+    auto entry = entry_of(action, call, now.system);
+    entry.action = "call";
+    entry.outcome = error == nullptr ? "allowed" : "denied";
+    if (error != nullptr) entry.code = error->code;
+    return entry;
+  });
 }
 
 Task<> EnforcementPoint::keep_recording() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
     co_await sleep_for(kRecordPause);
-    co_await send_entries(now() + std::chrono::seconds(5));
+    const auto sent = co_await send_entries(now() + std::chrono::seconds(5));
+    if (!sent) co_await sleep_for(kRetryPause);
   }
   co_return Result<void>{};
 }
@@ -274,23 +269,19 @@ Task<> EnforcementPoint::send_entries(SteadyTime deadline) {
 }
 
 Task<> EnforcementPoint::send_all(SteadyTime deadline) {
-  while (!entries_.empty()) {
-    alike_.clear();  // what is under way must not grow any more
-    audit::AppendRequest request;
-    const auto count = std::min(entries_.size(), kMaxPerAppend);
-    request.entries.assign(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
+  while (!queue_.batch().empty()) {
+    audit::AppendRequest request{queue_.batch()};
     CO_CHECK(co_await client_.call(audit::append, std::move(request), within(deadline)));
-    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
-    alike_.clear();  // positions have moved
+    queue_.sent();
   }
   co_return Result<void>{};
 }
 
 Task<> EnforcementPoint::flush(SteadyTime deadline) {
-  while (!entries_.empty()) {
+  while (!queue_.empty()) {
     if (now() >= deadline) co_return fail(errors::deadline, "audit entries are not recorded yet");
     co_await send_entries(deadline);
-    if (!entries_.empty()) co_await sleep_for(std::chrono::milliseconds(5));
+    if (!queue_.empty()) co_await sleep_for(std::chrono::milliseconds(5));
   }
   co_return Result<void>{};
 }

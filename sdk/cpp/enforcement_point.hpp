@@ -4,10 +4,10 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "contract/operations/audit.hpp"
 #include "guard/consent_copy.hpp"
 #include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
+#include "sdk/cpp/audit_queue.hpp"
 #include "sdk/cpp/mate.hpp"
 
 namespace intra365::sdk {
@@ -41,7 +41,10 @@ class EnforcementPoint {
 
   /// Writes what is recorded and not yet durable.
   Task<> flush(SteadyTime deadline);
-  const Enforcement& counters() const { return counters_; }
+  const Enforcement& counters() {
+    counters_.unrecorded = queue_.unrecorded();
+    return counters_;
+  }
 
  private:
   /// What a message says of itself, read in one pass; views into the message.
@@ -77,8 +80,6 @@ class EnforcementPoint {
   Task<> send_entries(SteadyTime deadline);
   Task<> send_all(SteadyTime deadline);
 
-  static constexpr std::size_t kMaxEntries = 20'000;
-
   Client& client_;
   TaskGroup& tasks_;
   MateId self_;
@@ -91,9 +92,7 @@ class EnforcementPoint {
   std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it
   replica::TokenReplica tokens_;
   std::optional<replica::Replica> policy_replica_, consent_replica_;
-  std::vector<audit::Entry> entries_;
-  std::unordered_map<std::string, std::size_t>
-      alike_;                        ///< entries of this round that differ in time and trace only
+  AuditQueue queue_;
   std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
   /// Shared, because a use may end after its Mate has gone: with the loop's last frames.

@@ -134,7 +134,7 @@ Task<> Mate::start(SteadyTime deadline) {
   service.name = self.str();
   service.version = impl->description.version;
   service.description = impl->description.description.value_or(impl->description.name);
-  service.max_in_flight = 4096;
+  service.max_in_flight = AuditQueue::kMaxUses;
   boost::json::array offered;
   for (auto& action : impl->actions) {
     action.guarded.resource = "mate:" + self.str() + "/" + action.capability.str() + "/" + action.name;

@@ -44,7 +44,8 @@ using StreamHandler = std::function<Task<>(const Call&, streaming::Writer& answe
 
 struct Enforcement {
   std::uint64_t allowed = 0, denied = 0;
-  std::uint64_t cut = 0;  ///< uses that were allowed, and stopped on the way
+  std::uint64_t cut = 0;         ///< uses that were allowed, and stopped on the way
+  std::uint64_t unrecorded = 0;  ///< refusals that there was no room to record: the platform took nothing
 };
 
 class Mate {

@@ -98,7 +98,7 @@ void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<voi
   entry.outcome = how ? "allowed" : state.ended ? "denied" : "failed";
   if (!how) entry.code = how.error().code;
   entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(now() - state.began_at).count();
-  if (entries_.size() < kMaxEntries) entries_.push_back(std::move(entry));
+  queue_.record_end(std::move(entry));
 }
 
 const std::optional<Error>& EnforcementPoint::cut_by(const Use& use) {
