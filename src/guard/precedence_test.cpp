@@ -291,6 +291,10 @@ TEST(Precedence, the_index_answers_as_the_pure_function_does) {
     const auto answer = index.decide(user, "bob", asked, purpose.str(), kNow);
     ASSERT_EQ((Answer{answer.code, answer.inherited_from}), (Answer{expected.code, expected.inherited_from}))
         << step;
+    const auto& named = all[random() % all.size()];
+    const auto by = decide_by(named.consent_id, own, inherited, asked, purpose, kNow);
+    const auto by_index = index.decide_by(named.consent_id.str(), user, "bob", asked, purpose.str(), kNow);
+    ASSERT_EQ((Answer{by_index.code, by_index.inherited_from}), (Answer{by.code, by.inherited_from})) << step;
     inherited_answers += answer.inherited_from.has_value() ? 1 : 0;
   }
   EXPECT_GT(inherited_answers, 2000);

@@ -181,8 +181,9 @@ struct VerifyRequest {
   Purpose purpose;
   std::optional<std::uint64_t> min_epoch;  ///< the answer must have seen this epoch of the user
   std::optional<bool> strict;              ///< read the truth, not a copy in memory
+  std::optional<ConsentId> consent_id;     ///< by this consent alone, where several cover the use
 };
-BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict))
+BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict, consent_id))
 
 /// Why consent is, or is not, there. Of several records the one nearest to a grant decides.
 enum class DecisionCode {

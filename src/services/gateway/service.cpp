@@ -220,8 +220,16 @@ Task<std::optional<std::string>> Gateway::permit(const Exchange& exchange, Tenan
            co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
     if (!answer.allowed) co_return fail(guard::error_of(answer.code));
     consent_id = answer.consent_id->str();
-    if (const auto named = exchange.request.header("x-consent-id"); !named.empty() && named != *consent_id)
-      co_return fail(errors::consent_mismatch);
+    // The same rule as at the Mate: another consent may be named, where that one covers the use as well.
+    if (const auto named = exchange.request.header("x-consent-id"); !named.empty() && named != *consent_id) {
+      const auto parsed = ConsentId::parse(named);
+      if (!parsed) co_return fail(errors::consent_mismatch);
+      question.consent_id = *parsed;
+      CO_TRY(const auto by_it,
+             co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
+      if (!by_it.allowed) co_return fail(errors::consent_mismatch);
+      consent_id = named;
+    }
     consented = {{"granted", true}, {"purpose", question.purpose.str()}};
   }
 
