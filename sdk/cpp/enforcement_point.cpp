@@ -6,6 +6,7 @@
 #include "contract/headers.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/subjects.hpp"
+#include "sdk/cpp/errors.hpp"
 
 namespace intra365::sdk {
 namespace {
@@ -120,7 +121,8 @@ Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims&
 
 Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const Claims& claims,
                                              const Moment& now, Call& call) {
-  if (action.use.scopes.empty() || !action.use.purpose) return {};
+  if (action.use.scopes.empty() && !action.use.purpose) return {};
+  if (!action.use.is_whole()) return fail(errors::incomplete_use);
   if (!call.user_id) return fail(errors::user_required);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();

@@ -36,8 +36,6 @@ class EnforcementPoint {
                                      const nats::MessageView& message);
   /// Records how a use went: so many parts of data left, and what ended it.
   void end(const Use& use, std::uint64_t parts, const Result<void>& how);
-  /// What has ended the use before its work was done.
-  static const std::optional<Error>& cut_by(const Use& use);
 
   /// Writes what is recorded and not yet durable.
   Task<> flush(SteadyTime deadline);
@@ -64,6 +62,8 @@ class EnforcementPoint {
   void look();
   Task<> keep_looking();
   SteadyTime next_look() const;
+  /// Something else is watched: the next look may have to come earlier.
+  void look_by(SteadyTime at);
   Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
   /// Leaves the consent that covers the use in `call`; none where no consent is asked for.
   Result<void> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,

@@ -3,6 +3,7 @@
 #include "sdk/cpp/use.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
@@ -47,7 +48,10 @@ struct Use::State : std::enable_shared_from_this<Use::State> {
     ended = std::move(sure).error();
     ++guard.counters_.cut;
     watched->erase(this);
-    if (const auto told = std::exchange(tell, nullptr)) told(*ended);
+    while (!listeners.empty()) {  // they may also take each other away
+      const auto next = listeners.extract(listeners.begin());
+      next.mapped()(*ended);
+    }
     return fail(*ended);
   }
 
@@ -60,7 +64,8 @@ struct Use::State : std::enable_shared_from_this<Use::State> {
   SteadyTime ends_at = SteadyTime::max();  ///< when the consent expires
   std::optional<SteadyTime> unsure_since;
   std::optional<Error> ended;
-  std::function<void(const Error&)> tell;
+  std::map<std::uint64_t, std::function<void(const Error&)>> listeners;  ///< in the order they came
+  std::uint64_t last_listener = 0;
 };
 
 Task<> Use::permitted() {
@@ -72,15 +77,24 @@ Task<> Use::permitted() {
   }
 }
 
-void Use::on_end(std::function<void(const Error&)> tell) {
+Use::Listener Use::on_end(std::function<void(const Error&)> tell) {
   auto& state = *state_;
-  state.tell = nullptr;
-  state.watched->erase(&state);
-  if (!tell) return;
-  if (const auto sure = state.look(); !sure) return tell(sure.error());
-  state.tell = std::move(tell);
+  if (const auto sure = state.look(); !sure) {
+    tell(sure.error());
+    return {};
+  }
+  const auto number = ++state.last_listener;
+  state.listeners.emplace(number, std::move(tell));
   state.watched->insert(&state);
-  state.guard.looking_.cancel();
+  state.guard.look_by(std::min(now() + kLook, state.ends_at));
+  return {state_, number};
+}
+
+Use::Listener::~Listener() {
+  const auto state = state_.lock();
+  if (!state) return;
+  state->listeners.erase(number_);
+  if (state->listeners.empty()) state->watched->erase(state.get());
 }
 
 Result<std::shared_ptr<Use>> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
@@ -99,10 +113,6 @@ void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<voi
   if (!how) entry.code = how.error().code;
   entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(now() - state.began_at).count();
   queue_.record_end(std::move(entry));
-}
-
-const std::optional<Error>& EnforcementPoint::cut_by(const Use& use) {
-  return use.state_->ended;
 }
 
 Result<bool> EnforcementPoint::recheck(Use::State& use) {
@@ -135,6 +145,10 @@ SteadyTime EnforcementPoint::next_look() const {
   auto next = now() + kLook;
   for (const auto* one : *watched_) next = std::min(next, one->ends_at);
   return next;
+}
+
+void EnforcementPoint::look_by(SteadyTime at) {
+  if (at < looking_.expiry()) looking_.cancel();
 }
 
 Task<> EnforcementPoint::keep_looking() {
