@@ -90,7 +90,7 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
 
 Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
   const Claims claims(message.headers);
-  const Moment now{std::chrono::steady_clock::now(), system_clock().now()};
+  const Moment now{std::chrono::steady_clock::now(), BootClock::now(), system_clock().now()};
   Call call;
   call.trace = TraceContext::parse_or_new(claims.traceparent).child();
   call.deadline = deadline_of(claims.deadline_ms, now.steady);
@@ -105,8 +105,7 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
 
 Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims& claims, const Moment& now,
                                       Call& call) {
-  if (!tokens_.alive(now.steady) || !policy_replica_->alive(now.steady) ||
-      !consent_replica_->alive(now.steady))
+  if (!tokens_.alive(now.boot) || !policy_replica_->alive(now.boot) || !consent_replica_->alive(now.boot))
     return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(claims.authorization));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
@@ -126,12 +125,13 @@ Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const 
   if (!call.user_id) return fail(errors::user_required);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();
-  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, now.system);
+  const auto time = consents_.time({now.system, now.boot});
+  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, time);
   if (!answer.allowed()) return fail(guard::error_of(answer.code));
   auto consent = consents_.index().consent_id(answer.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
   if (const auto named = claims.consent_id; !named.empty() && named != consent.str()) {
-    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
+    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, time);
     if (!answer.allowed()) return fail(errors::consent_mismatch);
     consent = consents_.index().consent_id(answer.record);
   }
@@ -187,13 +187,14 @@ Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
     question.instance = instance_;
     const auto since = question.mate_epoch;
     CO_TRY(const auto reply, co_await client_.call(consent::sync, std::move(question), within(deadline)));
-    const auto answered = consents_.on_answer(since, reply, system_clock().now());
+    const auto answered = consents_.on_answer(since, reply, system_clock().instant());
     if (answered == guard::ConsentCopy::Answered::anew) consent_replica_->begin_anew();
     more = answered != guard::ConsentCopy::Answered::all;
     for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
   const bool behind = co_await fetch_everything(std::min(deadline, now() + kSecondTime));
-  consents_.prune(system_clock().now());
+  if (consents_.prune(system_clock().instant()) == guard::ConsentCopy::Pruned::emptied)
+    consent_replica_->begin_anew();
   look();
   if (taken_back || behind) consent_replica_->hurry();
   co_return Result<void>{};
@@ -207,7 +208,7 @@ asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
     const auto since = question->mate_epoch;
     const auto reply = co_await contain(client_.call(consent::sync, *std::move(question), within(deadline)));
     if (!reply) co_return false;  // the next round asks again; until then groups allow nothing here
-    more = consents_.on_second_answer(since, *reply, system_clock().now());
+    more = consents_.on_second_answer(since, *reply, system_clock().instant());
   }
   co_return more;
 }
@@ -215,7 +216,7 @@ asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
   if (!record) return replica::Push::gap;
-  const auto push = consents_.on_push(*record, system_clock().now());
+  const auto push = consents_.on_push(*record, system_clock().instant());
   look();
   // Who has taken something back wants to know that it is done; so do those whose household somebody leaves.
   if (push == replica::Push::applied && (!record->granted || guard::is_of_group(*record)))

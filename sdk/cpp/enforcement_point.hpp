@@ -4,7 +4,7 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "guard/consent_copy.hpp"
+#include "guard/running_use.hpp"
 #include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
 #include "sdk/cpp/audit_queue.hpp"
@@ -52,6 +52,7 @@ class EnforcementPoint {
   };
   struct Moment {
     SteadyTime steady;
+    BootTime boot;
     Timestamp system;
   };
   friend class Use;

@@ -15,9 +15,6 @@ namespace {
 /// How late at most a handler hears of an end that nobody pushes: a lease that ran out, a token that was
 /// revoked. It is only about stopping work; nothing is sent any more from the first moment.
 constexpr auto kLook = std::chrono::milliseconds(50);
-/// A lease that is behind is mostly renewed within milliseconds. Until then nothing is sent, and nothing
-/// ends.
-constexpr auto kUnsure = std::chrono::seconds(2);
 constexpr auto kUnsurePause = std::chrono::milliseconds(5);
 
 SteadyTime now() {
@@ -28,31 +25,25 @@ SteadyTime now() {
 
 struct Use::State : std::enable_shared_from_this<Use::State> {
   State(EnforcementPoint& guard, const GuardedAction& action, const Call& call, const guard::Identity& caller)
-      : guard(guard), watched(guard.watched_), action(action), call(call), caller(caller), began_at(now()) {}
+      : guard(guard), watched(guard.watched_), action(action), call(call), caller(caller), began_at(now()) {
+    if (call.consent_id)
+      consented = {*call.consent_id, *call.user_id, guard.self_, action.use.scopes, *action.use.purpose};
+  }
   ~State() { watched->erase(this); }
 
   /// Asks again. True: permitted; false: nobody knows just now.
   Result<bool> look() {
-    if (ended) return fail(*ended);
-    auto sure = guard.recheck(*this);
-    if (sure && *sure) {
-      unsure_since.reset();
-      return true;
-    }
-    if (sure) {
-      if (!unsure_since) unsure_since = now();
-      if (now() - *unsure_since < kUnsure) return false;
-      sure = fail(errors::lease_expired);
-    }
+    if (running.ended()) return fail(*running.ended());
+    const auto sure = running.hear(guard.recheck(*this), BootClock::now());
+    if (sure) return sure;
     const auto self = shared_from_this();  // whoever is told may let go of this
-    ended = std::move(sure).error();
     ++guard.counters_.cut;
     watched->erase(this);
     while (!listeners.empty()) {  // they may also take each other away
       const auto next = listeners.extract(listeners.begin());
-      next.mapped()(*ended);
+      next.mapped()(sure.error());
     }
-    return fail(*ended);
+    return sure;
   }
 
   EnforcementPoint& guard;
@@ -60,10 +51,10 @@ struct Use::State : std::enable_shared_from_this<Use::State> {
   GuardedAction action;
   Call call;
   guard::Identity caller;
+  std::optional<guard::ConsentedUse> consented;
   SteadyTime began_at;
   SteadyTime ends_at = SteadyTime::max();  ///< when the consent expires
-  std::optional<SteadyTime> unsure_since;
-  std::optional<Error> ended;
+  guard::RunningUse running;
   std::map<std::uint64_t, std::function<void(const Error&)>> listeners;  ///< in the order they came
   std::uint64_t last_listener = 0;
 };
@@ -109,27 +100,27 @@ void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<voi
   auto entry = entry_of(state.action, state.call, system_clock().now());
   entry.action = "data.access";
   entry.count = std::max<std::uint64_t>(parts, 1);
-  entry.outcome = how ? "allowed" : state.ended ? "denied" : "failed";
+  entry.outcome = how ? "allowed" : state.running.ended() ? "denied" : "failed";
   if (!how) entry.code = how.error().code;
   entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(now() - state.began_at).count();
   queue_.record_end(std::move(entry));
 }
 
 Result<bool> EnforcementPoint::recheck(Use::State& use) {
-  const auto at = now();
+  const auto at = system_clock().instant();
+  bool certain =
+      tokens_.alive(at.boot) && policy_replica_->alive(at.boot) && consent_replica_->alive(at.boot);
   // What is known to be over is over, however old the news.
   if (verifier_.revocations().covers(use.caller)) return fail(errors::revoked_token);
-  if (use.call.consent_id) {
-    const auto wall = system_clock().now();
-    const auto answer =
-        consents_.index().decide_by(use.call.consent_id->str(), use.call.user_id->str(), self_.str(),
-                                    use.action.use.scopes, use.action.use.purpose->str(), wall);
-    if (!answer.allowed()) return fail(guard::error_of(answer.code));
-    const auto ends = consents_.index().ends(answer.record);
-    use.ends_at = ends == Timestamp::max() ? SteadyTime::max() : at + (ends - wall);
+  if (use.consented) {
+    const auto copy_is = certain ? guard::CopyIs::certain : guard::CopyIs::behind;
+    TRY(const auto covered, guard::still_covered(consents_, *use.consented, copy_is, at));
+    certain = covered.certain;
+    // No later than the next look, which comes anyway.
+    use.ends_at = now() + std::min<Timestamp::duration>(covered.until - consents_.time(at), kLook);
   }
   if (!policy_allows(use.action, use.caller, use.call)) return fail(errors::policy_denied);
-  return tokens_.alive(at) && policy_replica_->alive(at) && consent_replica_->alive(at);
+  return certain;
 }
 
 void EnforcementPoint::look() {

@@ -295,8 +295,9 @@ struct SyncReply {
   std::vector<Consent> consents;  ///< in the order of their mateEpoch
   bool more = false;              ///< ask again with the highest mateEpoch of this page
   bool inherited = false;  ///< groups have consents for this Mate, which only a `whole` copy may decide by
+  std::optional<Timestamp> server_time;  ///< an expiry is decided by the later of this clock and one's own
 };
-BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more, inherited))
+BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more, inherited, server_time))
 
 /// Was this use lawful at `validAt`, by what was known at `knownAt`? Both default to now.
 struct AsOfRequest {

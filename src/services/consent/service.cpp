@@ -450,13 +450,17 @@ class Consents final : public platform::Service {
     if (!caller.is_mate(request.mate_id) && !caller.is_service()) co_return fail(intra365::errors::not_yours);
     propagation_.reached(caller.tenant, request);
     wire::SyncReply reply;
-    CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
+    std::vector<std::string> names(1, request.mate_id.str());
+    CO_TRY(const auto epochs, co_await store_.mate_epochs(caller.tenant, names, caller.deadline));
+    reply.mate_epoch = epochs.by_mate.at(request.mate_id.str());
+    reply.server_time = epochs.at;
     if (reply.mate_epoch != request.mate_epoch) {
       const auto holding =
           request.whole.value_or(false) ? guard::Holding::everything : guard::Holding::what_holds;
       CO_TRY(auto changed, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
                                                          kSyncPage, holding, caller.deadline));
       reply.mate_epoch = changed.mate_epoch;
+      reply.server_time = changed.at;
       reply.consents = std::move(changed.records);
       CO_TRY(reply.inherited,
              co_await households_.is_inherited(caller.tenant, request.mate_id, caller.deadline));

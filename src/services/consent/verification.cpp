@@ -75,11 +75,10 @@ std::optional<Result<wire::VerifyReply>> Verification::verify_now(const Caller& 
   wire::VerifyReply reply;
   const auto& user = request.user_id.str();
   const auto& mate = request.mate_id.str();
-  const auto answer =
-      request.consent_id
-          ? copy.index->decide_by(request.consent_id->str(), user, mate, request.scopes,
-                                  request.purpose.str(), environment_.clock.now())
-          : copy.index->decide(user, mate, request.scopes, request.purpose.str(), environment_.clock.now());
+  const auto answer = request.consent_id
+                          ? copy.index->decide_by(request.consent_id->str(), user, mate, request.scopes,
+                                                  request.purpose.str(), copy.time)
+                          : copy.index->decide(user, mate, request.scopes, request.purpose.str(), copy.time);
   if (request.min_epoch.value_or(0) > answer.epoch) return std::nullopt;
   reply.epoch = answer.epoch;
   reply.code = answer.code;
@@ -92,7 +91,7 @@ std::optional<Result<wire::VerifyReply>> Verification::verify_now(const Caller& 
 Task<wire::VerifyReply> Verification::verify(const Caller& caller, const wire::VerifyRequest& request) {
   CO_CHECK(check_verify(caller, request));
   CO_TRY(auto pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
-  auto decision = decide_named(pair.records, {}, request, environment_.clock.now());
+  auto decision = decide_named(pair.records, {}, request, copies_.time());
   std::vector<wire::Consent> inherited;
   if (!decision.allowed() && pair.records.size() < kMostOwn) {
     CO_TRY(inherited,
@@ -101,7 +100,7 @@ Task<wire::VerifyReply> Verification::verify(const Caller& caller, const wire::V
       // The person's own after the groups': a no that came in between must not be missed.
       CO_TRY(pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
       if (pair.records.size() >= kMostOwn) inherited.clear();
-      decision = decide_named(pair.records, inherited, request, environment_.clock.now());
+      decision = decide_named(pair.records, inherited, request, copies_.time());
     }
   }
   if (request.min_epoch.value_or(0) > pair.epoch) co_return fail(errors::stale);

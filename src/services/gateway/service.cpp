@@ -10,7 +10,7 @@
 #include "contract/operations/registry.hpp"
 #include "contract/subjects.hpp"
 #include "guard/consent_index.hpp"
-#include "guard/token.hpp"
+#include "replica/token_replica.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/gateway/translate.hpp"
 
