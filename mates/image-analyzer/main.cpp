@@ -36,7 +36,8 @@ Task<> describe_image(const sdk::Call& call, streaming::Writer& answer) {
   co_return co_await answer.send(json::encode(mates::analyze(picture)));
 }
 
-Task<std::string> study(const sdk::Call& call) {
+/// A long job with one answer: it is stopped, wherever it waits, when it is not permitted any more.
+Task<std::string> study_image(const sdk::Call& call) {
   CO_TRY(const auto picture, mates::decode_picture(call.payload));
   std::vector<mates::Band> bands;
   for (std::uint32_t band = 1; band <= kBands; ++band) {
@@ -45,11 +46,6 @@ Task<std::string> study(const sdk::Call& call) {
     if (const auto pause = pause_between_bands(); pause.count() > 0) co_await sleep_for(pause);
   }
   co_return json::encode(bands);
-}
-
-/// A long job with one answer: it is stopped, wherever it waits, when it is not permitted any more.
-Task<std::string> study_image(const sdk::Call& call) {
-  co_return co_await sdk::while_permitted(call.use, study(call));
 }
 
 registry::Mate description() {

@@ -7,12 +7,13 @@
 #include "contract/headers.hpp"
 #include "contract/operations/policy.hpp"
 #include "contract/subjects.hpp"
+#include "sdk/cpp/errors.hpp"
 
 namespace intra365::sdk {
 namespace {
 
 constexpr auto kRecordPause = std::chrono::milliseconds(20);
-constexpr std::size_t kMaxPerAppend = 500;
+constexpr auto kRetryPause = std::chrono::milliseconds(250);
 constexpr auto kDefaultCallTime = std::chrono::milliseconds(5000);
 constexpr std::size_t kInstanceChars = 12;
 /// Of everything that a Mate has ever been told, in one round of syncs: the lease must not wait for it all.
@@ -89,14 +90,13 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
 
 Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
   const Claims claims(message.headers);
-  const Moment now{std::chrono::steady_clock::now(), system_clock().now()};
+  const Moment now{std::chrono::steady_clock::now(), BootClock::now(), system_clock().now()};
   Call call;
   call.trace = TraceContext::parse_or_new(claims.traceparent).child();
   call.deadline = deadline_of(claims.deadline_ms, now.steady);
   // Where decisions cannot be recorded any more, none is made.
-  const auto decided = entries_.size() < kMaxEntries
-                           ? decide(action, claims, now, call)
-                           : fail(errors::rate_limited, "the audit trail is behind");
+  const auto decided = queue_.has_room() ? decide(action, claims, now, call)
+                                         : fail(errors::rate_limited, "the audit trail is behind");
   ++(decided ? counters_.allowed : counters_.denied);
   record(action, call, now, decided ? nullptr : &decided.error());
   if (!decided) return fail(decided.error());
@@ -105,8 +105,7 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
 
 Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims& claims, const Moment& now,
                                       Call& call) {
-  if (!tokens_.alive(now.steady) || !policy_replica_->alive(now.steady) ||
-      !consent_replica_->alive(now.steady))
+  if (!tokens_.alive(now.boot) || !policy_replica_->alive(now.boot) || !consent_replica_->alive(now.boot))
     return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(claims.authorization));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
@@ -121,17 +120,19 @@ Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims&
 
 Result<void> EnforcementPoint::check_consent(const GuardedAction& action, const Claims& claims,
                                              const Moment& now, Call& call) {
-  if (action.use.scopes.empty() || !action.use.purpose) return {};
+  if (action.use.scopes.empty() && !action.use.purpose) return {};
+  if (!action.use.is_whole()) return fail(errors::incomplete_use);
   if (!call.user_id) return fail(errors::user_required);
   if (consent::opts_out(claims.opt_out, *action.use.purpose)) return fail(errors::opted_out);
   const auto& user = call.user_id->str();
   const auto& purpose = action.use.purpose->str();
-  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, now.system);
+  const auto time = consents_.time({now.system, now.boot});
+  auto answer = consents_.index().decide(user, self_.str(), action.use.scopes, purpose, time);
   if (!answer.allowed()) return fail(guard::error_of(answer.code));
   auto consent = consents_.index().consent_id(answer.record);
   // The id in the header proves nothing; one that names another consent is an attempt to pass it off.
   if (const auto named = claims.consent_id; !named.empty() && named != consent.str()) {
-    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, now.system);
+    answer = consents_.index().decide_by(named, user, self_.str(), action.use.scopes, purpose, time);
     if (!answer.allowed()) return fail(errors::consent_mismatch);
     consent = consents_.index().consent_id(answer.record);
   }
@@ -187,13 +188,14 @@ Task<> EnforcementPoint::sync_consents(SteadyTime deadline) {
     question.instance = instance_;
     const auto since = question.mate_epoch;
     CO_TRY(const auto reply, co_await client_.call(consent::sync, std::move(question), within(deadline)));
-    const auto answered = consents_.on_answer(since, reply, system_clock().now());
+    const auto answered = consents_.on_answer(since, reply, system_clock().instant());
     if (answered == guard::ConsentCopy::Answered::anew) consent_replica_->begin_anew();
     more = answered != guard::ConsentCopy::Answered::all;
     for (const auto& record : reply.consents) taken_back = taken_back || !record.granted;
   }
   const bool behind = co_await fetch_everything(std::min(deadline, now() + kSecondTime));
-  consents_.prune(system_clock().now());
+  if (consents_.prune(system_clock().instant()) == guard::ConsentCopy::Pruned::emptied)
+    consent_replica_->begin_anew();
   look();
   if (taken_back || behind) consent_replica_->hurry();
   co_return Result<void>{};
@@ -207,7 +209,7 @@ asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
     const auto since = question->mate_epoch;
     const auto reply = co_await contain(client_.call(consent::sync, *std::move(question), within(deadline)));
     if (!reply) co_return false;  // the next round asks again; until then groups allow nothing here
-    more = consents_.on_second_answer(since, *reply, system_clock().now());
+    more = consents_.on_second_answer(since, *reply, system_clock().instant());
   }
   co_return more;
 }
@@ -215,7 +217,7 @@ asio::awaitable<bool> EnforcementPoint::fetch_everything(SteadyTime deadline) {
 replica::Push EnforcementPoint::on_consent(const nats::MessageView& message) {
   const auto record = json::decode<consent::Consent>(message.payload, json::Unknown::ignore);
   if (!record) return replica::Push::gap;
-  const auto push = consents_.on_push(*record, system_clock().now());
+  const auto push = consents_.on_push(*record, system_clock().instant());
   look();
   // Who has taken something back wants to know that it is done; so do those whose household somebody leaves.
   if (push == replica::Push::applied && (!record->granted || guard::is_of_group(*record)))
@@ -239,29 +241,25 @@ audit::Entry EnforcementPoint::entry_of(const GuardedAction& action, const Call&
 
 void EnforcementPoint::record(const GuardedAction& action, const Call& call, const Moment& now,
                               const Error* error) {
-  // Alike decisions of one moment become one entry with a count: at full speed a Mate decides far more often
-  // than anybody could read. The trace kept is the first one's.
   likeness_.assign(call.caller).append("|").append(action.resource).append("|");
   if (error != nullptr) likeness_.append(error->code);
   if (call.user_id) likeness_.append("|").append(call.user_id->str());
   if (call.consent_id) likeness_.append("|").append(call.consent_id->str());
-  const auto [known, is_new] = alike_.try_emplace(likeness_, entries_.size());
-  if (!is_new) {
-    ++entries_[known->second].count;
-    return;
-  }
-  auto entry = entry_of(action, call, now.system);
-  entry.action = "call";
-  entry.outcome = error == nullptr ? "allowed" : "denied";
-  if (error != nullptr) entry.code = error->code;
-  entries_.push_back(std::move(entry));
+  queue_.record(likeness_, [&] {
+    auto entry = entry_of(action, call, now.system);
+    entry.action = "call";
+    entry.outcome = error == nullptr ? "allowed" : "denied";
+    if (error != nullptr) entry.code = error->code;
+    return entry;
+  });
 }
 
 Task<> EnforcementPoint::keep_recording() {
   const auto cancelled = co_await asio::this_coro::cancellation_state;
   while (cancelled.cancelled() == asio::cancellation_type::none) {
     co_await sleep_for(kRecordPause);
-    co_await send_entries(now() + std::chrono::seconds(5));
+    const auto sent = co_await send_entries(now() + std::chrono::seconds(5));
+    if (!sent) co_await sleep_for(kRetryPause);
   }
   co_return Result<void>{};
 }
@@ -275,23 +273,19 @@ Task<> EnforcementPoint::send_entries(SteadyTime deadline) {
 }
 
 Task<> EnforcementPoint::send_all(SteadyTime deadline) {
-  while (!entries_.empty()) {
-    alike_.clear();  // what is under way must not grow any more
-    audit::AppendRequest request;
-    const auto count = std::min(entries_.size(), kMaxPerAppend);
-    request.entries.assign(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
+  while (!queue_.batch().empty()) {
+    audit::AppendRequest request{queue_.batch()};
     CO_CHECK(co_await client_.call(audit::append, std::move(request), within(deadline)));
-    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(count));
-    alike_.clear();  // positions have moved
+    queue_.sent();
   }
   co_return Result<void>{};
 }
 
 Task<> EnforcementPoint::flush(SteadyTime deadline) {
-  while (!entries_.empty()) {
+  while (!queue_.empty()) {
     if (now() >= deadline) co_return fail(errors::deadline, "audit entries are not recorded yet");
     co_await send_entries(deadline);
-    if (!entries_.empty()) co_await sleep_for(std::chrono::milliseconds(5));
+    if (!queue_.empty()) co_await sleep_for(std::chrono::milliseconds(5));
   }
   co_return Result<void>{};
 }

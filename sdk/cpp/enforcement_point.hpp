@@ -4,10 +4,10 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "contract/operations/audit.hpp"
-#include "guard/consent_copy.hpp"
+#include "guard/running_use.hpp"
 #include "policy/snapshot.hpp"
 #include "replica/token_replica.hpp"
+#include "sdk/cpp/audit_queue.hpp"
 #include "sdk/cpp/mate.hpp"
 
 namespace intra365::sdk {
@@ -36,12 +36,13 @@ class EnforcementPoint {
                                      const nats::MessageView& message);
   /// Records how a use went: so many parts of data left, and what ended it.
   void end(const Use& use, std::uint64_t parts, const Result<void>& how);
-  /// What has ended the use before its work was done.
-  static const std::optional<Error>& cut_by(const Use& use);
 
   /// Writes what is recorded and not yet durable.
   Task<> flush(SteadyTime deadline);
-  const Enforcement& counters() const { return counters_; }
+  const Enforcement& counters() {
+    counters_.unrecorded = queue_.unrecorded();
+    return counters_;
+  }
 
  private:
   /// What a message says of itself, read in one pass; views into the message.
@@ -51,6 +52,7 @@ class EnforcementPoint {
   };
   struct Moment {
     SteadyTime steady;
+    BootTime boot;
     Timestamp system;
   };
   friend class Use;
@@ -61,6 +63,8 @@ class EnforcementPoint {
   void look();
   Task<> keep_looking();
   SteadyTime next_look() const;
+  /// Something else is watched: the next look may have to come earlier.
+  void look_by(SteadyTime at);
   Result<void> decide(const GuardedAction& action, const Claims& claims, const Moment& now, Call& call);
   /// Leaves the consent that covers the use in `call`; none where no consent is asked for.
   Result<void> check_consent(const GuardedAction& action, const Claims& claims, const Moment& now,
@@ -77,8 +81,6 @@ class EnforcementPoint {
   Task<> send_entries(SteadyTime deadline);
   Task<> send_all(SteadyTime deadline);
 
-  static constexpr std::size_t kMaxEntries = 20'000;
-
   Client& client_;
   TaskGroup& tasks_;
   MateId self_;
@@ -91,9 +93,7 @@ class EnforcementPoint {
   std::unordered_map<std::string, bool> policy_answers_;  ///< for this policy set; cleared with it
   replica::TokenReplica tokens_;
   std::optional<replica::Replica> policy_replica_, consent_replica_;
-  std::vector<audit::Entry> entries_;
-  std::unordered_map<std::string, std::size_t>
-      alike_;                        ///< entries of this round that differ in time and trace only
+  AuditQueue queue_;
   std::string likeness_, question_;  ///< of the decision at hand; kept to save the allocations
   bool sending_ = false;
   /// Shared, because a use may end after its Mate has gone: with the loop's last frames.

@@ -8,6 +8,7 @@
 #include "contract/subjects.hpp"
 #include "nats/service.hpp"
 #include "sdk/cpp/enforcement_point.hpp"
+#include "sdk/cpp/errors.hpp"
 
 namespace intra365::sdk {
 namespace {
@@ -65,9 +66,8 @@ struct Mate::Impl {
   asio::awaitable<nats::ServiceReply> answer_in_parts(const StreamHandler& handler, Call call,
                                                       std::shared_ptr<streaming::Writer> answer) {
     answer->forbid_with([use = call.use] { return use->permitted(); });
-    call.use->on_end([answer](const Error& why) { answer->end(fail(why)); });
+    const auto ended = call.use->on_end([answer](const Error& why) { answer->end(fail(why)); });
     const auto how = co_await contain(streaming::Writer::run(answer, handler(call, *answer)));
-    call.use->on_end({});
     guard->end(*call.use, answer->sent(), how);
     auto reply = reply_of(how ? Result<std::string>(std::string()) : fail(how.error()), {});
     reply.sent = true;
@@ -75,11 +75,14 @@ struct Mate::Impl {
   }
 
   asio::awaitable<nats::ServiceReply> wait_for(const ActionHandler& handler, Call call) {
-    // No timer of ours: the caller stops waiting by itself, `max_in_flight` bounds what hangs, and a timer
-    // for each call would cost more than all the checks. A handler that waits for others passes `deadline`
-    // on.
-    auto outcome = co_await contain(handler(call));
-    if (const auto& cut = EnforcementPoint::cut_by(*call.use)) guard->end(*call.use, 1, fail(*cut));
+    // No deadline of ours: the caller stops waiting by itself, and `max_in_flight` bounds what hangs. A
+    // handler that waits for others passes `deadline` on.
+    auto outcome = co_await contain(while_permitted(call.use, handler(call)));
+    // Nothing between the permission and the reply may wait.
+    if (auto permitted = co_await contain(call.use->permitted()); !permitted) {
+      guard->end(*call.use, 0, permitted);
+      outcome = fail(std::move(permitted).error());
+    }
     co_return reply_of(std::move(outcome), call.trace.trace_id());
   }
 
@@ -141,6 +144,12 @@ void Mate::on(Capability capability, std::string action, DataUse use, StreamHand
 
 Task<> Mate::start(SteadyTime deadline) {
   const auto impl = impl_;
+  for (const auto& action : impl->actions) {
+    if (!action.guarded.use.is_whole())
+      co_return fail(errors::incomplete_use, "'" + action.capability.str() + "." + action.name + "' names " +
+                                                 (action.guarded.use.purpose ? "a purpose without scopes"
+                                                                             : "scopes without a purpose"));
+  }
   CO_CHECK(co_await impl->client.connect(deadline));
   const auto self = MateId::trusted(impl->client.id());
   impl->description.mate_id = self;
@@ -149,7 +158,7 @@ Task<> Mate::start(SteadyTime deadline) {
   service.name = self.str();
   service.version = impl->description.version;
   service.description = impl->description.description.value_or(impl->description.name);
-  service.max_in_flight = 4096;
+  service.max_in_flight = AuditQueue::kMaxUses;
   boost::json::array offered;
   for (auto& action : impl->actions) {
     action.guarded.resource = "mate:" + self.str() + "/" + action.capability.str() + "/" + action.name;

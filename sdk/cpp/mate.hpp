@@ -23,18 +23,22 @@ struct Call {
   SteadyTime deadline;
   std::shared_ptr<Use> use;  ///< for handlers that wait; a quick one is done before anything can change
 
-  /// For a job that takes long: `CO_CHECK(co_await call.still_permitted());` before every further use of the
-  /// data. See also `while_permitted`.
+  /// For a job that computes for long without waiting: `CO_CHECK(co_await call.still_permitted());` before
+  /// every further use of the data.
   Task<> still_permitted() const;
 };
 
-/// What of people's data an action uses. Without scopes no consent is asked for, only policy.
+/// What of people's data an action uses: scopes and a purpose, or neither. Without them no consent is asked
+/// for, only policy; with one of them alone a Mate does not start.
 struct DataUse {
   std::vector<Scope> scopes;
   std::optional<Purpose> purpose;
+  bool is_whole() const { return scopes.empty() == !purpose.has_value(); }
 };
 
-/// A reply's body, or an error with a stable code.
+/// A reply's body, or an error with a stable code. As soon as the call is not permitted any more the handler
+/// is cancelled, wherever it waits, and the caller is told why; its reply leaves only if the call is still
+/// permitted then.
 using ActionHandler = std::function<Task<std::string>(const Call&)>;
 /// The same for an action that needs to wait for nothing: it is answered without a coroutine.
 using QuickHandler = std::function<Result<std::string>(const Call&)>;
@@ -44,7 +48,8 @@ using StreamHandler = std::function<Task<>(const Call&, streaming::Writer& answe
 
 struct Enforcement {
   std::uint64_t allowed = 0, denied = 0;
-  std::uint64_t cut = 0;  ///< uses that were allowed, and stopped on the way
+  std::uint64_t cut = 0;         ///< uses that were allowed, and stopped on the way
+  std::uint64_t unrecorded = 0;  ///< refusals that there was no room to record: the platform took nothing
 };
 
 class Mate {

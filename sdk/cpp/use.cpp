@@ -3,6 +3,7 @@
 #include "sdk/cpp/use.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
@@ -14,9 +15,6 @@ namespace {
 /// How late at most a handler hears of an end that nobody pushes: a lease that ran out, a token that was
 /// revoked. It is only about stopping work; nothing is sent any more from the first moment.
 constexpr auto kLook = std::chrono::milliseconds(50);
-/// A lease that is behind is mostly renewed within milliseconds. Until then nothing is sent, and nothing
-/// ends.
-constexpr auto kUnsure = std::chrono::seconds(2);
 constexpr auto kUnsurePause = std::chrono::milliseconds(5);
 
 SteadyTime now() {
@@ -27,28 +25,25 @@ SteadyTime now() {
 
 struct Use::State : std::enable_shared_from_this<Use::State> {
   State(EnforcementPoint& guard, const GuardedAction& action, const Call& call, const guard::Identity& caller)
-      : guard(guard), watched(guard.watched_), action(action), call(call), caller(caller), began_at(now()) {}
+      : guard(guard), watched(guard.watched_), action(action), call(call), caller(caller), began_at(now()) {
+    if (call.consent_id)
+      consented = {*call.consent_id, *call.user_id, guard.self_, action.use.scopes, *action.use.purpose};
+  }
   ~State() { watched->erase(this); }
 
   /// Asks again. True: permitted; false: nobody knows just now.
   Result<bool> look() {
-    if (ended) return fail(*ended);
-    auto sure = guard.recheck(*this);
-    if (sure && *sure) {
-      unsure_since.reset();
-      return true;
-    }
-    if (sure) {
-      if (!unsure_since) unsure_since = now();
-      if (now() - *unsure_since < kUnsure) return false;
-      sure = fail(errors::lease_expired);
-    }
+    if (running.ended()) return fail(*running.ended());
+    const auto sure = running.hear(guard.recheck(*this), BootClock::now());
+    if (sure) return sure;
     const auto self = shared_from_this();  // whoever is told may let go of this
-    ended = std::move(sure).error();
     ++guard.counters_.cut;
     watched->erase(this);
-    if (const auto told = std::exchange(tell, nullptr)) told(*ended);
-    return fail(*ended);
+    while (!listeners.empty()) {  // they may also take each other away
+      const auto next = listeners.extract(listeners.begin());
+      next.mapped()(sure.error());
+    }
+    return sure;
   }
 
   EnforcementPoint& guard;
@@ -56,11 +51,12 @@ struct Use::State : std::enable_shared_from_this<Use::State> {
   GuardedAction action;
   Call call;
   guard::Identity caller;
+  std::optional<guard::ConsentedUse> consented;
   SteadyTime began_at;
   SteadyTime ends_at = SteadyTime::max();  ///< when the consent expires
-  std::optional<SteadyTime> unsure_since;
-  std::optional<Error> ended;
-  std::function<void(const Error&)> tell;
+  guard::RunningUse running;
+  std::map<std::uint64_t, std::function<void(const Error&)>> listeners;  ///< in the order they came
+  std::uint64_t last_listener = 0;
 };
 
 Task<> Use::permitted() {
@@ -72,15 +68,24 @@ Task<> Use::permitted() {
   }
 }
 
-void Use::on_end(std::function<void(const Error&)> tell) {
+Use::Listener Use::on_end(std::function<void(const Error&)> tell) {
   auto& state = *state_;
-  state.tell = nullptr;
-  state.watched->erase(&state);
-  if (!tell) return;
-  if (const auto sure = state.look(); !sure) return tell(sure.error());
-  state.tell = std::move(tell);
+  if (const auto sure = state.look(); !sure) {
+    tell(sure.error());
+    return {};
+  }
+  const auto number = ++state.last_listener;
+  state.listeners.emplace(number, std::move(tell));
   state.watched->insert(&state);
-  state.guard.looking_.cancel();
+  state.guard.look_by(std::min(now() + kLook, state.ends_at));
+  return {state_, number};
+}
+
+Use::Listener::~Listener() {
+  const auto state = state_.lock();
+  if (!state) return;
+  state->listeners.erase(number_);
+  if (state->listeners.empty()) state->watched->erase(state.get());
 }
 
 Result<std::shared_ptr<Use>> EnforcementPoint::begin(const GuardedAction& action, const Call& call,
@@ -95,31 +100,27 @@ void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<voi
   auto entry = entry_of(state.action, state.call, system_clock().now());
   entry.action = "data.access";
   entry.count = std::max<std::uint64_t>(parts, 1);
-  entry.outcome = how ? "allowed" : state.ended ? "denied" : "failed";
+  entry.outcome = how ? "allowed" : state.running.ended() ? "denied" : "failed";
   if (!how) entry.code = how.error().code;
   entry.duration_us = std::chrono::duration_cast<std::chrono::microseconds>(now() - state.began_at).count();
-  if (entries_.size() < kMaxEntries) entries_.push_back(std::move(entry));
-}
-
-const std::optional<Error>& EnforcementPoint::cut_by(const Use& use) {
-  return use.state_->ended;
+  queue_.record_end(std::move(entry));
 }
 
 Result<bool> EnforcementPoint::recheck(Use::State& use) {
-  const auto at = now();
+  const auto at = system_clock().instant();
+  bool certain =
+      tokens_.alive(at.boot) && policy_replica_->alive(at.boot) && consent_replica_->alive(at.boot);
   // What is known to be over is over, however old the news.
   if (verifier_.revocations().covers(use.caller)) return fail(errors::revoked_token);
-  if (use.call.consent_id) {
-    const auto wall = system_clock().now();
-    const auto answer =
-        consents_.index().decide_by(use.call.consent_id->str(), use.call.user_id->str(), self_.str(),
-                                    use.action.use.scopes, use.action.use.purpose->str(), wall);
-    if (!answer.allowed()) return fail(guard::error_of(answer.code));
-    const auto ends = consents_.index().ends(answer.record);
-    use.ends_at = ends == Timestamp::max() ? SteadyTime::max() : at + (ends - wall);
+  if (use.consented) {
+    const auto copy_is = certain ? guard::CopyIs::certain : guard::CopyIs::behind;
+    TRY(const auto covered, guard::still_covered(consents_, *use.consented, copy_is, at));
+    certain = covered.certain;
+    // No later than the next look, which comes anyway.
+    use.ends_at = now() + std::min<Timestamp::duration>(covered.until - consents_.time(at), kLook);
   }
   if (!policy_allows(use.action, use.caller, use.call)) return fail(errors::policy_denied);
-  return tokens_.alive(at) && policy_replica_->alive(at) && consent_replica_->alive(at);
+  return certain;
 }
 
 void EnforcementPoint::look() {
@@ -135,6 +136,10 @@ SteadyTime EnforcementPoint::next_look() const {
   auto next = now() + kLook;
   for (const auto* one : *watched_) next = std::min(next, one->ends_at);
   return next;
+}
+
+void EnforcementPoint::look_by(SteadyTime at) {
+  if (at < looking_.expiry()) looking_.cancel();
 }
 
 Task<> EnforcementPoint::keep_looking() {

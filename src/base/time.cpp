@@ -1,5 +1,7 @@
 #include "base/time.hpp"
 
+#include <time.h>
+
 #include <charconv>
 #include <cstdio>
 
@@ -12,6 +14,7 @@ class SystemClock final : public Clock {
  public:
   Timestamp now() const override { return time_point_cast<microseconds>(std::chrono::system_clock::now()); }
   SteadyTime steady_now() const override { return steady_clock::now(); }
+  BootTime boot_now() const override { return BootClock::now(); }
 };
 
 /// Takes exactly `digits` digits from the front of `text`.
@@ -58,6 +61,12 @@ bool take_offset(std::string_view& text, minutes& offset) {
 }
 
 }  // namespace
+
+BootTime BootClock::now() noexcept {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return BootTime(seconds(time.tv_sec) + nanoseconds(time.tv_nsec));
+}
 
 const Clock& system_clock() {
   static const SystemClock clock;

@@ -10,8 +10,26 @@ namespace intra365 {
 
 /// Wall-clock time in UTC, in microseconds: what PostgreSQL stores and RFC 3339 prints.
 using Timestamp = std::chrono::sys_time<std::chrono::microseconds>;
-/// Monotonic time: deadlines, leases, latencies.
+/// Monotonic time: deadlines, latencies.
 using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// Monotonic time that goes on while the machine sleeps (CLOCK_BOOTTIME), which steady_clock does not: how
+/// old something is that another machine may have changed meanwhile. Timers cannot wait by it.
+struct BootClock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<BootClock>;
+  static constexpr bool is_steady = true;
+  static time_point now() noexcept;
+};
+using BootTime = BootClock::time_point;
+
+/// One moment by two clocks: one that may be set, and one that only goes on.
+struct Instant {
+  Timestamp wall;
+  BootTime boot;
+};
 
 /// Where a component gets its time from.
 class Clock {
@@ -19,6 +37,8 @@ class Clock {
   virtual ~Clock() = default;
   virtual Timestamp now() const = 0;
   virtual SteadyTime steady_now() const = 0;
+  virtual BootTime boot_now() const = 0;
+  Instant instant() const { return {now(), boot_now()}; }
 };
 
 /// The machine's clocks; lives as long as the program.
@@ -30,14 +50,19 @@ class ManualClock final : public Clock {
   explicit ManualClock(Timestamp start) : now_(start) {}
   Timestamp now() const override { return now_; }
   SteadyTime steady_now() const override { return steady_; }
+  BootTime boot_now() const override { return boot_; }
   void advance(std::chrono::microseconds by) {
     now_ += by;
     steady_ += by;
+    boot_ += by;
   }
+  /// Sets the wall clock alone.
+  void set(Timestamp now) { now_ = now; }
 
  private:
   Timestamp now_;
   SteadyTime steady_{};
+  BootTime boot_{};
 };
 
 /// `2026-10-29T10:00:00Z`, with up to six digits of a fraction where there is one.

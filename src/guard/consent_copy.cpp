@@ -5,7 +5,8 @@
 namespace intra365::guard {
 namespace {
 
-constexpr auto kClockSlack = std::chrono::minutes(1);
+constexpr auto kKept = std::chrono::hours(24);
+constexpr auto kPrunePause = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -13,7 +14,7 @@ bool is_of_group(const consent::Consent& record) {
   return consent::group_of(record.user_id.str()).has_value();
 }
 
-Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
+Push ConsentCopy::on_push(const consent::Consent& record, Instant now) {
   auto& copy = current_;
   if (record.mate_epoch <= copy.epoch || line_of(record.mate_epoch) < copy.line) return Push::old;
   if (line_of(record.mate_epoch) > copy.line) return Push::gap;
@@ -24,7 +25,7 @@ Push ConsentCopy::on_push(const consent::Consent& record, Timestamp now) {
     want_everything();
   else if (is_for_us)
     // A record replaces only an older one of itself, so it may be applied before those it overtook.
-    copy.index.apply(record, now);
+    copy.index.apply(record, time(now));
   if (record.mate_epoch > copy.epoch + 1) return Push::gap;
   copy.epoch = record.mate_epoch;
   return Push::applied;
@@ -34,16 +35,22 @@ void ConsentCopy::want_everything() {
   if (!next_) next_.emplace(Holding::everything);
 }
 
-void ConsentCopy::prune(Timestamp now) {
-  const bool is_back = now + kClockSlack < newest_;
-  newest_ = now;
-  if (current_.holding == Holding::everything)
-    return current_.index.prune_replaced(now - std::chrono::hours(24));
-  if (is_back) {  // what was forgotten as expired may hold again
-    current_.index.clear();
-    current_.epoch = 0;
+ConsentCopy::Pruned ConsentCopy::prune(Instant now) {
+  const auto at = time(now);
+  const bool holds_everything = current_.holding == Holding::everything;
+  if (!holds_everything && at < forgot_until_) {
+    current_ = Copy(current_.holding);
+    forgot_until_ = {};
+    return Pruned::emptied;
   }
-  current_.index.prune(now - std::chrono::hours(24));
+  if (at >= looked_at_ && at - looked_at_ < kPrunePause) return Pruned::kept;
+  looked_at_ = at;
+  forgot_until_ = std::max(forgot_until_, at - kKept);
+  if (holds_everything)  // a no is never forgotten, and a yes only once it was replaced
+    current_.index.prune_replaced(at - kKept);
+  else
+    current_.index.prune(at - kKept);
+  return Pruned::kept;
 }
 
 consent::SyncRequest ConsentCopy::question_of(const Copy& copy) const {
@@ -73,24 +80,25 @@ ConsentCopy::Answered ConsentCopy::take(Copy& copy, std::uint64_t asked_since,
     copy.epoch = record.mate_epoch;
     if (copy.holding == Holding::everything || !is_of_group(record)) copy.index.apply(record, now);
   }
+  copy.is_whole = !reply.more;
   if (reply.more) return Answered::more;
   copy.epoch = std::max(copy.epoch, reply.mate_epoch);
   return Answered::all;
 }
 
 ConsentCopy::Answered ConsentCopy::on_answer(std::uint64_t asked_since, const consent::SyncReply& reply,
-                                             Timestamp now) {
+                                             Instant now) {
+  if (reply.server_time) truth_.hear(*reply.server_time, now.boot);
   if (reply.inherited && current_.holding == Holding::what_holds) want_everything();
-  return take(current_, asked_since, reply, now);
+  return take(current_, asked_since, reply, time(now));
 }
 
 std::optional<consent::SyncRequest> ConsentCopy::second_question() const {
   return next_ ? std::optional(question_of(*next_)) : std::nullopt;
 }
 
-bool ConsentCopy::on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply,
-                                   Timestamp now) {
-  if (!next_ || take(*next_, asked_since, reply, now) != Answered::all) return next_.has_value();
+bool ConsentCopy::on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Instant now) {
+  if (!next_ || take(*next_, asked_since, reply, time(now)) != Answered::all) return next_.has_value();
   if (next_->epoch < current_.epoch) return true;  // a push was faster
   current_ = *std::move(next_);
   next_.reset();

@@ -4,6 +4,7 @@
 #include "guard/consent_index.hpp"
 #include "guard/epoch.hpp"
 #include "guard/lease.hpp"
+#include "guard/truth_clock.hpp"
 
 namespace intra365::guard {
 
@@ -27,7 +28,7 @@ class ConsentCopy {
       : mate_(std::move(mate)), current_(holding) {}
 
   /// A change that the service has told everybody about.
-  Push on_push(const consent::Consent& record, Timestamp now);
+  Push on_push(const consent::Consent& record, Instant now);
   /// What to ask the service next.
   consent::SyncRequest question() const { return question_of(current_); }
   enum class Answered {
@@ -37,16 +38,28 @@ class ConsentCopy {
            ///< asked for. The lease must not be used until then
   };
   /// Takes the answer to `question`, which asked since `asked_since`.
-  Answered on_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
+  Answered on_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Instant now);
   /// What to ask beside, once `question` has been answered to the end; nothing mostly.
   std::optional<consent::SyncRequest> second_question() const;
   /// Takes the answer to that; true when there is more to ask for, now or after the next round.
-  bool on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
-  /// Forgets what has been over for a day; everything, to be asked for again, when the clock was set back.
-  void prune(Timestamp now);
+  bool on_second_answer(std::uint64_t asked_since, const consent::SyncReply& reply, Instant now);
+  /// What forgetting has left.
+  enum class Pruned {
+    kept,     ///< everything that may matter
+    emptied,  ///< nothing, because the clock was set back: what was forgotten as expired may hold again. All
+              ///< is to be asked for, and the lease must not be used until then
+  };
+  /// Forgets what has been over for a day. Call it often; it looks through everything once a minute.
+  Pruned prune(Instant now);
 
   const ConsentIndex& index() const { return current_.index; }
+  /// The truth has said what time it is there, in another answer than those above.
+  void hear(Timestamp truth_time, BootTime answered_at) { truth_.hear(truth_time, answered_at); }
+  /// The time to decide an expiry by.
+  Timestamp time(Instant now) const { return truth_.latest(now); }
   std::uint64_t mate_epoch() const { return current_.epoch; }
+  /// False while there is more to ask for.
+  bool is_whole() const { return current_.is_whole; }
 
  private:
   struct Copy {
@@ -55,6 +68,7 @@ class ConsentCopy {
     ConsentIndex index;
     std::uint64_t epoch = 0;
     std::uint64_t line = 0;  ///< of the truth that it is filled from, once it has an answer
+    bool is_whole = false;
   };
   consent::SyncRequest question_of(const Copy& copy) const;
   static Answered take(Copy& copy, std::uint64_t asked_since, const consent::SyncReply& reply, Timestamp now);
@@ -63,7 +77,8 @@ class ConsentCopy {
   MateId mate_;
   Copy current_;
   std::optional<Copy> next_;  ///< everything, while it is being fetched
-  Timestamp newest_{};        ///< of the last `prune`
+  TruthClock truth_;
+  Timestamp looked_at_{}, forgot_until_{};  ///< what had ended before that may be forgotten
 };
 
 }  // namespace intra365::guard

@@ -74,23 +74,57 @@ ConsentDecision decide_consent(std::span<const consent::Consent* const> records,
   return best;
 }
 
+namespace {
+
+using Records = std::span<const consent::Consent* const>;
+
+Said<ConsentDecision> say(Records records, std::span<const Scope> scopes, const Purpose& purpose,
+                          Timestamp now) {
+  Said<ConsentDecision> said;
+  said.answer = decide_consent(records, scopes, purpose, now);
+  said.touches =
+      std::ranges::any_of(records, [&](const auto* one) { return touches(*one, scopes, purpose); });
+  return said;
+}
+
+std::vector<const consent::Consent*> of_level(Records inherited, consent::InheritedFrom level) {
+  std::vector<const consent::Consent*> records;
+  for (const auto* one : inherited) {
+    if (consent::group_of(one->user_id.str()) == level) records.push_back(one);
+  }
+  return records;
+}
+
+}  // namespace
+
 ConsentDecision decide_inherited(std::span<const consent::Consent* const> own,
                                  std::span<const consent::Consent* const> inherited,
                                  std::span<const Scope> scopes, const Purpose& purpose, Timestamp now) {
-  const auto say = [&](std::span<const consent::Consent* const> records) {
-    Said<ConsentDecision> said;
-    said.answer = decide_consent(records, scopes, purpose, now);
-    said.touches =
-        std::ranges::any_of(records, [&](const auto* one) { return touches(*one, scopes, purpose); });
-    return said;
-  };
   return decide_by_precedence([&](std::optional<consent::InheritedFrom> level) {
-    if (!level) return say(own);
-    std::vector<const consent::Consent*> of_level;
-    for (const auto* one : inherited) {
-      if (consent::group_of(one->user_id.str()) == level) of_level.push_back(one);
+    if (!level) return say(own, scopes, purpose, now);
+    return say(of_level(inherited, *level), scopes, purpose, now);
+  });
+}
+
+ConsentDecision decide_by(const ConsentId& consent, std::span<const consent::Consent* const> own,
+                          std::span<const consent::Consent* const> inherited, std::span<const Scope> scopes,
+                          const Purpose& purpose, Timestamp now) {
+  const auto is_it = [&](const consent::Consent* one) { return one->consent_id == consent; };
+  if (const auto found = std::ranges::find_if(own, is_it); found != own.end())
+    return {decide_one(**found, scopes, purpose, now), *found, {}};
+  const auto found = std::ranges::find_if(inherited, is_it);
+  if (found == inherited.end()) return {};
+  const auto group = consent::group_of((*found)->user_id.str());
+  return decide_by_precedence([&](std::optional<consent::InheritedFrom> level) {
+    Said<ConsentDecision> said;
+    if (level == group) {
+      said.answer = {decide_one(**found, scopes, purpose, now), *found, {}};
+      said.touches = true;  // it is the one that was asked about
+      return said;
     }
-    return say(of_level);
+    said = level ? say(of_level(inherited, *level), scopes, purpose, now) : say(own, scopes, purpose, now);
+    if (said.answer.allowed()) said = Said<ConsentDecision>();
+    return said;
   });
 }
 

@@ -29,6 +29,12 @@ ConsentDecision decide_inherited(std::span<const consent::Consent* const> own,
                                  std::span<const consent::Consent* const> inherited,
                                  std::span<const Scope> scopes, const Purpose& purpose, Timestamp now);
 
+/// What this one record among them says; `none` where it is not. A group's says nothing where a level before
+/// it says no: that level's answer is given then. Another's yes neither ends it nor makes it hold.
+ConsentDecision decide_by(const ConsentId& consent, std::span<const consent::Consent* const> own,
+                          std::span<const consent::Consent* const> inherited, std::span<const Scope> scopes,
+                          const Purpose& purpose, Timestamp now);
+
 /// How near an answer is to a grant; of several records the nearest decides.
 int nearness(consent::DecisionCode code);
 

@@ -57,7 +57,7 @@ TEST(Consent, expiry_is_decided_by_the_clock_to_the_microsecond) {
 
 TEST(Lease, lives_a_second_from_the_question_and_not_over_a_gap) {
   Lease lease;
-  const SteadyTime asked{1h};
+  const BootTime asked{1h};
   EXPECT_FALSE(lease.alive(asked));
   lease.renew(asked);
   EXPECT_TRUE(lease.alive(asked + kLeaseDuration - 1ms));
@@ -129,10 +129,47 @@ TEST_F(Tokens, revocation_reaches_a_token_that_was_verified_before) {
   revocation.subject = "mate:assistant";
   revocation.revoked_at = clock_.now();
   revocation.expires_at = clock_.now() + 1h;
-  verifier_.revocations().add(TenantId::trusted("default"), revocation);
+  verifier_.revocations().add(TenantId::trusted("default"), revocation, clock_.boot_now());
   EXPECT_EQ(refusal(text), "token.revoked");
   clock_.advance(2s);
   EXPECT_EQ(refusal(token()), "");  // issued after the revocation
+}
+
+TEST_F(Tokens, a_clock_that_was_ahead_and_is_set_back_brings_no_revoked_token_back) {
+  const auto text = token();
+  auth::Revocation revocation;
+  revocation.subject = "mate:assistant";
+  revocation.revoked_at = clock_.now();
+  revocation.expires_at = clock_.now() + 1h;
+  verifier_.revocations().add(TenantId::trusted("default"), revocation, clock_.boot_now());
+  clock_.set(kNow + 48h);
+  verifier_.revocations().prune(clock_.boot_now());
+  clock_.set(kNow + 1s);
+  EXPECT_EQ(refusal(text), "token.revoked");
+  clock_.advance(3h);
+  verifier_.revocations().prune(clock_.boot_now());
+  EXPECT_EQ(verifier_.revocations().size(), 0u) << "no token lives as long";
+}
+
+TEST_F(Tokens, a_clock_that_is_behind_the_issuers_prolongs_no_token) {
+  const auto text = token();
+  EXPECT_EQ(refusal(text), "");
+  verifier_.issuer_clock().hear(kNow + 890s, clock_.boot_now());
+  EXPECT_EQ(refusal(text), "");
+  clock_.advance(10s);
+  EXPECT_EQ(refusal(text), "token.expired");
+  verifier_.issuer_clock().hear(kNow - 48h, clock_.boot_now());
+  EXPECT_EQ(refusal(token()), "") << "one that is ahead of the issuer's decides by itself";
+}
+
+TEST(TruthClock, is_the_later_of_both_and_goes_on_between_two_answers) {
+  TruthClock clock;
+  const BootTime boot{1h};
+  EXPECT_EQ(clock.latest({kNow, boot}), kNow);
+  clock.hear(kNow + 5s, boot);
+  EXPECT_EQ(clock.latest({kNow, boot + 2s}), kNow + 7s);
+  EXPECT_EQ(clock.latest({kNow + 48h, boot + 2s}), kNow + 48h);
+  EXPECT_EQ(clock.latest({kNow - 48h, boot + 3s}), kNow + 8s) << "whatever ours is set to";
 }
 
 }  // namespace

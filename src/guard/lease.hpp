@@ -20,24 +20,25 @@ enum class Push {
   gap,      ///< something before it is missing: sync at once
 };
 
-/// Owned by one shard; not thread-safe. Time comes in as an argument, so tests can move it.
+/// Owned by one shard; not thread-safe. Time comes in as an argument, so tests can move it. It is a time that
+/// goes on while the machine sleeps, as revocations do.
 class Lease {
  public:
   explicit Lease(std::chrono::milliseconds duration = kLeaseDuration) : duration_(duration) {}
   /// The truth was asked at `asked_at` and has answered: the copy is as it was then. Counting from the
   /// question, not the answer, keeps the bound whatever the answer's way took.
-  void renew(SteadyTime asked_at) {
+  void renew(BootTime asked_at) {
     alive_until_ = std::max(alive_until_, asked_at + duration_);
     behind_ = false;
   }
   /// A change is known to be missing: the copy must not be used before it was synced.
   void fall_behind() { behind_ = true; }
   /// Deny, do not wait, when this is false.
-  bool alive(SteadyTime now) const { return !behind_ && now < alive_until_; }
+  bool alive(BootTime now) const { return !behind_ && now < alive_until_; }
 
  private:
   std::chrono::milliseconds duration_;
-  SteadyTime alive_until_{};
+  BootTime alive_until_{};
   bool behind_ = true;
 };
 
@@ -47,11 +48,11 @@ class SyncedLease {
  public:
   explicit SyncedLease(std::chrono::milliseconds duration = kLeaseDuration) : lease_(duration) {}
   struct Round {
-    SteadyTime asked_at;
+    BootTime asked_at;
     std::uint64_t gaps = 0;
   };
   /// The truth is being asked.
-  Round begin(SteadyTime now) const { return {now, gaps_}; }
+  Round begin(BootTime now) const { return {now, gaps_}; }
   /// It has answered, and the copy is up to date. False: ask again at once.
   bool end(const Round& round) {
     if (round.gaps != gaps_) return false;
@@ -63,7 +64,7 @@ class SyncedLease {
     ++gaps_;
     lease_.fall_behind();
   }
-  bool alive(SteadyTime now) const { return lease_.alive(now); }
+  bool alive(BootTime now) const { return lease_.alive(now); }
 
  private:
   Lease lease_;

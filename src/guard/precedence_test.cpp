@@ -291,6 +291,10 @@ TEST(Precedence, the_index_answers_as_the_pure_function_does) {
     const auto answer = index.decide(user, "bob", asked, purpose.str(), kNow);
     ASSERT_EQ((Answer{answer.code, answer.inherited_from}), (Answer{expected.code, expected.inherited_from}))
         << step;
+    const auto& named = all[random() % all.size()];
+    const auto by = decide_by(named.consent_id, own, inherited, asked, purpose, kNow);
+    const auto by_index = index.decide_by(named.consent_id.str(), user, "bob", asked, purpose.str(), kNow);
+    ASSERT_EQ((Answer{by_index.code, by_index.inherited_from}), (Answer{by.code, by.inherited_from})) << step;
     inherited_answers += answer.inherited_from.has_value() ? 1 : 0;
   }
   EXPECT_GT(inherited_answers, 2000);
@@ -304,6 +308,10 @@ consent::SyncReply answer(std::vector<consent::Consent> records, bool inherited)
   return reply;
 }
 
+constexpr Instant at(Timestamp wall) {
+  return {wall, BootTime(std::chrono::hours(1))};
+}
+
 TEST(ConsentCopy, decides_by_groups_only_once_it_has_every_no) {
   ConsentCopy copy(MateId::trusted("bob"));
   const auto allows = [&](const char* user) {
@@ -315,37 +323,37 @@ TEST(ConsentCopy, decides_by_groups_only_once_it_has_every_no) {
   auto refused = record({"alice", {"diary"}, Status::refused}, "no", {});
   refused.mate_epoch = 2;
 
-  EXPECT_EQ(copy.on_answer(0, answer({own}, false), kNow), ConsentCopy::Answered::all);
+  EXPECT_EQ(copy.on_answer(0, answer({own}, false), at(kNow)), ConsentCopy::Answered::all);
   EXPECT_FALSE(copy.second_question());
   auto later = answer({}, true);
   later.mate_epoch = 3;
-  EXPECT_EQ(copy.on_answer(1, later, kNow), ConsentCopy::Answered::all);
+  EXPECT_EQ(copy.on_answer(1, later, at(kNow)), ConsentCopy::Answered::all);
   ASSERT_TRUE(copy.second_question());
   EXPECT_EQ(copy.second_question()->whole, true);
   EXPECT_EQ(copy.second_question()->mate_epoch, 0u);
   EXPECT_FALSE(allows("ben")) << "not before the refusals are here";
   EXPECT_TRUE(allows("cleo")) << "meanwhile what was known holds";
 
-  EXPECT_FALSE(copy.on_second_answer(0, answer({own, refused, organisation}, true), kNow));
+  EXPECT_FALSE(copy.on_second_answer(0, answer({own, refused, organisation}, true), at(kNow)));
   EXPECT_FALSE(copy.second_question());
   EXPECT_EQ(copy.question().whole, true);
   EXPECT_TRUE(allows("ben"));
   EXPECT_FALSE(allows("alice"));
-  copy.prune(kNow + 25h);
+  copy.prune(at(kNow + 25h));
   EXPECT_FALSE(allows("alice")) << "a no is not forgotten where its absence would be a yes";
 }
 
 TEST(ConsentCopy, a_push_of_a_groups_consent_makes_it_ask_for_everything) {
   ConsentCopy copy(MateId::trusted("bob"));
-  copy.on_answer(0, answer({record({"cleo", {"diary"}}, "cleo", {})}, false), kNow);
+  copy.on_answer(0, answer({record({"cleo", {"diary"}}, "cleo", {})}, false), at(kNow));
   auto organisation = record({kOrganisation, {"diary"}}, "all", {});
   organisation.mate_epoch = 2;
-  EXPECT_EQ(copy.on_push(organisation, kNow), Push::applied);
+  EXPECT_EQ(copy.on_push(organisation, at(kNow)), Push::applied);
   EXPECT_FALSE(copy.index().decide("ben", "bob", scopes({"diary"}), "care", kNow).allowed());
   ASSERT_TRUE(copy.second_question());
   auto first = answer({record({"cleo", {"diary"}}, "cleo", {})}, true);
-  EXPECT_TRUE(copy.on_second_answer(0, first, kNow)) << "older than what is known by pushes";
-  EXPECT_FALSE(copy.on_second_answer(0, answer({organisation}, true), kNow));
+  EXPECT_TRUE(copy.on_second_answer(0, first, at(kNow))) << "older than what is known by pushes";
+  EXPECT_FALSE(copy.on_second_answer(0, answer({organisation}, true), at(kNow)));
   EXPECT_TRUE(copy.index().decide("ben", "bob", scopes({"diary"}), "care", kNow).allowed());
 }
 

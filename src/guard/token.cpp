@@ -7,6 +7,8 @@ namespace {
 
 /// Clocks of different machines may disagree by this much; applied to `iat` only, never to lengthen a life.
 constexpr auto kClockSkew = std::chrono::seconds(60);
+/// The two times of a revocation are of two machines' clocks.
+constexpr auto kKeptLonger = std::chrono::hours(1);
 
 Result<PrincipalKind> parse_kind(std::string_view text) {
   // Services have no tokens: they are known by being inside the platform's own account.
@@ -22,13 +24,14 @@ std::string subject_key(const TenantId& tenant, std::string_view subject) {
 
 }  // namespace
 
-void RevocationList::add(const TenantId& tenant, const auth::Revocation& revocation) {
-  const Entry entry{revocation.revoked_at, revocation.expires_at};
+void RevocationList::add(const TenantId& tenant, const auth::Revocation& revocation, BootTime learned) {
+  const auto lives = std::max(revocation.expires_at - revocation.revoked_at, Timestamp::duration::zero());
+  const Entry entry{revocation.revoked_at, learned + lives + kKeptLonger};
   if (revocation.jti) tokens_[*revocation.jti] = entry;
   if (revocation.subject) {
     auto& known = subjects_[subject_key(tenant, *revocation.subject)];
     known.revoked_at = std::max(known.revoked_at, entry.revoked_at);
-    known.expires_at = std::max(known.expires_at, entry.expires_at);
+    known.kept_until = std::max(known.kept_until, entry.kept_until);
   }
 }
 
@@ -43,9 +46,9 @@ bool RevocationList::covers(const Identity& identity) const {
   return dead_since(identity.subject()) || (!identity.key_id.empty() && dead_since("key:" + identity.key_id));
 }
 
-void RevocationList::prune(Timestamp now) {
-  std::erase_if(tokens_, [&](const auto& item) { return item.second.expires_at < now; });
-  std::erase_if(subjects_, [&](const auto& item) { return item.second.expires_at < now; });
+void RevocationList::prune(BootTime now) {
+  std::erase_if(tokens_, [&](const auto& item) { return item.second.kept_until < now; });
+  std::erase_if(subjects_, [&](const auto& item) { return item.second.kept_until < now; });
 }
 
 void TokenVerifier::set_keys(crypto::KeySet keys, std::string issuer) {
@@ -66,13 +69,13 @@ Result<const Identity*> TokenVerifier::verify(std::string_view token) {
   auto found = verified_.find(token);
   if (found == verified_.end()) {
     TRY(auto identity, read(token));
-    if (identity.expires_at <= clock_.now()) return fail(errors::expired_token);
+    if (identity.expires_at <= now()) return fail(errors::expired_token);
     if (verified_.size() >= kMaxCached)
       verified_.clear();  // simple, bounded, and rare: an hour's worth of tokens
     found = verified_.emplace(std::string(token), std::move(identity)).first;
   }
   const auto& identity = found->second;
-  if (identity.expires_at <= clock_.now()) {
+  if (identity.expires_at <= now()) {
     verified_.erase(found);
     return fail(errors::expired_token);
   }
@@ -86,7 +89,7 @@ Result<Identity> TokenVerifier::read(std::string_view token) const {
   const auto claims = json::decode<AccessTokenClaims>(verified.payload, json::Unknown::ignore);
   if (!claims) return fail(errors::malformed_token, "the token's claims are not those of an access token");
   if (claims->iss != issuer_ || claims->aud != access_token_audience) return fail(errors::wrong_issuer);
-  if (from_unix_seconds(claims->iat) > clock_.now() + kClockSkew)
+  if (from_unix_seconds(claims->iat) > now() + kClockSkew)
     return fail(errors::malformed_token, "the token was issued in the future");
   const auto tenant = TenantId::parse(claims->tenant);
   const auto kind = parse_kind(claims->kind);

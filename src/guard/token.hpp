@@ -9,6 +9,7 @@
 #include "contract/operations/auth.hpp"
 #include "contract/roles.hpp"
 #include "crypto/jws.hpp"
+#include "guard/truth_clock.hpp"
 
 namespace intra365::guard {
 
@@ -44,10 +45,13 @@ inline constexpr std::string_view access_token_audience = "intra365";
 /// Revoked tokens and subjects of one tenant, or of all (platform services).
 class RevocationList {
  public:
-  void add(const TenantId& tenant, const auth::Revocation& revocation);
+  /// `learned` is when we heard of it: it is kept from then on for as long as a token could have lived on
+  /// when it was made. Not by the wall clock, which may be set: what was forgotten by mistake would never be
+  /// told again.
+  void add(const TenantId& tenant, const auth::Revocation& revocation, BootTime learned);
   bool covers(const Identity& identity) const;
   /// Forgets what no living token can be concerned by.
-  void prune(Timestamp now);
+  void prune(BootTime now);
   void clear() {
     tokens_.clear();
     subjects_.clear();
@@ -56,7 +60,8 @@ class RevocationList {
 
  private:
   struct Entry {
-    Timestamp revoked_at, expires_at;
+    Timestamp revoked_at;
+    BootTime kept_until;
   };
   std::unordered_map<std::string, Entry> tokens_;    ///< by jti
   std::unordered_map<std::string, Entry> subjects_;  ///< by "<tenant>/<subject>"
@@ -70,6 +75,7 @@ class TokenVerifier {
 
   void set_keys(crypto::KeySet keys, std::string issuer);
   RevocationList& revocations() { return revocations_; }
+  TruthClock& issuer_clock() { return issuer_clock_; }
   bool ready() const { return keys_.size() > 0; }
 
   /// Takes the value of an Authorization header (`Bearer …`). The pointer holds until the next call.
@@ -78,6 +84,7 @@ class TokenVerifier {
 
  private:
   Result<Identity> read(std::string_view token) const;
+  Timestamp now() const { return issuer_clock_.latest(clock_.instant()); }
 
   static constexpr std::size_t kMaxCached = 65536;
   struct Hash {
@@ -88,6 +95,7 @@ class TokenVerifier {
   crypto::KeySet keys_;
   std::string issuer_;
   RevocationList revocations_;
+  TruthClock issuer_clock_;
   std::unordered_map<std::string, Identity, Hash, std::equal_to<>> verified_;
 };
 

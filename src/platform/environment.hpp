@@ -13,8 +13,8 @@
 #include "platform/tenant_directory.hpp"
 #include "postgres/pool.hpp"
 
-namespace intra365::guard {
-class TokenVerifier;
+namespace intra365::replica {
+class TokenReplica;
 }
 
 namespace intra365::platform::errors {
@@ -55,7 +55,7 @@ struct Environment {
   TaskGroup& tasks;
   TenantDirectory& tenants;
   AuditTrail& audit;
-  guard::TokenVerifier& tokens;
+  replica::TokenReplica& tokens;  ///< who is behind a token, as long as that is certain
   Telemetry telemetry;
   /// Whether each dependency answers: names and states for /readyz.
   std::function<std::vector<std::pair<std::string, bool>>()> readiness;

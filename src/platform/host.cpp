@@ -94,13 +94,13 @@ struct Host::Impl {
         reads(executor, config, database, nats, telemetry),
         tenants(database),
         audit(jetstream, tasks),
-        tokens(system_clock()),
+        verifier(system_clock()),
         client(nats, "platform"),
-        token_replica(nats, tasks, system_clock(), tokens, TenantId(),
-                      subjects::in_account(subjects::platform_account, subjects::guard_token),
-                      [this](auth::SyncRequest request, SteadyTime deadline) {
-                        return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
-                      }),
+        tokens(nats, tasks, system_clock(), verifier, TenantId(),
+               subjects::in_account(subjects::platform_account, subjects::guard_token),
+               [this](auth::SyncRequest request, SteadyTime deadline) {
+                 return client.call(auth::sync, TenantId(), request, TraceContext::create(), deadline);
+               }),
         environment{config,
                     system_clock(),
                     executor,
@@ -128,9 +128,8 @@ struct Host::Impl {
 
   Task<> start_service(std::size_t index);
   std::vector<std::pair<std::string, bool>> readiness() const {
-    return {{"nats", nats.connected()},
-            {"postgres", database_up},
-            {"tokens", token_replica.alive(std::chrono::steady_clock::now())}};
+    return {
+        {"nats", nats.connected()}, {"postgres", database_up}, {"tokens", tokens.alive(BootClock::now())}};
   }
   Task<> watch_database();
 
@@ -152,9 +151,9 @@ struct Host::Impl {
   Reads reads;
   TenantDirectory tenants;
   AuditTrail audit;
-  guard::TokenVerifier tokens;
+  guard::TokenVerifier verifier;
   ServiceClient client;
-  replica::TokenReplica token_replica;
+  replica::TokenReplica tokens;
   Environment environment;
   std::vector<Running> running;
   bool database_up = false;
@@ -197,10 +196,10 @@ Task<> Host::start(SteadyTime deadline) {
   std::ranges::stable_partition(impl_->modules,
                                 [](const ServiceModule& module) { return module.name == "sts"; });
   const bool own_sts = !impl_->modules.empty() && impl_->modules.front().name == "sts";
-  if (!own_sts) CO_CHECK(co_await impl_->token_replica.start(deadline));
+  if (!own_sts) CO_CHECK(co_await impl_->tokens.start(deadline));
   for (std::size_t i = 0; i < impl_->modules.size(); ++i) {
     CO_CHECK(co_await impl_->start_service(i));
-    if (i == 0 && own_sts) CO_CHECK(co_await impl_->token_replica.start(deadline));
+    if (i == 0 && own_sts) CO_CHECK(co_await impl_->tokens.start(deadline));
   }
   CO_CHECK(co_await impl_->nats.flush(deadline));
   co_return Result<void>{};

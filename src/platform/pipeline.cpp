@@ -4,8 +4,10 @@
 
 #include "contract/errors.hpp"
 #include "contract/headers.hpp"
+#include "contract/operations/auth.hpp"
 #include "contract/reply.hpp"
 #include "contract/subjects.hpp"
+#include "replica/token_replica.hpp"
 
 namespace intra365::platform {
 namespace {
@@ -18,6 +20,11 @@ SteadyTime deadline_of(const OperationSpec& spec, std::string_view asked_ms) {
   if (error == std::errc{} && end == asked_ms.data() + asked_ms.size() && asked >= 0)
     limit = std::min(limit, std::chrono::milliseconds(asked));
   return std::chrono::steady_clock::now() + limit;
+}
+
+/// By which others renew the leases of their own: it answers from the truth, and must not wait for ours.
+bool renews_leases(const OperationSpec& spec) {
+  return spec.subject == auth::sync.spec.subject;
 }
 
 void become(Caller& caller, const guard::Identity& identity) {
@@ -152,7 +159,9 @@ Result<bool> Pipeline::authenticate_now(const OperationSpec& spec, const nats::M
     if (tenant != nullptr) caller.tenant = *tenant;
     return true;
   }
-  TRY(const auto* identity, environment_.tokens.verify_header(authorization));
+  auto& tokens = environment_.tokens;
+  TRY(const auto* identity, renews_leases(spec) ? tokens.verify_header_without_lease(authorization)
+                                                : tokens.verify_header(authorization));
   become(caller, *identity);
   // The token says who; the account, put there by the server, says from which tenant. Both must agree.
   if (tenant == nullptr) return false;

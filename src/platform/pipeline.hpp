@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "guard/token.hpp"
 #include "nats/service.hpp"
 #include "platform/service.hpp"
 

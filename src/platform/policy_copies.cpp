@@ -69,13 +69,13 @@ Result<void> PolicyCopies::start() {
 
 const PolicySet* PolicyCopies::fresh(const TenantId& tenant) {
   const auto found = copies_.find(tenant);
-  const auto at = now();
+  const auto at = BootClock::now();
   if (found == copies_.end() || !found->second->lease.alive(at)) return nullptr;
   auto& copy = *found->second;
   copy.used_at = at;
   // In use, and not asked lately: ask beside the work, so that the lease never runs out under it.
   if (!copy.loading && at - copy.asked_at > guard::kSyncPause)
-    static_cast<void>(environment_.tasks.spawn(load(tenant, found->second, at + kLoadTimeout)));
+    static_cast<void>(environment_.tasks.spawn(load(tenant, found->second, now() + kLoadTimeout)));
   return &copy.set;
 }
 
@@ -110,9 +110,9 @@ PolicyCopies::CopyPointer PolicyCopies::copy_of(const TenantId& tenant) {
   auto& copy = copies_[tenant];
   if (!copy) {
     copy = std::make_shared<Copy>(environment_.executor);
-    copy->used_at = now();
+    copy->used_at = BootClock::now();
     auto kept = copy;  // the map may move
-    if (copies_.size() > kMaxCopies) forget_unused(now());
+    if (copies_.size() > kMaxCopies) forget_unused(BootClock::now());
     return kept;
   }
   return copy;
@@ -128,7 +128,7 @@ Task<> PolicyCopies::load(TenantId tenant, CopyPointer copy, SteadyTime deadline
     }
     Copy& copy_;
   } loading(*copy);
-  const auto round = copy->lease.begin(now());
+  const auto round = copy->lease.begin(BootClock::now());
   copy->asked_at = round.asked_at;
   CO_TRY(auto set, co_await load_(tenant, copy->set.in_force ? copy->set.epoch : 0, deadline));
   const bool replaced = set.has_value();
@@ -139,7 +139,7 @@ Task<> PolicyCopies::load(TenantId tenant, CopyPointer copy, SteadyTime deadline
   co_return Result<void>{};
 }
 
-void PolicyCopies::forget_unused(SteadyTime now) {
+void PolicyCopies::forget_unused(BootTime now) {
   std::erase_if(copies_, [&](const auto& item) {
     return !item.second->loading && now - item.second->used_at > kForgetAfter;
   });

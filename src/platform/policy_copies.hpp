@@ -59,7 +59,7 @@ class PolicyCopies {
     explicit Copy(const asio::any_io_executor& executor) : loaded(executor, SteadyTime::max()) {}
     PolicySet set;
     guard::SyncedLease lease;
-    SteadyTime asked_at{}, used_at{};
+    BootTime asked_at{}, used_at{};
     bool loading = false;
     asio::steady_timer loaded;  ///< cancelled when a load has ended
   };
@@ -67,7 +67,7 @@ class PolicyCopies {
 
   CopyPointer copy_of(const TenantId& tenant);
   Task<> load(TenantId tenant, CopyPointer copy, SteadyTime deadline);
-  void forget_unused(SteadyTime now);
+  void forget_unused(BootTime now);
 
   /// More tenants than this, and those unused for longest are forgotten.
   static constexpr std::size_t kMaxCopies = 10'000;

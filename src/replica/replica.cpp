@@ -29,10 +29,15 @@ Task<> Replica::start(SteadyTime deadline) {
 }
 
 Task<> Replica::refresh(SteadyTime deadline) {
-  const auto round = lease_.begin(now());
+  const auto round = lease_.begin(BootClock::now());
   CO_CHECK(co_await source_.sync(deadline));
   if (!lease_.end(round)) wake_.cancel();
   co_return Result<void>{};
+}
+
+asio::awaitable<void> Replica::until_alive(SteadyTime deadline) {
+  hurry();
+  while (!alive(BootClock::now()) && now() < deadline) co_await sleep_for(kHurry);
 }
 
 void Replica::hurry() {
@@ -50,8 +55,8 @@ Task<> Replica::keep_syncing() {
     hurried_ = false;
     // A failure is no news: the lease runs out by itself, and the next round tries again.
     co_await refresh(now() + kSyncTimeout);
-    while (cancelled.cancelled() == asio::cancellation_type::none &&
-           !alive(std::chrono::steady_clock::now()) && connection_.connected()) {
+    while (cancelled.cancelled() == asio::cancellation_type::none && !alive(BootClock::now()) &&
+           connection_.connected()) {
       if (!co_await refresh(now() + kSyncTimeout)) break;
     }
   }

@@ -26,9 +26,11 @@ class Replica {
   Replica(nats::Connection& connection, TaskGroup& tasks, Source source);
   /// Subscribes, syncs once, and keeps on syncing until the task group is cancelled.
   Task<> start(SteadyTime deadline);
-  bool alive(SteadyTime now) const { return lease_.alive(now); }
+  bool alive(BootTime now) const { return lease_.alive(now); }
   /// Syncs now, e.g. because a key is not known; waits at most until `deadline`.
   Task<> refresh(SteadyTime deadline);
+  /// Waits until the copy may be used, at most until `deadline`; whether it may, `alive` says then.
+  asio::awaitable<void> until_alive(SteadyTime deadline);
   /// From within `sync`: the copy was of no use any more, so the lease must not be used before the next one.
   void begin_anew() { lease_.gap(); }
   /// Syncs soon instead of at the next turn, so that the truth learns how far this copy has come.

@@ -2,6 +2,8 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "contract/errors.hpp"
+
 namespace intra365::replica {
 
 TokenReplica::TokenReplica(nats::Connection& connection, TaskGroup& tasks, const Clock& clock,
@@ -15,6 +17,30 @@ TokenReplica::TokenReplica(nats::Connection& connection, TaskGroup& tasks, const
                {"tokens", std::move(push_subject), [this](SteadyTime deadline) { return sync(deadline); },
                 [this](const nats::MessageView& message) { return on_push(message); }}) {}
 
+Result<const guard::Identity*> TokenReplica::leased(Result<const guard::Identity*> verified) const {
+  // What is known to be over is over, however old the news; only a yes needs the lease.
+  if (verified && !alive(clock_.boot_now())) return fail(errors::lease_expired);
+  return verified;
+}
+
+Result<const guard::Identity*> TokenReplica::verify_header(std::string_view authorization) {
+  return leased(verifier_.verify_header(authorization));
+}
+
+Result<const guard::Identity*> TokenReplica::verify(std::string_view token) {
+  return leased(verifier_.verify(token));
+}
+
+Result<const guard::Identity*> TokenReplica::verify_header_without_lease(std::string_view authorization) {
+  return verifier_.verify_header(authorization);
+}
+
+Task<guard::Identity> TokenReplica::verify(std::string token, SteadyTime deadline) {
+  if (!alive(clock_.boot_now())) co_await replica_.until_alive(deadline);
+  CO_TRY(const auto* identity, verify(std::string_view(token)));
+  co_return *identity;
+}
+
 Task<> TokenReplica::sync(SteadyTime deadline) {
   auth::SyncRequest request;
   request.epoch = epoch_;
@@ -24,9 +50,10 @@ Task<> TokenReplica::sync(SteadyTime deadline) {
     verifier_.set_keys(std::move(parsed), reply.issuer);
     keys_ = std::move(keys);
   }
+  if (reply.server_time) verifier_.issuer_clock().hear(*reply.server_time, clock_.boot_now());
   for (const auto& revocation : reply.revocations) apply(revocation);
   epoch_ = std::max(epoch_, reply.epoch);
-  verifier_.revocations().prune(clock_.now());
+  verifier_.revocations().prune(clock_.boot_now());
   co_return Result<void>{};
 }
 
@@ -42,7 +69,7 @@ Push TokenReplica::on_push(const nats::MessageView& message) {
 }
 
 void TokenReplica::apply(const auth::Revocation& revocation) {
-  verifier_.revocations().add(revocation.tenant.value_or(tenant_), revocation);
+  verifier_.revocations().add(revocation.tenant.value_or(tenant_), revocation, clock_.boot_now());
 }
 
 }  // namespace intra365::replica

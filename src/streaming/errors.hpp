@@ -13,6 +13,9 @@ inline constexpr ErrorCode too_many{ErrorKind::exhausted, "stream.too_many",
                                     "The Mate is sending as many streamed answers as it may already."};
 inline constexpr ErrorCode gap{ErrorKind::unavailable, "stream.gap",
                                "A part of the answer was lost on the way; what came before it is whole."};
+inline constexpr ErrorCode window_exceeded{
+    ErrorKind::unavailable, "stream.window_exceeded",
+    "The Mate has sent more parts than it was asked to have under way; they are not taken."};
 inline constexpr ErrorCode silent{ErrorKind::unavailable, "stream.silent",
                                   "Nothing was heard from the other side of the stream for too long."};
 inline constexpr ErrorCode cancelled{ErrorKind::unavailable, "stream.cancelled",

@@ -117,6 +117,9 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
     if (word.kind == Word::Kind::heartbeat) return;
     if (word.kind == Word::Kind::part && word.number <= heard) return;  // it came twice
     if (word.kind != Word::Kind::part || word.number != heard + 1) return give_up(Error(errors::gap));
+    // Whoever keeps to the window has heard of what was taken before it sends more.
+    if (ready.size() >= static_cast<std::size_t>(options.window))
+      return give_up(Error(errors::window_exceeded));
     ++heard;
     ready.emplace_back(message.payload());
   }
@@ -132,7 +135,7 @@ struct Reader::State : std::enable_shared_from_this<Reader::State> {
   ReaderOptions options;
   nats::MessageQueue queue;
   std::string control;
-  std::deque<std::string> ready;     ///< heard and not yet taken; the window bounds it
+  std::deque<std::string> ready;     ///< heard and not yet taken; at most the window
   std::optional<Result<void>> last;  ///< how the answer has ended
   std::uint64_t heard = 0, parts = 0, told = 0;
   SteadyTime heard_at, asked_at;

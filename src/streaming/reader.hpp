@@ -31,9 +31,9 @@ class Reader {
   ~Reader();
 
   /// The next part; nullopt after the last one when the answer has ended well. Otherwise the error that has
-  /// ended it: the Mate's own (`consent.revoked` …), `stream.gap`, `stream.silent`, `nats.no_responders`,
-  /// `nats.disconnected`, `nats.timeout` (no part within `part_timeout`) or `deadline`. An answer that is not
-  /// in parts is one part. One coroutine at a time.
+  /// ended it: the Mate's own (`consent.revoked` …), `stream.gap`, `stream.window_exceeded`, `stream.silent`,
+  /// `nats.no_responders`, `nats.disconnected`, `nats.timeout` (no part within `part_timeout`) or `deadline`.
+  /// An answer that is not in parts is one part. One coroutine at a time.
   Task<std::optional<std::string>> next();
   /// Parts read so far.
   std::uint64_t parts() const;

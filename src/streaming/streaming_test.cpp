@@ -172,6 +172,20 @@ TEST_F(StreamingTest, an_end_from_outside_stops_a_handler_that_waits_for_somethi
   EXPECT_TRUE(loop.until([&] { return stopped; }));
 }
 
+TEST_F(StreamingTest, a_handler_whose_answer_is_over_before_it_begins_does_not_begin) {
+  bool began = false;
+  filling = [&began](auto writer) {
+    writer->end(fail(kForbidden));
+    return [](bool& began) -> Task<> {
+      began = true;
+      co_return Result<void>{};
+    }(began);
+  };
+  auto reader = open();
+  EXPECT_EQ(read(reader), std::pair(std::string(), std::string("test.forbidden")));
+  EXPECT_FALSE(began);
+}
+
 TEST_F(StreamingTest, a_reader_that_goes_stops_the_handler) {
   filling = [](auto writer) { return count_to(writer, 1'000'000); };
   {
@@ -243,6 +257,42 @@ TEST_F(StreamingTest, a_lost_part_is_noticed) {
   ASSERT_TRUE(liar && loop.run(host->flush(in(5s))));
   auto reader = open();
   EXPECT_EQ(read(reader), std::pair(std::string("1 2 "), std::string("stream.gap")));
+}
+
+TEST_F(StreamingTest, a_mate_that_sends_more_than_was_asked_for_is_given_up) {
+  subscription.unsubscribe();
+  bool cancelled = false;
+  const auto control = host->subscribe("intra365.mate.teller.stream.x.y", [&](const nats::MessageView& word) {
+    cancelled = cancelled || word.headers.contains(headers::stream_cancel);
+  });
+  auto flood = host->subscribe(kSubject, [this](const nats::MessageView& request) {
+    for (int number = 1; number <= 6; ++number) {
+      nats::HeaderBlock block;
+      block.add(headers::stream_part, std::to_string(number));
+      static_cast<void>(
+          host->publish(request.reply, std::to_string(number), block, "intra365.mate.teller.stream.x.y"));
+    }
+  });
+  ASSERT_TRUE(control && flood && loop.run(host->flush(in(5s))));
+  auto reader = open(4);
+  ASSERT_TRUE(loop.until([&] { return cancelled; })) << "although nobody takes what is there";
+  EXPECT_EQ(read(reader), std::pair(std::string("1 2 3 4 "), std::string("stream.window_exceeded")));
+}
+
+TEST_F(StreamingTest, an_end_for_which_there_is_no_room_is_said_when_there_is) {
+  filling = [](auto writer) -> Task<> {
+    return [](std::shared_ptr<Writer> to) -> Task<> {
+      CO_CHECK(co_await to->send("one"));
+      co_await sleep_for(1h);
+      co_return Result<void>{};
+    }(writer);
+  };
+  auto reader = open();
+  EXPECT_EQ(*loop.run(reader.next()), "one");
+  const std::string ballast(64u << 10, 'x');
+  while (host->publish("elsewhere", ballast)) continue;
+  writer->end(fail(kForbidden));
+  EXPECT_EQ(read(reader).second, "test.forbidden");
 }
 
 TEST_F(StreamingTest, an_answer_that_is_not_in_parts_is_one_part) {

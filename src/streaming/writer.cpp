@@ -80,8 +80,22 @@ Task<> Writer::send(std::string part) {
 void Writer::end(Result<void> how) {
   if (over_) return;
   over_ = std::move(how);
-  static_cast<void>(say(sent_, {}, &*over_));  // lost only with the connection: the reader sees the silence
+  say_end();
   changed_.cancel();
+}
+
+void Writer::say_end() {
+  const auto said = say(sent_, {}, &*over_);
+  // Anything else is lost with the connection only: the reader sees the silence.
+  end_waits_ = !said && said.error().is(nats::errors::buffer_full);
+}
+
+Task<> Writer::end_is_said() {
+  while (end_waits_) {
+    CO_CHECK(co_await connection_.writable(now() + kRoomTime));
+    say_end();
+  }
+  co_return Result<void>{};
 }
 
 asio::awaitable<void> Writer::wait_for_change() {
@@ -95,8 +109,11 @@ asio::awaitable<void> Writer::until_over() {
 
 Task<> Writer::run(std::shared_ptr<Writer> self, Task<> filling) {
   using namespace asio::experimental::awaitable_operators;
-  const auto first = co_await (contain(std::move(filling)) || self->until_over());
-  if (first.index() == 0) self->end(std::get<0>(first));
+  if (!self->over_) {
+    const auto first = co_await (contain(std::move(filling)) || self->until_over());
+    if (first.index() == 0) self->end(std::get<0>(first));
+  }
+  if (self->end_waits_) co_await self->end_is_said();
   co_return self->how();
 }
 

@@ -39,8 +39,8 @@ class Writer : public std::enable_shared_from_this<Writer> {
   bool over() const { return over_.has_value(); }
   /// How it ended; only when it is over.
   const Result<void>& how() const { return *over_; }
-  /// Runs what fills the answer, cancels it when the answer is over before it, and ends the answer with its
-  /// outcome. Returns how the answer has ended.
+  /// Runs what fills the answer, cancels it when the answer is over before it (which does not even begin when
+  /// it is over already), and ends the answer with its outcome. Returns how the answer has ended.
   static Task<> run(std::shared_ptr<Writer> self, Task<> filling);
 
  private:
@@ -49,6 +49,8 @@ class Writer : public std::enable_shared_from_this<Writer> {
   void hear(const nats::MessageView& control);
   /// A message to the reader: a part, the end, or (`still_here`) neither.
   Result<void> say(std::uint64_t part, std::string_view payload, const Result<void>* end = nullptr);
+  void say_end();
+  Task<> end_is_said();
   void still_here() { static_cast<void>(say(0, {})); }
   asio::awaitable<void> wait_for_change();
   asio::awaitable<void> until_over();
@@ -58,6 +60,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   std::function<Task<>()> permitted_;
   std::uint64_t sent_ = 0, taken_ = 0;
   std::optional<Result<void>> over_;
+  bool end_waits_ = false;  ///< for room in the connection's buffer
   SteadyTime heard_at_, said_at_;
   asio::steady_timer changed_;  ///< cancelled when there is room again, and at the end
 };

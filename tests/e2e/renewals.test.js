@@ -156,6 +156,12 @@ test("people hear what happens to their own consents and to nobody else's: over 
   assert.deepEqual(heard.bob, []);
   await eventually("the same elsewhere", () => printed.includes(`"intra365.consent.expired"`) && new RegExp(`event: intra365.consent.expired\nid: .*\ndata: .*${consentId}`).test(streamed));
   assert.equal((await platform.http("GET", "/v1/consents/events", { token: painter.token })).json.code, "access.not_yours");
+
+  const lost = await platform.token(aliceKey);
+  const overheard = (await fetch(`${platform.endpoints.gateway}/v1/consents/events`, { headers: { authorization: `Bearer ${lost}` } })).text();
+  assert.equal((await platform.http("POST", "/v1/auth/token/revoke", { token: lost, body: { token: lost } })).status, 200);
+  const { consentId: later } = await grant(3600);
+  assert.doesNotMatch(await overheard, new RegExp(later), "a token that is revoked hears no more");
   watch.kill("SIGTERM");
   stop.abort();
 });

@@ -12,12 +12,16 @@ namespace intra365::sim {
 using Micros = std::chrono::microseconds;
 /// Faults happen until the first, the world runs until the second.
 inline constexpr Micros kFaultsUntil = std::chrono::seconds(20), kEnd = std::chrono::seconds(24);
+/// What the truth's clock says at the beginning.
+inline constexpr Timestamp kWallStart{std::chrono::hours(24 * 365 * 56)};
 
 class Scheduler {
  public:
   explicit Scheduler(std::uint64_t seed) : random_(seed) {}
   Micros now() const { return now_; }
-  SteadyTime steady() const { return SteadyTime(now_); }
+  BootTime boot() const { return BootTime(now_); }
+  /// By the truth's clock.
+  Timestamp wall() const { return kWallStart + now_; }
   bool faulty() const { return now_ < kFaultsUntil; }
   void after(Micros delay, std::function<void()> what) {
     queue_.push({now_ + delay, next_++, std::move(what)});

@@ -11,12 +11,14 @@ constexpr Micros kLoadTimeout = std::chrono::seconds(2), kRenewTimeout = std::ch
 
 void Service::start() {
   ++life_;
-  copies_.emplace(world_.lease_of_services());
+  guard::ConsentCopies::Limits limits;
+  limits.lease_time = world_.lease_of_services();
+  copies_.emplace(limits);
   keep_fresh(life_);
 }
 
 void Service::hear(const Consent& record) {
-  copies_->changed(kTenant, record, wall());
+  copies_->changed(kTenant, record, instant());
 }
 
 void Service::verify() {
@@ -25,18 +27,18 @@ void Service::verify() {
   const auto& mate = scheduler.pick(kMates);
   const auto scope = Scope::trusted(scheduler.pick(kScopes));
   ++world_.outcome().decisions;
-  const auto fresh = copies_->fresh(kTenant, MateId::trusted(mate), scheduler.steady());
+  const auto fresh = copies_->fresh(kTenant, MateId::trusted(mate), instant());
   if (fresh.to_load) load(MateId::trusted(mate), fresh.to_load, life_);
   if (fresh.index == nullptr) return;  // the truth is asked, which is never wrong
-  if (fresh.index->decide(user, mate, std::span(&scope, 1), "care", wall()).allowed())
-    world_.judge(name(), user, mate, scope, wall());
+  if (fresh.index->decide(user, mate, std::span(&scope, 1), "care", fresh.time).allowed())
+    world_.judge(name(), user, mate, scope);
 }
 
 void Service::keep_fresh(int life) {
   if (life != life_) return;  // of a process that is gone
   auto& scheduler = world_.scheduler();
   const auto next = scheduler.now() + Micros(guard::kSyncPause);
-  auto rounds = copies_->to_renew(scheduler.steady());
+  auto rounds = copies_->to_renew(scheduler.boot());
   const Then again = [this, life, next] {
     const auto now = world_.scheduler().now();
     world_.scheduler().after(next > now ? next - now : Micros(0), [this, life] { keep_fresh(life); });
@@ -46,18 +48,20 @@ void Service::keep_fresh(int life) {
 }
 
 void Service::renew(std::shared_ptr<std::vector<ConsentCopies::Renewal>> used, int life, Then then) {
-  for (auto& one : *used) ConsentCopies::ask(one, world_.scheduler().steady());
+  for (auto& one : *used) ConsentCopies::ask(one, world_.scheduler().boot());
   const auto epochs = std::make_shared<std::vector<std::uint64_t>>();
+  const auto at = std::make_shared<Timestamp>();
   world_.ask_database(
       *this, kRenewTimeout,
-      [this, used, epochs] {
+      [this, used, epochs, at] {
+        *at = world_.scheduler().wall();
         for (const auto& one : *used) epochs->push_back(world_.truth().mate_epoch(one.mate.str()));
       },
-      [this, used, epochs, life, then](bool answered) {
+      [this, used, epochs, at, life, then](bool answered) {
         if (life != life_) return;
         if (!answered) return then();
         for (std::size_t i = 0; i < used->size(); ++i) {
-          if (!ConsentCopies::renew((*used)[i], (*epochs)[i]))
+          if (!ConsentCopies::renew((*used)[i], (*epochs)[i], *at, instant()))
             load((*used)[i].mate, (*used)[i].load.copy, life);
         }
         then();
@@ -65,7 +69,7 @@ void Service::renew(std::shared_ptr<std::vector<ConsentCopies::Renewal>> used, i
 }
 
 void Service::load(const MateId& mate, const ConsentCopies::Pointer& copy, int life) {
-  const auto loading = ConsentCopies::begin_load(copy, world_.scheduler().steady());
+  const auto loading = copies_->begin_load(copy, world_.scheduler().boot());
   if (loading) load_page(mate, *loading, life);
 }
 
@@ -76,22 +80,26 @@ void Service::load_page(const MateId& mate, ConsentCopies::Load load, int life) 
   world_.ask_database(
       *this, kLoadTimeout,
       [this, mate, page, records, since] {
+        page->server_time = world_.scheduler().wall();
         page->mate_epoch = world_.truth().mate_epoch(mate.str());
         *records = world_.truth().changed_since(mate.str(), since, Truth::Which::all);
       },
       [this, mate, load, page, records, since, life](bool answered) {
         if (life != life_) return;
-        if (!answered) return ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
+        if (!answered)
+          return copies_->end_load(load, ConsentCopies::Loaded::failed, world_.scheduler().boot());
         world_.make_effective(records, [this, mate, load, page, records, since, life](bool is_there) {
           if (life != life_) return;
-          if (!is_there) return ConsentCopies::end_load(load, ConsentCopies::Loaded::failed);
+          if (!is_there)
+            return copies_->end_load(load, ConsentCopies::Loaded::failed, world_.scheduler().boot());
           page->consents = *records;
           page->more = records->size() == Truth::kPage;
-          const auto answered = ConsentCopies::take_page(load, since, *page, wall());
-          if (answered == guard::ConsentCopy::Answered::more) return load_page(mate, load, life);
-          ConsentCopies::end_load(load, answered == guard::ConsentCopy::Answered::all
-                                            ? ConsentCopies::Loaded::all
-                                            : ConsentCopies::Loaded::failed);
+          const auto taken = copies_->take_page(load, since, *page, instant());
+          if (taken == ConsentCopies::Taken::more) return load_page(mate, load, life);
+          copies_->end_load(
+              load,
+              taken == ConsentCopies::Taken::all ? ConsentCopies::Loaded::all : ConsentCopies::Loaded::anew,
+              world_.scheduler().boot());
         });
       });
 }

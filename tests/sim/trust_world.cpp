@@ -10,6 +10,8 @@ std::optional<Break> read_break(const std::string& name) {
   if (name == "copies") return Break::copies;
   if (name == "delegation") return Break::delegation;
   if (name == "household") return Break::household;
+  if (name == "clock") return Break::clock;
+  if (name == "use") return Break::use;
   if (name == "line") return Break::line;
   return std::nullopt;
 }

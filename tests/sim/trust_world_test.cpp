@@ -22,7 +22,7 @@ std::uint64_t noticed(Break broken, std::uint64_t seeds) {
 
 TEST(TrustSim, no_allow_after_the_bound) {
   std::uint64_t allowed = 0, changes = 0, delegated = 0, moves = 0, inherited = 0, conflicts = 0, lost = 0,
-                rewinds = 0;
+                rewinds = 0, parts = 0, ended = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     const auto outcome = run(of(seed));
     ASSERT_EQ(outcome.violation, "") << "seed " << seed << "; ./dev sim --seed " << seed << " shows it again";
@@ -34,6 +34,8 @@ TEST(TrustSim, no_allow_after_the_bound) {
     conflicts += outcome.conflicts;
     lost += outcome.lost;
     rewinds += outcome.rewinds;
+    parts += outcome.parts;
+    ended += outcome.ended;
   }
   // A world in which nothing happens would prove nothing.
   EXPECT_GT(allowed, 300u * 500);
@@ -44,6 +46,8 @@ TEST(TrustSim, no_allow_after_the_bound) {
   EXPECT_GT(conflicts, 300u / 20);
   EXPECT_GT(lost, 300u * 10);
   EXPECT_GT(rewinds, 300u / 2);
+  EXPECT_GT(parts, 300u * 100);
+  EXPECT_GT(ended, 300u * 10);
 }
 
 TEST(TrustSim, a_seed_gives_the_same_run_again) {
@@ -71,6 +75,14 @@ TEST(TrustSim, a_household_that_was_left_and_nobody_told_of_it_is_noticed) {
 
 TEST(TrustSim, a_truth_that_goes_back_and_counts_on_as_before_is_noticed) {
   EXPECT_NE(noticed(Break::line, 100), 0u);
+}
+
+TEST(TrustSim, an_expiry_by_a_clock_that_is_behind_is_noticed) {
+  EXPECT_NE(noticed(Break::clock, 50), 0u);
+}
+
+TEST(TrustSim, a_use_that_is_ended_although_nothing_was_taken_back_is_noticed) {
+  EXPECT_NE(noticed(Break::use, 50), 0u);
 }
 
 TEST(TrustSim, a_lease_that_counts_from_the_answer_is_noticed) {

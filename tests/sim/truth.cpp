@@ -187,11 +187,19 @@ std::optional<Consent> Truth::effective_at(const States& states, Micros at) cons
   return chain.empty() ? *state->record : consent::effective(*state->record, chain);
 }
 
-bool Truth::allowed_since(Micros since, const std::string& user, const std::string& mate, const Scope& scope,
-                          const Purpose& purpose, Timestamp wall) const {
-  if (allows_at(since, user, mate, scope, purpose, wall)) return true;
-  // It may have held since a change of anything that it could follow from.
-  std::vector<Micros> moments;
+bool Truth::allowed_since(Micros since, const Asked& asked) const {
+  return std::ranges::any_of(moments_since(since, asked),
+                             [&](Micros at) { return allows_at(at, asked, kWallStart + since); });
+}
+
+bool Truth::allowed_throughout(Micros since, const Asked& asked, Timestamp wall) const {
+  return std::ranges::all_of(moments_since(since, asked),
+                             [&](Micros at) { return allows_at(at, asked, wall); });
+}
+
+std::vector<Micros> Truth::moments_since(Micros since, const Asked& asked) const {
+  // A change of anything that it could follow from.
+  std::vector<Micros> moments{since};
   const auto add = [&](const auto& of) {
     for (const auto& one : of) {
       if (one.since > since) moments.push_back(one.since);
@@ -199,37 +207,37 @@ bool Truth::allowed_since(Micros since, const std::string& user, const std::stri
   };
   for (const auto& [id, states] : states_) {
     const auto& record = about(states);
-    if (record.mate_id.str() != mate) continue;
-    if (record.user_id.str() != user && !consent::group_of(record.user_id.str())) continue;
+    if (record.mate_id.str() != asked.mate) continue;
+    if (record.user_id.str() != asked.user && !consent::group_of(record.user_id.str())) continue;
     add(states);
     for (auto parent = record.parent_id; parent; parent = about(states_.at(parent->str())).parent_id)
       add(states_.at(parent->str()));
   }
-  if (const auto stays = stays_.find(user); stays != stays_.end()) add(stays->second);
-  return std::ranges::any_of(moments,
-                             [&](Micros at) { return allows_at(at, user, mate, scope, purpose, wall); });
+  if (const auto stays = stays_.find(asked.user); stays != stays_.end()) add(stays->second);
+  return moments;
 }
 
-bool Truth::allows_at(Micros at, const std::string& user, const std::string& mate, const Scope& scope,
-                      const Purpose& purpose, Timestamp wall) const {
-  const auto household = household_at(user, at);
+bool Truth::allows_at(Micros at, const Asked& asked, Timestamp wall) const {
+  const auto household = household_at(asked.user, at);
   std::vector<Consent> held;
   held.reserve(states_.size());
   std::vector<const Consent*> own, inherited;
   for (const auto& [id, states] : states_) {
     const auto& record = about(states);
-    if (record.mate_id.str() != mate) continue;
+    if (record.mate_id.str() != asked.mate) continue;
     const auto group = consent::group_of(record.user_id.str());
     const bool is_ours =
         group == consent::InheritedFrom::organisation ||
         (group && !household.empty() && consent::household_of(record.user_id.str()).str() == household);
-    if (!is_ours && record.user_id.str() != user) continue;
+    if (!is_ours && record.user_id.str() != asked.user) continue;
     auto holds = effective_at(states, at);
     if (!holds) continue;
     held.push_back(*std::move(holds));
     (group ? inherited : own).push_back(&held.back());
   }
-  return guard::decide_inherited(own, inherited, std::span(&scope, 1), purpose, wall).allowed();
+  const std::span scopes(&asked.scope, 1);
+  if (asked.by) return guard::decide_by(*asked.by, own, inherited, scopes, asked.purpose, wall).allowed();
+  return guard::decide_inherited(own, inherited, scopes, asked.purpose, wall).allowed();
 }
 
 }  // namespace intra365::sim

@@ -41,9 +41,19 @@ class Truth {
   enum class Which { holding, whole, all };
   std::vector<consent::Consent> changed_since(const std::string& mate, std::uint64_t epoch,
                                               Which which) const;
-  /// Has the truth allowed this at some moment from `since` until now?
-  bool allowed_since(Micros since, const std::string& user, const std::string& mate, const Scope& scope,
-                     const Purpose& purpose, Timestamp wall) const;
+  struct Asked {
+    std::string user, mate;
+    Scope scope;
+    Purpose purpose;
+    std::optional<ConsentId> by = {};  ///< by this consent; otherwise by any
+  };
+  /// Has the truth allowed this at some moment from `since` until now, or would have if that had not expired
+  /// since then by its own clock?
+  bool allowed_since(Micros since, const Asked& asked) const;
+  /// Has it allowed this at every moment from `since` until now, if it was this late by then?
+  bool allowed_throughout(Micros since, const Asked& asked, Timestamp wall) const;
+  /// Does it allow this now, if it is this late?
+  bool allows(const Asked& asked, Timestamp wall) const { return allows_at(scheduler_.now(), asked, wall); }
 
   /// A standby takes over that had heard nothing since `to`, or a backup of then is restored: what came after
   /// it was never there, and counting goes on from what was counted then.
@@ -76,8 +86,9 @@ class Truth {
   void raise_below(const std::string& id, std::vector<consent::Consent>& stored);
   std::string household_at(const std::string& user, Micros at) const;
   void raise_members(const std::string& household, std::vector<consent::Consent>& stored);
-  bool allows_at(Micros at, const std::string& user, const std::string& mate, const Scope& scope,
-                 const Purpose& purpose, Timestamp wall) const;
+  /// When the answer may have become another one.
+  std::vector<Micros> moments_since(Micros since, const Asked& asked) const;
+  bool allows_at(Micros at, const Asked& asked, Timestamp wall) const;
 
   const Scheduler& scheduler_;
   Below below_, raised_members_;

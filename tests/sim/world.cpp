@@ -29,6 +29,8 @@ Outcome World::run() {
   for (std::size_t i = 0; i < 4; ++i) scheduler_.after(scheduler_.between(0ms, 200ms), [this] { person(); });
   for (auto& point : points_)
     scheduler_.after(scheduler_.between(0ms, 20ms), [this, at = point.get()] { keep_deciding(*at); });
+  for (auto& point : points_)
+    scheduler_.after(scheduler_.between(0ms, 50ms), [this, at = point.get()] { keep_looking(*at); });
   for (auto& service : services_)
     scheduler_.after(scheduler_.between(0ms, 20ms), [this, at = service.get()] { keep_verifying(*at); });
   scheduler_.after(scheduler_.between(100ms, 900ms), [this] { misfortune(); });
@@ -96,6 +98,7 @@ void World::answer(const consent::SyncRequest& question, std::function<void(cons
                                      reply = std::move(reply)] {
     auto answer = std::make_shared<consent::SyncReply>();
     answer->mate_epoch = truth_.mate_epoch(mate);
+    if (options_.broken != Break::clock) answer->server_time = scheduler_.wall();
     if (answer->mate_epoch == epoch) return reply(*answer);
     scheduler_.after(database_time(), [this, mate, epoch, which, reply, answer] {
       answer->mate_epoch = truth_.mate_epoch(mate);
@@ -112,12 +115,33 @@ void World::answer(const consent::SyncRequest& question, std::function<void(cons
 }
 
 void World::judge(const std::string& who, const std::string& user, const std::string& mate,
-                  const Scope& scope, Timestamp wall) {
+                  const Scope& scope) {
   ++outcome_.allowed;
   const auto since = scheduler_.now() - Micros(guard::kLeaseDuration);
-  if (!truth_.allowed_since(since, user, mate, scope, Purpose::trusted("care"), wall))
+  if (!truth_.allowed_since(since, {user, mate, scope, Purpose::trusted("care")}))
     violate(who + " allows " + mate + " " + scope.str() + " of " + user +
             ", which nothing has allowed for a second");
+}
+
+void World::judge_part(const std::string& who, const guard::ConsentedUse& use) {
+  ++outcome_.parts;
+  const auto since = scheduler_.now() - Micros(guard::kLeaseDuration);
+  const Truth::Asked asked{use.user.str(), use.mate.str(), use.scopes.front(), use.purpose, use.consent};
+  if (!truth_.allowed_since(since, asked))
+    violate(who + " goes on with " + asked.scope.str() + " of " + asked.user + " by " + use.consent.str() +
+            ", which has not allowed it for a second");
+}
+
+void World::judge_end(const std::string& who, const guard::ConsentedUse& use, Micros began, const Error& why,
+                      Timestamp wall) {
+  ++outcome_.ended;
+  const bool is_calm = scheduler_.now() > kFaultsUntil + Micros(guard::RunningUse::kUnsure) + 1s;
+  const Truth::Asked asked{use.user.str(), use.mate.str(), use.scopes.front(), use.purpose, use.consent};
+  if (why.is(errors::lease_expired)
+          ? is_calm
+          : truth_.allowed_throughout(began - Micros(guard::kLeaseDuration), asked, wall))
+    violate(who + " ends a use of " + asked.scope.str() + " of " + asked.user + " with " + why.code +
+            ", by " + use.consent.str() + ", which has allowed it all the time");
 }
 
 void World::violate(std::string what) {
@@ -155,7 +179,7 @@ void World::change(const std::string& subject) {
     const auto held = truth_.of(subject);
     consent::Moment moment;
     moment.actor = "user:" + subject;
-    moment.now = kWallStart + scheduler_.now();
+    moment.now = scheduler_.wall();
     Consent before;
     auto decided = decide(subject, held, moment, before);
     if (!decided) return;
@@ -288,6 +312,11 @@ void World::keep_deciding(Point& point) {
   scheduler_.after(scheduler_.between(1ms, 25ms), [this, &point] { keep_deciding(point); });
 }
 
+void World::keep_looking(Point& point) {
+  point.look();
+  scheduler_.after(50ms, [this, &point] { keep_looking(point); });
+}
+
 void World::keep_verifying(Service& service) {
   service.verify();
   scheduler_.after(scheduler_.between(1ms, 25ms), [this, &service] { keep_verifying(service); });
@@ -328,16 +357,15 @@ void World::all_agree() {
 
 void World::points_agree() {
   for (auto& point : points_) {
-    if (!point->lease_->alive(scheduler_.steady()))
+    if (!point->lease_->alive(scheduler_.boot()))
       return violate(point->name() + " has no lease, though all is well");
+    const auto time = point->copy_->time(point->instant());
     for (const auto& user : kUsers) {
       for (const auto& name : kScopes) {
         const auto scope = Scope::trusted(name);
-        const bool ours = point->copy_->index()
-                              .decide(user, point->mate(), std::span(&scope, 1), "care", point->wall())
-                              .allowed();
-        if (ours != truth_.allowed_since(scheduler_.now(), user, point->mate(), scope,
-                                         Purpose::trusted("care"), point->wall()))
+        const bool ours =
+            point->copy_->index().decide(user, point->mate(), std::span(&scope, 1), "care", time).allowed();
+        if (ours != truth_.allows({user, point->mate(), scope, Purpose::trusted("care")}, time))
           return violate(point->name() + (ours ? " allows " : " denies ") + name + " of " + user +
                          ", the truth does not");
       }
@@ -348,7 +376,7 @@ void World::points_agree() {
 void World::services_agree() {
   for (auto& service : services_) {
     for (const auto& mate : kMates) {
-      const auto fresh = service->copies_->fresh(kTenant, MateId::trusted(mate), scheduler_.steady());
+      const auto fresh = service->copies_->fresh(kTenant, MateId::trusted(mate), service->instant());
       // A question lost with the last fault is waited for longer than the world goes on.
       if (fresh.to_load) return violate(service->name() + " has no copy of " + mate + ", though all is well");
       if (fresh.index == nullptr) continue;
@@ -356,9 +384,8 @@ void World::services_agree() {
         for (const auto& name : kScopes) {
           const auto scope = Scope::trusted(name);
           const bool ours =
-              fresh.index->decide(user, mate, std::span(&scope, 1), "care", service->wall()).allowed();
-          if (ours != truth_.allowed_since(scheduler_.now(), user, mate, scope, Purpose::trusted("care"),
-                                           service->wall()))
+              fresh.index->decide(user, mate, std::span(&scope, 1), "care", fresh.time).allowed();
+          if (ours != truth_.allows({user, mate, scope, Purpose::trusted("care")}, fresh.time))
             return violate(service->name() + (ours ? " allows " : " denies ") + mate + " " + name + " of " +
                            user + ", the truth does not");
         }

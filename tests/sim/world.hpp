@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "guard/consent_copies.hpp"
+#include "guard/running_use.hpp"
 #include "tests/sim/trust_world.hpp"
 #include "tests/sim/truth.hpp"
 
@@ -12,7 +13,6 @@ namespace intra365::sim {
 using consent::Consent;
 using consent::HistoryEntry;
 
-inline const Timestamp kWallStart = Timestamp(std::chrono::hours(24 * 365 * 56));
 inline const TenantId kTenant = TenantId::trusted("default");
 inline const std::vector<std::string> kUsers{"alice", "ben", "cleo"}, kMates{"reader", "writer", "keeper"};
 inline const std::vector<std::string> kHouseholds{"h1", "h2"};
@@ -33,7 +33,7 @@ class Place {
 
  protected:
   explicit Place(World& world) : world_(world) {}
-  Timestamp wall() const;
+  Instant instant() const;
 
   World& world_;
   int life_ = 0;  ///< what is older than this life is of no interest any more
@@ -71,6 +71,8 @@ class Point final : public Place {
   void hear(const Consent& record, int life);
   void sync();
   void decide();
+  /// Looks at the uses that go on, as sdk/cpp does.
+  void look();
   const std::string& mate() const { return mate_; }
   std::string name() const { return mate_ + "#" + std::to_string(number_); }
 
@@ -82,6 +84,15 @@ class Point final : public Place {
             std::function<void(const consent::SyncReply&)> then);
   void finish(guard::SyncedLease::Round round, bool behind);
   void plan_sync(Micros delay);
+  struct Use {
+    guard::ConsentedUse what;
+    guard::RunningUse running;
+    Micros began, until;
+  };
+  void begin(const std::string& user, const Scope& scope, ConsentId consent);
+  /// False once it is over, or done.
+  bool goes_on(Use& use);
+  Result<guard::StillCovered> covers(const guard::ConsentedUse& use) const;
 
   std::string mate_;
   int number_;
@@ -89,6 +100,7 @@ class Point final : public Place {
   std::optional<guard::SyncedLease> lease_;
   std::uint64_t question_ = 0, planned_ = 0;  ///< what is older than these is of no interest any more
   bool asking_ = false;
+  std::vector<Use> uses_;
 };
 
 class World {
@@ -114,8 +126,12 @@ class World {
   /// gone back meanwhile.
   void make_effective(std::shared_ptr<std::vector<Consent>> records, std::function<void(bool)> then);
   /// Whoever allows this must have been allowed to within the last second.
-  void judge(const std::string& who, const std::string& user, const std::string& mate, const Scope& scope,
-             Timestamp wall);
+  void judge(const std::string& who, const std::string& user, const std::string& mate, const Scope& scope);
+  /// The same for a use that goes on: by the consent that it began under.
+  void judge_part(const std::string& who, const guard::ConsentedUse& use);
+  /// A use that is ended must not have been allowed all the time; `wall` is the later of the clocks there.
+  void judge_end(const std::string& who, const guard::ConsentedUse& use, Micros began, const Error& why,
+                 Timestamp wall);
   void violate(std::string what);
   Micros database_time();
 
@@ -136,6 +152,7 @@ class World {
   Result<HistoryEntry> delegate(const std::vector<Consent>& held, consent::Moment moment);
   void spread(const Consent& record, Service& by);
   void keep_deciding(Point& point);
+  void keep_looking(Point& point);
   void keep_verifying(Service& service);
   void misfortune();
   void all_agree();

@@ -107,9 +107,10 @@ struct SyncReply {
   std::uint64_t epoch = 0;  ///< the tenant's revocation epoch at the time of the answer
   boost::json::value keys;  ///< JWKS
   std::string issuer;
-  std::vector<Revocation> revocations;  ///< those after the epoch asked with
+  std::vector<Revocation> revocations;   ///< those after the epoch asked with
+  std::optional<Timestamp> server_time;  ///< an expiry is decided by the later of this clock and one's own
 };
-BOOST_DESCRIBE_STRUCT(SyncReply, (), (epoch, keys, issuer, revocations))
+BOOST_DESCRIBE_STRUCT(SyncReply, (), (epoch, keys, issuer, revocations, server_time))
 
 struct UserCreateRequest {
   UserId name;  ///< becomes the user's id

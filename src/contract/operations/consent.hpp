@@ -182,8 +182,9 @@ struct VerifyRequest {
   Purpose purpose;
   std::optional<std::uint64_t> min_epoch;  ///< the answer must have seen this epoch of the user
   std::optional<bool> strict;              ///< read the truth, not a copy in memory
+  std::optional<ConsentId> consent_id;     ///< by this consent alone, where several cover the use
 };
-BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict))
+BOOST_DESCRIBE_STRUCT(VerifyRequest, (), (user_id, mate_id, scopes, purpose, min_epoch, strict, consent_id))
 
 /// Why consent is, or is not, there. Of several records the one nearest to a grant decides.
 enum class DecisionCode {
@@ -295,8 +296,9 @@ struct SyncReply {
   std::vector<Consent> consents;  ///< in the order of their mateEpoch
   bool more = false;              ///< ask again with the highest mateEpoch of this page
   bool inherited = false;  ///< groups have consents for this Mate, which only a `whole` copy may decide by
+  std::optional<Timestamp> server_time;  ///< an expiry is decided by the later of this clock and one's own
 };
-BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more, inherited))
+BOOST_DESCRIBE_STRUCT(SyncReply, (), (mate_epoch, consents, more, inherited, server_time))
 
 /// Was this use lawful at `validAt`, by what was known at `knownAt`? Both default to now.
 struct AsOfRequest {

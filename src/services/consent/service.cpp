@@ -459,7 +459,10 @@ class Consents final : public platform::Service {
     if (request.mate_epoch > kMaxEpoch)
       co_return fail(intra365::errors::bad_value, "mateEpoch: not one that was given out");
     wire::SyncReply reply;
-    CO_TRY(reply.mate_epoch, co_await store_.mate_epoch(caller.tenant, request.mate_id, caller.deadline));
+    std::vector<std::string> names(1, request.mate_id.str());
+    CO_TRY(const auto epochs, co_await store_.mate_epochs(caller.tenant, names, caller.deadline));
+    reply.mate_epoch = epochs.by_mate.at(request.mate_id.str());
+    reply.server_time = epochs.at;
     if (request.mate_epoch <= reply.mate_epoch) propagation_.reached(caller.tenant, request);
     if (reply.mate_epoch != request.mate_epoch) {
       const auto holding =
@@ -467,6 +470,7 @@ class Consents final : public platform::Service {
       CO_TRY(auto changed, co_await store_.changed_since(caller.tenant, request.mate_id, request.mate_epoch,
                                                          kSyncPage, holding, caller.deadline));
       reply.mate_epoch = changed.mate_epoch;
+      reply.server_time = changed.at;
       reply.consents = std::move(changed.records);
       CO_TRY(reply.inherited,
              co_await households_.is_inherited(caller.tenant, request.mate_id, caller.deadline));

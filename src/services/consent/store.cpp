@@ -128,7 +128,8 @@ constexpr Query consent_all_changed{
     " where tenant_id = $1 and mate_id = $2 and mate_epoch > $3 order by mate_epoch limit $4"};
 constexpr Query consent_mate_epochs{
     "consent_mate_epochs",
-    "select w.id, greatest(e.epoch, intra365.epoch_base()) as epoch from unnest($2::text[]) w(id)"
+    "select w.id, greatest(e.epoch, intra365.epoch_base()) as epoch, clock_timestamp() as at from "
+    "unnest($2::text[]) w(id)"
     " left join intra365.consent_epochs e on e.tenant_id = $1 and e.kind = 'mate' and e.id = w.id"};
 struct OfRow {
   ConsentId of_id;
@@ -159,8 +160,9 @@ BOOST_DESCRIBE_STRUCT(EpochRow, (), (epoch))
 struct MateEpochRow {
   std::string id;
   std::uint64_t epoch = 0;
+  Timestamp at{};
 };
-BOOST_DESCRIBE_STRUCT(MateEpochRow, (), (id, epoch))
+BOOST_DESCRIBE_STRUCT(MateEpochRow, (), (id, epoch, at))
 
 Result<std::uint64_t> epoch_of(const postgres::Rows& rows) {
   TRY(const auto row, rows.as_optional<EpochRow>());
@@ -417,12 +419,6 @@ Task<std::vector<ConsentId>> Store::which_exist(TenantId tenant, std::vector<Con
   co_return known;
 }
 
-Task<std::uint64_t> Store::mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline) {
-  std::vector<std::string> names(1, mate.str());
-  CO_TRY(const auto epochs, co_await mate_epochs(std::move(tenant), std::move(names), deadline));
-  co_return epochs.at(mate.str());
-}
-
 Task<Store::Changed> Store::changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit,
                                           guard::Holding holding, SteadyTime deadline) {
   const bool whole = holding == guard::Holding::everything;
@@ -450,21 +446,24 @@ Task<Store::Changed> Store::changed(TenantId tenant, MateId mate, postgres::Stat
   CO_TRY(const auto epoch, results.at(0).as_optional<MateEpochRow>());
   if (!epoch) co_return fail(postgres::errors::bad_row, "no epoch");
   changed.mate_epoch = epoch->epoch;
+  changed.at = epoch->at;
   CO_TRY(changed.records, results.at(1).as<wire::Consent>());
   CO_CHECK(co_await make_effective(tenant, changed.records, deadline));
   co_return changed;
 }
 
-Task<std::unordered_map<std::string, std::uint64_t>> Store::mate_epochs(TenantId tenant,
-                                                                        std::vector<std::string> mates,
-                                                                        SteadyTime deadline) {
+Task<Store::MateEpochs> Store::mate_epochs(TenantId tenant, std::vector<std::string> mates,
+                                           SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
   auto parameters = postgres::bind(tenant, mates);
   CO_TRY(const auto rows,
          co_await database_.query(scope, consent_mate_epochs, std::move(parameters), deadline));
   CO_TRY(const auto listed, rows.as<MateEpochRow>());
-  std::unordered_map<std::string, std::uint64_t> epochs;
-  for (const auto& row : listed) epochs[row.id] = row.epoch;
+  MateEpochs epochs;
+  for (const auto& row : listed) {
+    epochs.by_mate[row.id] = row.epoch;
+    epochs.at = row.at;
+  }
   co_return epochs;
 }
 

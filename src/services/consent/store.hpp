@@ -88,10 +88,16 @@ class Store {
                                                              SteadyTime deadline);
   /// Those of `ids` that are consents of the tenant, in their order.
   Task<std::vector<ConsentId>> which_exist(TenantId tenant, std::vector<ConsentId> ids, SteadyTime deadline);
-  Task<std::uint64_t> mate_epoch(TenantId tenant, MateId mate, SteadyTime deadline);
+  /// Epochs of Mates, each with an answer, and what time it was in the database.
+  struct MateEpochs {
+    std::unordered_map<std::string, std::uint64_t> by_mate;
+    Timestamp at{};
+  };
+  Task<MateEpochs> mate_epochs(TenantId tenant, std::vector<std::string> mates, SteadyTime deadline);
   /// What changed, and the Mate's epoch of the same moment: the records are at least as new.
   struct Changed {
     std::uint64_t mate_epoch = 0;
+    Timestamp at{};
     std::vector<intra365::consent::Consent> records;
   };
   /// For a copy that keeps `everything`: with consents of groups, and from the first on with whatever says
@@ -101,10 +107,6 @@ class Store {
   /// The same with those that no longer hold, and without evidence: for copies in memory.
   Task<Changed> all_changed_since(TenantId tenant, MateId mate, std::uint64_t mate_epoch, int limit,
                                   SteadyTime deadline);
-  /// Epochs of Mates, each with an answer.
-  Task<std::unordered_map<std::string, std::uint64_t>> mate_epochs(TenantId tenant,
-                                                                   std::vector<std::string> mates,
-                                                                   SteadyTime deadline);
 
  private:
   Task<Changed> changed(TenantId tenant, MateId mate, postgres::Statement page, SteadyTime deadline);

@@ -14,14 +14,27 @@ using platform::Caller;
 constexpr std::size_t kMostOwn = 200;
 constexpr std::size_t kMostChanges = 2000;  // as Store::changes
 
+std::vector<const wire::Consent*> pointers(const std::vector<wire::Consent>& records) {
+  std::vector<const wire::Consent*> list;
+  for (const auto& record : records) list.push_back(&record);
+  return list;
+}
+
 template <class Request>
 guard::ConsentDecision decide(const std::vector<wire::Consent>& own,
                               const std::vector<wire::Consent>& inherited, const Request& request,
                               Timestamp at) {
-  std::vector<const wire::Consent*> owned, of_groups;
-  for (const auto& record : own) owned.push_back(&record);
-  for (const auto& record : inherited) of_groups.push_back(&record);
+  const auto owned = pointers(own), of_groups = pointers(inherited);
   return guard::decide_inherited(owned, of_groups, request.scopes, request.purpose, at);
+}
+
+/// By the one consent that was named, where one was.
+guard::ConsentDecision decide_named(const std::vector<wire::Consent>& own,
+                                    const std::vector<wire::Consent>& inherited,
+                                    const wire::VerifyRequest& request, Timestamp at) {
+  if (!request.consent_id) return decide(own, inherited, request, at);
+  const auto owned = pointers(own), of_groups = pointers(inherited);
+  return guard::decide_by(*request.consent_id, owned, of_groups, request.scopes, request.purpose, at);
 }
 
 /// Completes an answer, and notes it for the audit trail.
@@ -60,8 +73,12 @@ std::optional<Result<wire::VerifyReply>> Verification::verify_now(const Caller& 
   const auto copy = copies_.fresh(caller.tenant, request.mate_id);
   if (copy.index == nullptr) return std::nullopt;
   wire::VerifyReply reply;
-  const auto answer = copy.index->decide(request.user_id.str(), request.mate_id.str(), request.scopes,
-                                         request.purpose.str(), environment_.clock.now());
+  const auto& user = request.user_id.str();
+  const auto& mate = request.mate_id.str();
+  const auto answer = request.consent_id
+                          ? copy.index->decide_by(request.consent_id->str(), user, mate, request.scopes,
+                                                  request.purpose.str(), copy.time)
+                          : copy.index->decide(user, mate, request.scopes, request.purpose.str(), copy.time);
   if (request.min_epoch.value_or(0) > answer.epoch) return std::nullopt;
   reply.epoch = answer.epoch;
   reply.code = answer.code;
@@ -74,7 +91,7 @@ std::optional<Result<wire::VerifyReply>> Verification::verify_now(const Caller& 
 Task<wire::VerifyReply> Verification::verify(const Caller& caller, const wire::VerifyRequest& request) {
   CO_CHECK(check_verify(caller, request));
   CO_TRY(auto pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
-  auto decision = decide(pair.records, {}, request, environment_.clock.now());
+  auto decision = decide_named(pair.records, {}, request, copies_.time());
   std::vector<wire::Consent> inherited;
   if (!decision.allowed() && pair.records.size() < kMostOwn) {
     CO_TRY(inherited,
@@ -83,7 +100,7 @@ Task<wire::VerifyReply> Verification::verify(const Caller& caller, const wire::V
       // The person's own after the groups': a no that came in between must not be missed.
       CO_TRY(pair, co_await store_.find(caller.tenant, request.user_id, request.mate_id, caller.deadline));
       if (pair.records.size() >= kMostOwn) inherited.clear();
-      decision = decide(pair.records, inherited, request, environment_.clock.now());
+      decision = decide_named(pair.records, inherited, request, copies_.time());
     }
   }
   if (request.min_epoch.value_or(0) > pair.epoch) co_return fail(errors::stale);

@@ -1,6 +1,6 @@
 // The AuthZEN routes of the gateway.
 #include "contract/errors.hpp"
-#include "guard/token.hpp"
+#include "replica/token_replica.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/gateway/translate.hpp"
 

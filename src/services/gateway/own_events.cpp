@@ -5,6 +5,7 @@
 #include "guard/token.hpp"
 #include "json/json.hpp"
 #include "nats/queue.hpp"
+#include "replica/token_replica.hpp"
 #include "services/gateway/gateway.hpp"
 
 namespace intra365::services::gateway {
@@ -35,11 +36,12 @@ Task<std::optional<std::string>> next_event(std::shared_ptr<nats::MessageQueue> 
 /// Writes until the client, the token or the time is gone. What it holds lives in its own frame: it outlives
 /// the exchange.
 asio::awaitable<void> tell(std::shared_ptr<nats::MessageQueue> heard, std::shared_ptr<Stop> stop,
-                           SteadyTime until, http::BodyWriter& out) {
+                           replica::TokenReplica& tokens, std::string authorization, SteadyTime until,
+                           http::BodyWriter& out) {
   std::string text = ": listening\n\n";
   while (co_await out.write(text)) {
     const auto event = co_await next_event(heard, stop, until);
-    if (!event) co_return;
+    if (!event || !tokens.verify_header(authorization)) co_return;
     text = ":\n\n";
     if (!*event) continue;
     const auto named = json::decode<Named>(**event, json::Unknown::ignore).value_or(Named());
@@ -50,7 +52,8 @@ asio::awaitable<void> tell(std::shared_ptr<nats::MessageQueue> heard, std::share
 }  // namespace
 
 Task<http::Response> Gateway::own_consent_events(const Exchange& exchange) {
-  CO_TRY(const auto* verified, environment_.tokens.verify_header(exchange.request.header("authorization")));
+  const std::string authorization(exchange.request.header("authorization"));
+  CO_TRY(const auto* verified, environment_.tokens.verify_header(authorization));
   const auto identity = *verified;
   if (identity.kind != PrincipalKind::user) co_return fail(errors::not_yours);
   CO_TRY(const auto account, co_await environment_.tenants.account_of(identity.tenant, exchange.deadline));
@@ -62,8 +65,10 @@ Task<http::Response> Gateway::own_consent_events(const Exchange& exchange) {
   http::Response response;
   response.content_type = content_type(PartsFormat::events);
   response.headers.emplace_back("Cache-Control", "no-store");
-  response.stream = [heard, stop = stop_, until = std::chrono::steady_clock::now() + left](
-                        http::BodyWriter& out) { return tell(heard, stop, until, out); };
+  response.stream = [heard, stop = stop_, &tokens = environment_.tokens, authorization,
+                     until = std::chrono::steady_clock::now() + left](http::BodyWriter& out) {
+    return tell(heard, stop, tokens, authorization, until, out);
+  };
   co_return response;
 }
 

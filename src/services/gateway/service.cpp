@@ -11,7 +11,7 @@
 #include "contract/operations/registry.hpp"
 #include "contract/subjects.hpp"
 #include "guard/consent_index.hpp"
-#include "guard/token.hpp"
+#include "replica/token_replica.hpp"
 #include "services/gateway/gateway.hpp"
 #include "services/gateway/translate.hpp"
 
@@ -234,9 +234,17 @@ Task<Gateway::Permit> Gateway::permit(const Exchange& exchange, TenantId tenant,
            co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
     if (!answer.allowed) co_return fail(guard::error_of(answer.code));
     permit.consent_id = answer.consent_id->str();
+    // The same rule as at the Mate: another consent may be named, where that one covers the use as well.
     if (const auto named = exchange.request.header("x-consent-id");
-        !named.empty() && named != *permit.consent_id)
-      co_return fail(errors::consent_mismatch);
+        !named.empty() && named != *permit.consent_id) {
+      const auto parsed = ConsentId::parse(named);
+      if (!parsed) co_return fail(errors::consent_mismatch);
+      question.consent_id = *parsed;
+      CO_TRY(const auto by_it,
+             co_await services_.call(consent::verify, tenant, question, exchange.trace, exchange.deadline));
+      if (!by_it.allowed) co_return fail(errors::consent_mismatch);
+      permit.consent_id = named;
+    }
     consented = {{"granted", true}, {"purpose", question.purpose.str()}};
   }
 

@@ -4,6 +4,7 @@
 
 #include "contract/errors.hpp"
 #include "crypto/encoding.hpp"
+#include "replica/token_replica.hpp"
 
 namespace intra365::services::sts {
 namespace {
@@ -129,10 +130,10 @@ Task<Principal> Callout::authenticate(crypto::AuthorizationRequest request, Stea
     co_return principal;
   }
   if (request.user == "token") {
-    CO_TRY(const auto* identity, environment_.tokens.verify(request.pass));
-    Principal principal{
-        identity->tenant, {}, identity->kind,      identity->id, identity->roles, identity->scopes,
-        identity->key_id, {}, identity->expires_at};
+    // Whoever was away with us comes back with us: a login waits for the lease rather than fail.
+    CO_TRY(const auto identity, co_await environment_.tokens.verify(request.pass, deadline));
+    Principal principal{identity.tenant, {}, identity.kind,      identity.id, identity.roles, identity.scopes,
+                        identity.key_id, {}, identity.expires_at};
     CO_CHECK(check_nonce(request, {}));
     co_return principal;
   }

@@ -1,6 +1,7 @@
 // Access tokens: issued, checked, renewed, revoked.
 #include "contract/errors.hpp"
 #include "guard/epoch.hpp"
+#include "replica/token_replica.hpp"
 #include "services/sts/secrets.hpp"
 #include "services/sts/sts.hpp"
 
@@ -66,6 +67,7 @@ Task<auth::TokenReply> Sts::issue(Principal principal, std::optional<std::string
 Task<auth::ValidateReply> Sts::token_validate(const Caller& caller, const auth::ValidateRequest& request) {
   auth::ValidateReply reply;
   const auto verified = environment_.tokens.verify(request.token);
+  if (!verified && verified.error().is(intra365::errors::lease_expired)) co_return fail(verified.error());
   // Expired, revoked, foreign and made-up tokens look the same to whoever asks.
   if (!verified || ((*verified)->tenant != caller.tenant && !caller.is_service())) co_return reply;
   const auto& identity = **verified;
@@ -132,6 +134,7 @@ Task<auth::RevokeReply> Sts::token_revoke(const Caller& caller, const auth::Revo
 
   if (request.token) {
     const auto verified = environment_.tokens.verify(*request.token);
+    if (!verified && verified.error().is(intra365::errors::lease_expired)) co_return fail(verified.error());
     // RFC 7009: a token that is dead already is no error.
     if (!verified || (*verified)->tenant != caller.tenant) co_return auth::RevokeReply{};
     const auto identity = **verified;
@@ -172,6 +175,7 @@ Task<auth::SyncReply> Sts::sync(const Caller& caller, const auth::SyncRequest& r
   auth::SyncReply reply;
   reply.keys = keyring_->jwks();
   reply.issuer = environment_.config.tokens.issuer;
+  reply.server_time = environment_.clock.now();
   if (caller.kind == PrincipalKind::guest) co_return reply;  // keys are public, revocations are the tenant's
   const auto tenant = caller.is_service() ? std::nullopt : std::optional(caller.tenant);
   // The epoch first: what is revoked between the two questions is sent twice rather than never.

@@ -14,6 +14,11 @@ export function openParts(session, mate, action, body, { user, window = 16, extr
   };
   answer.take = () => control("Intra365-Stream-Taken", answer.parts.length);
   answer.cancel = () => control("Intra365-Stream-Cancel", 1);
+  /** Reads no more, ended or not. */
+  answer.stop = () => {
+    if (!answer.end && answer.control) answer.cancel();
+    subscription.unsubscribe();
+  };
   answer.ended = (async () => {
     for await (const message of subscription) {
       const at = performance.now();

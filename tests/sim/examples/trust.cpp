@@ -1,5 +1,5 @@
 // Runs the simulated world from many seeds: `./dev sim [--seeds N] [--from N] [--seed N] [--break
-// lease|renewal|copies|delegation|household|line]`. The exit status says whether everything held.
+// lease|renewal|copies|delegation|household|line|clock|use]`. The exit status says whether everything held.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -21,7 +21,8 @@ int main(int count, char** arguments) {
     if (name == "--break") {
       const auto broken = sim::read_break(value);
       if (!broken) {
-        std::fprintf(stderr, "sim: --break lease, renewal, copies, delegation, household or line\n");
+        std::fprintf(stderr,
+                     "sim: --break lease, renewal, copies, delegation, household, line, clock or use\n");
         return 2;
       }
       options.broken = *broken;
@@ -39,6 +40,9 @@ int main(int count, char** arguments) {
     total.delegated += outcome.delegated;
     total.moves += outcome.moves;
     total.inherited += outcome.inherited;
+    total.uses += outcome.uses;
+    total.parts += outcome.parts;
+    total.ended += outcome.ended;
     total.conflicts += outcome.conflicts;
     total.lost += outcome.lost;
     total.rewinds += outcome.rewinds;
@@ -49,12 +53,14 @@ int main(int count, char** arguments) {
   std::printf(
       "%lu seeds: %lu events, %lu changes (%lu handed on, %lu conflicts), %lu moves between households, the "
       "truth went back %lu times, %lu messages lost, %lu decisions (%lu allowed, %lu inherited), "
-      "%lu failed\n",
+      "%lu uses (%lu parts, %lu ended), %lu failed\n",
       static_cast<unsigned long>(seeds), static_cast<unsigned long>(total.events),
       static_cast<unsigned long>(total.changes), static_cast<unsigned long>(total.delegated),
       static_cast<unsigned long>(total.conflicts), static_cast<unsigned long>(total.moves),
       static_cast<unsigned long>(total.rewinds), static_cast<unsigned long>(total.lost),
       static_cast<unsigned long>(total.decisions), static_cast<unsigned long>(total.allowed),
-      static_cast<unsigned long>(total.inherited), static_cast<unsigned long>(failed));
+      static_cast<unsigned long>(total.inherited), static_cast<unsigned long>(total.uses),
+      static_cast<unsigned long>(total.parts), static_cast<unsigned long>(total.ended),
+      static_cast<unsigned long>(failed));
   return failed == 0 ? 0 : 1;
 }
