@@ -70,10 +70,13 @@ function keepUsing() {
 /** What the Mate itself has recorded as allowed from one moment to another, once everything up to then is there. */
 async function recorded(since, until) {
   const id = Array.from({ length: 32 }, () => "0123456789abcdef"[Math.floor(Math.random() * 16)]).join("");
-  // Refused, of somebody whom nothing else is about: a decision that is alike to no other has an entry of its own.
-  await request(assistant, "intra365.mate.image-analyzer.image-analysis.analyze-image", picture, { "X-User-Id": id, traceparent: `00-${id}-00f067aa0ba902b7-01` });
   const find = async (question) => (await request(admin, "intra365.audit.query", question)).reply.entries;
-  await eventually("the last entry", async () => (await find({ traceId: id, action: "call" })).length > 0);
+  // Refused, of somebody whom nothing else is about: a decision that is alike to no other has an entry of its own.
+  // Servers may still be coming back, so it is asked until there is one.
+  await eventually("the last entry", async () => {
+    await request(assistant, "intra365.mate.image-analyzer.image-analysis.analyze-image", picture, { "X-User-Id": id, traceparent: `00-${id}-00f067aa0ba902b7-01` });
+    return (await find({ traceId: id, action: "call" })).length > 0;
+  });
   const entries = await Promise.all(["call", "data.access"].map((action) => find({ action, actor: "mate:assistant", outcome: "allowed", since: since.toISOString(), until: until.toISOString() })));
   return entries.flat();
 }

@@ -26,7 +26,9 @@ export function openParts(session, mate, action, body, { user, window = 16, extr
       const end = message.headers?.get("Intra365-Stream-End");
       if (message.reply) answer.control ??= message.reply;
       if (end || !number) {
-        answer.end = { code: end || message.json().error?.code, at, last: Number(number), error: end === "ok" ? undefined : message.json().error };
+        // That nobody is there the server itself says, without a body.
+        const error = message.data.length > 0 ? message.json().error : { code: "nats.no_responders" };
+        answer.end = { code: end || error?.code, at, last: Number(number), error: end === "ok" ? undefined : error };
         break;
       }
       if (number === "0") {
