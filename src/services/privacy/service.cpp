@@ -315,15 +315,21 @@ class Privacy final : public platform::Service {
   }
 
   Task<wire::AccessReply> access(const Caller& caller, const wire::AccessRequest& request) {
-    auto wanted = request;
+    auto user = request.user_id;
     if (!caller.is_privacy_officer()) {
-      if (caller.kind != PrincipalKind::user || (wanted.user_id && !caller.is_user(*wanted.user_id)))
+      if (caller.kind != PrincipalKind::user || (user && !caller.is_user(*user)))
         co_return fail(intra365::errors::not_yours);
-      CO_TRY(wanted.user_id, UserId::parse(caller.id));
+      CO_TRY(user, UserId::parse(caller.id));
     }
-    caller.note->user_id = wanted.user_id;
+    caller.note->user_id = user;
+    const int limit = request.limit.value_or(50);
+    if (limit < 1 || limit > 200) co_return fail(intra365::errors::bad_value, "limit: 1 to 200");
+    CO_TRY(const auto position, access_position(request, environment_.clock.now()));
     wire::AccessReply reply;
-    CO_TRY(reply.entries, co_await store_.accesses(caller.tenant, std::move(wanted), caller.deadline));
+    CO_TRY(reply.entries, co_await store_.accesses(caller.tenant, std::move(user), request.mate_id, position,
+                                                   limit, caller.deadline));
+    if (reply.entries.size() == static_cast<std::size_t>(limit))
+      reply.next_cursor = access_cursor(position, reply.entries.back());
     co_return reply;
   }
 

@@ -116,7 +116,9 @@ class Store {
                                                    SteadyTime deadline);
   Task<std::optional<wire::CorrectReply>> correct(TenantId tenant, wire::CorrectRequest request,
                                                   SteadyTime deadline);
-  Task<std::vector<wire::AccessEntry>> accesses(TenantId tenant, wire::AccessRequest request,
+  /// At most `limit` groups of uses behind `after`, of one person or of all, with one Mate or with any.
+  Task<std::vector<wire::AccessEntry>> accesses(TenantId tenant, std::optional<UserId> user,
+                                                std::optional<MateId> mate, AccessPosition after, int limit,
                                                 SteadyTime deadline);
 
   /// Durable when it returns; `claim` finds it. False: a legal hold forbids it.
