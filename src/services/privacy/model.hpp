@@ -22,6 +22,8 @@ inline constexpr ErrorCode unconfirmed{ErrorKind::invalid, "privacy.unconfirmed"
                                        "confirm must repeat the userId: an erasure cannot be undone."};
 inline constexpr ErrorCode unknown_request{ErrorKind::not_found, "privacy.unknown_request",
                                            "There is no such request, or it is not yours."};
+inline constexpr ErrorCode not_open{ErrorKind::conflict, "privacy.not_open",
+                                    "The request was resolved already, or the platform is carrying it out."};
 inline constexpr ErrorCode unknown_person{ErrorKind::not_found, "privacy.unknown_person",
                                           "The tenant has no such person."};
 }  // namespace errors

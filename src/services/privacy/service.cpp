@@ -295,7 +295,11 @@ class Privacy final : public platform::Service {
     if (request.state != wire::RequestState::done && request.state != wire::RequestState::refused)
       co_return fail(intra365::errors::bad_value, "state: done or refused");
     CO_TRY(auto resolved, co_await store_.resolve(caller.tenant, request, caller.deadline));
-    if (!resolved) co_return fail(errors::unknown_request);
+    if (!resolved) {
+      CO_TRY(const auto exists,
+             co_await store_.has_request(caller.tenant, request.request_id, caller.deadline));
+      co_return fail(exists ? errors::not_open : errors::unknown_request);
+    }
     caller.note->user_id = resolved->user_id;
     co_return *std::move(resolved);
   }

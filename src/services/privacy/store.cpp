@@ -35,6 +35,9 @@ constexpr Query list_query{"privacy_list",
                            " and ($2::text is null or user_id = $2)"
                            " and ($3::bool is null or $3 = (state in ('open', 'working')))"
                            " order by state in ('open', 'working') desc, due_at, request_id limit 500"};
+constexpr Query has_request_query{
+    "privacy_has_request",
+    "select exists (select from intra365.privacy_requests where tenant_id = $1 and request_id = $2) as yes"};
 constexpr Query resolve_query{
     "privacy_resolve",
     "update intra365.privacy_requests set state = $3, resolution = $4, resolved_at = now()"
@@ -229,6 +232,15 @@ Task<std::vector<wire::PersonRequest>> Store::requests(TenantId tenant, std::opt
   CO_TRY(auto listed, rows.as<wire::PersonRequest>());
   CO_CHECK(co_await this->open(tenant, listed, deadline));
   co_return listed;
+}
+
+Task<bool> Store::has_request(TenantId tenant, std::string request_id, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, request_id);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, has_request_query, std::move(parameters), deadline));
+  CO_TRY(const auto answer, rows.as_optional<YesRow>());
+  co_return answer && answer->yes;
 }
 
 Task<std::optional<wire::PersonRequest>> Store::resolve(TenantId tenant, wire::ResolveRequest request,
