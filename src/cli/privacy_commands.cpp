@@ -141,6 +141,7 @@ Task<> list(sdk::Client& client, const Target& target, const Arguments& argument
   CO_TRY(const auto reply, co_await client.call(privacy::list, std::move(request)));
   std::string text = reply.requests.empty() ? "no requests" : "";
   for (const auto& one : reply.requests) text += (text.empty() ? "" : "\n") + describe(one);
+  if (reply.overdue > 0) text += "\n" + std::to_string(reply.overdue) + " overdue";
   print(target, reply, text);
   co_return Result<void>{};
 }

@@ -87,8 +87,9 @@ BOOST_DESCRIBE_STRUCT(ListRequest, (), (user_id, open))
 
 struct ListReply {
   std::vector<PersonRequest> requests;  ///< the most urgent first, at most 500
+  std::int64_t overdue = 0;             ///< of the person, or of all; counted to 100,000
 };
-BOOST_DESCRIBE_STRUCT(ListReply, (), (requests))
+BOOST_DESCRIBE_STRUCT(ListReply, (), (requests, overdue))
 
 struct CorrectRequest {
   UserId user_id;

@@ -5,6 +5,7 @@
 #include "crypto/attestation.hpp"
 #include "crypto/encoding.hpp"
 #include "platform/vault.hpp"
+#include "services/privacy/deadlines.hpp"
 #include "services/privacy/erasure.hpp"
 #include "services/privacy/sealing.hpp"
 
@@ -55,6 +56,7 @@ class Privacy final : public platform::Service {
         attestor_(environment),
         erasure_(environment, store_, attestor_),
         sealing_(environment),
+        deadlines_(environment),
         services_(environment.nats, "privacy") {}
 
   std::vector<platform::BoundOperation> operations() override {
@@ -77,6 +79,7 @@ class Privacy final : public platform::Service {
     vault_.emplace(environment_.database, attestor_.envelope());
     store_.use(*vault_);
     CO_CHECK(environment_.tasks.spawn(sealing_.run(*vault_)));
+    CO_CHECK(environment_.tasks.spawn(deadlines_.watch()));
     co_return environment_.tasks.spawn(erasure_.run());
   }
 
@@ -283,8 +286,8 @@ class Privacy final : public platform::Service {
     }
     caller.note->user_id = user;
     wire::ListReply reply;
-    CO_TRY(reply.requests,
-           co_await store_.requests(caller.tenant, std::move(user), request.open, caller.deadline));
+    CO_TRY(reply.requests, co_await store_.requests(caller.tenant, user, request.open, caller.deadline));
+    CO_TRY(reply.overdue, co_await store_.overdue(caller.tenant, std::move(user), caller.deadline));
     co_return reply;
   }
 
@@ -353,6 +356,7 @@ class Privacy final : public platform::Service {
   Erasure erasure_;
   std::optional<platform::Vault> vault_;
   Sealing sealing_;
+  Deadlines deadlines_;
   platform::ServiceClient services_;
 };
 

@@ -35,6 +35,11 @@ constexpr Query list_query{"privacy_list",
                            " and ($2::text is null or user_id = $2)"
                            " and ($3::bool is null or $3 = (state in ('open', 'working')))"
                            " order by state in ('open', 'working') desc, due_at, request_id limit 500"};
+constexpr Query overdue_query{
+    "privacy_overdue",
+    "select count(*) as count from (select from intra365.privacy_requests where tenant_id = $1"
+    " and ($2::text is null or user_id = $2) and state in ('open', 'working') and due_at < now()"
+    " limit 100000) overdue"};
 constexpr Query has_request_query{
     "privacy_has_request",
     "select exists (select from intra365.privacy_requests where tenant_id = $1 and request_id = $2) as yes"};
@@ -110,6 +115,11 @@ struct YesRow {
   bool yes = false;
 };
 BOOST_DESCRIBE_STRUCT(YesRow, (), (yes))
+
+struct CountRow {
+  std::int64_t count = 0;
+};
+BOOST_DESCRIBE_STRUCT(CountRow, (), (count))
 
 using Cells = std::vector<platform::Vault::Cell>;
 
@@ -232,6 +242,14 @@ Task<std::vector<wire::PersonRequest>> Store::requests(TenantId tenant, std::opt
   CO_TRY(auto listed, rows.as<wire::PersonRequest>());
   CO_CHECK(co_await this->open(tenant, listed, deadline));
   co_return listed;
+}
+
+Task<std::int64_t> Store::overdue(TenantId tenant, std::optional<UserId> user, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user);
+  CO_TRY(const auto rows, co_await database_.query(scope, overdue_query, std::move(parameters), deadline));
+  CO_TRY(const auto counted, rows.as_optional<CountRow>());
+  co_return counted ? counted->count : 0;
 }
 
 Task<bool> Store::has_request(TenantId tenant, std::string request_id, SteadyTime deadline) {

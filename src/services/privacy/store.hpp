@@ -112,6 +112,8 @@ class Store {
   Task<wire::PersonRequest> add(TenantId tenant, wire::PersonRequest request, SteadyTime deadline);
   Task<std::vector<wire::PersonRequest>> requests(TenantId tenant, std::optional<UserId> user,
                                                   std::optional<bool> open, SteadyTime deadline);
+  /// How many requests of a person, or of all, are open past their deadline; counted to 100,000.
+  Task<std::int64_t> overdue(TenantId tenant, std::optional<UserId> user, SteadyTime deadline);
   Task<bool> has_request(TenantId tenant, std::string request_id, SteadyTime deadline);
   /// Nothing where no such request is open.
   Task<std::optional<wire::PersonRequest>> resolve(TenantId tenant, wire::ResolveRequest request,
