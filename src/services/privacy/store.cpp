@@ -55,7 +55,7 @@ constexpr Query correct_query{
     " country = case when $4::text is null then country else nullif($4, '') end"
     " where tenant_id = $1 and user_id = $2 returning user_id, display_name, country"};
 // Groups come in the order of what they have in common, person by person as the index has them, so that a
-// page reads no further than it is long.
+// page reads the uses of those people only whom it is about.
 #define ACCESS_KEY "user_id, actor, resource, consent, about, outcome, recorder, scopes"
 #define ACCESS_SELECT                                                                                    \
   "select user_id, actor, resource, nullif(consent, '') as consent_id, nullif(about, '') as purpose,"    \
