@@ -141,6 +141,7 @@ Task<> list(sdk::Client& client, const Target& target, const Arguments& argument
   CO_TRY(const auto reply, co_await client.call(privacy::list, std::move(request)));
   std::string text = reply.requests.empty() ? "no requests" : "";
   for (const auto& one : reply.requests) text += (text.empty() ? "" : "\n") + describe(one);
+  if (reply.overdue > 0) text += "\n" + std::to_string(reply.overdue) + " overdue";
   print(target, reply, text);
   co_return Result<void>{};
 }
@@ -166,22 +167,32 @@ Task<> correct(sdk::Client& client, const Target& target, const Arguments& argum
   co_return Result<void>{};
 }
 
+std::string describe(const privacy::AccessEntry& one) {
+  return format_rfc3339(one.last_at) + "  " + one.user_id.str() + "  by " + one.actor + "  " + one.resource +
+         "  " + one.outcome + "  " + std::to_string(one.count) + " times  " + joined(one.scopes) +
+         (one.purpose ? " for " + one.purpose->str() : "") + "  under consent " +
+         (one.consent_id ? one.consent_id->str() : "none") + "  recorded by " +
+         one.recorded_by.value_or("somebody");
+}
+
+/// Every page: sentences as they come, JSON as one document.
 Task<> access(sdk::Client& client, const Target& target, const Arguments& arguments) {
   privacy::AccessRequest request;
+  request.limit = 200;
   CO_TRY(request.user_id, given_id<UserId>(arguments.user));
   CO_TRY(request.mate_id, given_id<MateId>(arguments.mate));
   CO_TRY(request.since, given_time(arguments.since));
   CO_TRY(request.until, given_time(arguments.until));
-  CO_TRY(const auto reply, co_await client.call(privacy::access, std::move(request)));
-  std::string text = reply.entries.empty() ? "nobody has used it" : "";
-  for (const auto& one : reply.entries) {
-    text += (text.empty() ? "" : "\n") + format_rfc3339(one.last_at) + "  " + one.user_id.str() + "  by " +
-            one.actor + "  " + one.resource + "  " + one.outcome + "  " + std::to_string(one.count) +
-            " times  " + joined(one.scopes) + (one.purpose ? " for " + one.purpose->str() : "") +
-            "  under consent " + (one.consent_id ? one.consent_id->str() : "none") + "  recorded by " +
-            one.recorded_by.value_or("somebody");
-  }
-  print(target, reply, text);
+  privacy::AccessReply all;
+  do {
+    CO_TRY(auto page, co_await client.call(privacy::access, request));
+    request.cursor = std::move(page.next_cursor);
+    for (auto& one : page.entries) {
+      if (!target.json) std::cout << describe(one) << "\n";
+      all.entries.push_back(std::move(one));
+    }
+  } while (request.cursor);
+  if (target.json || all.entries.empty()) print(target, all, "nobody has used it");
   co_return Result<void>{};
 }
 
@@ -350,10 +361,11 @@ void add_privacy_commands(CLI::App& app, Target& target, int& exit_code) {
   one->add_option("--name", given->name, "display name; empty removes it");
   one->add_option("--country", given->country, "two letters; empty removes it");
   one = verb(privacy, "access", "Who used whose data, for what and under which consent", access);
-  whose(one);
-  one->add_option("--mate", given->mate, "by whom");
-  one->add_option("--since", given->since, "RFC 3339");
-  one->add_option("--until", given->until, "RFC 3339");
+  one->add_option("--user", given->user,
+                  "as a privacy officer: whose; everybody's when absent, otherwise your own");
+  one->add_option("--mate", given->mate, "used by this Mate, or with it");
+  one->add_option("--since", given->since, "RFC 3339; 30 days before the end when absent");
+  one->add_option("--until", given->until, "RFC 3339; now when absent");
 }
 
 }  // namespace intra365::cli

@@ -77,6 +77,7 @@ SubjectPermissions subject_permissions(PrincipalKind kind, std::string_view id,
     permissions.subscribe.emplace_back("intra365.events.mate.>");
     permissions.subscribe.emplace_back("intra365.events.policy.>");
     if (has(held, roles::operator_)) permissions.subscribe.emplace_back("intra365.events.>");
+    if (has(held, roles::privacy_officer)) permissions.subscribe.emplace_back("intra365.events.privacy.>");
   }
   return permissions;
 }

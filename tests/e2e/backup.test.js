@@ -80,7 +80,7 @@ test("who follows proves new base backups by restoring them, and lets old ones g
   let said = "";
   for (const stream of [follower.stdout, follower.stderr]) stream.on("data", (chunk) => (said += chunk));
   await eventually("a younger base backup alone, and proven", () => listed().length === 1 && place(listed()[0]) !== place(first) && / proven /.test(listed()[0]), 60_000);
-  assert.match(said, /restoring it to see that it can be[^]*tables with \d+ rows/);
+  await eventually("its proof", () => /restoring it to see that it can be[^]*tables with \d+ rows/.test(said));
   platform.cli("user", "create", "dora");
   await covered(await second());
   follower.kill("SIGTERM");

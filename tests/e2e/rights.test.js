@@ -237,7 +237,8 @@ test("requests have deadlines, officers answer them, profiles are corrected", as
   assert.deepEqual(asOfficer("privacy", "requests", "--open").requests.map(({ requestId, overdue }) => [requestId, overdue]), [[optedOut.requestId, true], [asked.requestId, false]]);
   refusedTo(personKey, /access\.not_yours/, "privacy", "resolve", asked.requestId, "I say so");
   assert.equal(asOfficer("privacy", "resolve", asked.requestId, "Corrected.").state, "done");
-  refusedTo(officerKey, /privacy\.unknown_request/, "privacy", "resolve", asked.requestId, "Twice.");
+  refusedTo(officerKey, /privacy\.not_open/, "privacy", "resolve", asked.requestId, "Twice.");
+  refusedTo(officerKey, /privacy\.unknown_request/, "privacy", "resolve", "nothing", "Never.");
   assert.deepEqual([...new Set(asPerson("privacy", "requests").requests.map((one) => one.kind))].sort(), ["access", "opt_out", "rectification"]);
   const corrected = asPerson("privacy", "correct", "--name", "Quilliam Fothergill", "--country", "FR");
   assert.deepEqual([corrected.displayName, corrected.country], ["Quilliam Fothergill", "FR"]);

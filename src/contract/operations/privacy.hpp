@@ -87,8 +87,9 @@ BOOST_DESCRIBE_STRUCT(ListRequest, (), (user_id, open))
 
 struct ListReply {
   std::vector<PersonRequest> requests;  ///< the most urgent first, at most 500
+  std::int64_t overdue = 0;             ///< of the person, or of all; counted to 100,000
 };
-BOOST_DESCRIBE_STRUCT(ListReply, (), (requests))
+BOOST_DESCRIBE_STRUCT(ListReply, (), (requests, overdue))
 
 struct CorrectRequest {
   UserId user_id;
@@ -129,10 +130,14 @@ BOOST_DESCRIBE_STRUCT(StatusRequest, (), (request_id))
 
 struct AccessRequest {
   std::optional<UserId> user_id;
-  std::optional<MateId> mate_id;
-  std::optional<Timestamp> since, until;
+  std::optional<MateId> mate_id;   ///< the Mate that used the data, or that they were used with
+  std::optional<Timestamp> since;  ///< 30 days before `until` when absent
+  std::optional<Timestamp> until;  ///< exclusive; now when absent
+  std::optional<int> limit;        ///< 1 to 200, 50 when absent
+  /// `nextCursor` of the page before, whose times hold for all pages; who and which Mate is asked again.
+  std::optional<std::string> cursor;
 };
-BOOST_DESCRIBE_STRUCT(AccessRequest, (), (user_id, mate_id, since, until))
+BOOST_DESCRIBE_STRUCT(AccessRequest, (), (user_id, mate_id, since, until, limit, cursor))
 
 /// Uses of a person's data that are alike.
 struct AccessEntry {
@@ -154,9 +159,10 @@ BOOST_DESCRIBE_STRUCT(AccessEntry, (),
                        first_at, last_at))
 
 struct AccessReply {
-  std::vector<AccessEntry> entries;  ///< the latest first, at most 1,000
+  std::vector<AccessEntry> entries;  ///< by person, actor and resource
+  std::optional<std::string> next_cursor;
 };
-BOOST_DESCRIBE_STRUCT(AccessReply, (), (entries))
+BOOST_DESCRIBE_STRUCT(AccessReply, (), (entries, next_cursor))
 
 /// A data key of the tenant; the one with the highest number seals.
 struct SealingKey {

@@ -5,11 +5,15 @@
 #include <charconv>
 
 #include "contract/errors.hpp"
+#include "crypto/encoding.hpp"
 
 namespace intra365::services::privacy {
 namespace {
 
 namespace bj = boost::json;
+
+constexpr auto kAccessTime = std::chrono::days(30);  ///< looked at where nobody says since when
+constexpr std::size_t kMaxAccessCursor = 16'000;
 
 /// Members of ours that hold words, or ids of others: a person may have one of these words for an id.
 constexpr std::array<std::string_view, 28> kWordMembers{
@@ -134,6 +138,35 @@ Timestamp due_at(wire::RequestKind kind, Timestamp received_at) {
   date += std::chrono::months(1);
   if (!date.ok()) date = date.year() / date.month() / std::chrono::last;
   return std::chrono::sys_days(date) + (received_at - day);
+}
+
+Result<AccessPosition> access_position(const wire::AccessRequest& request, Timestamp now) {
+  if (request.cursor) {
+    const auto text = request.cursor->size() <= kMaxAccessCursor ? crypto::decode_base64url(*request.cursor)
+                                                                 : std::optional<std::string>();
+    auto position = json::decode<AccessPosition>(text.value_or(""));
+    if (!position) return fail(intra365::errors::bad_value, "cursor: not one that was given out");
+    return position;
+  }
+  AccessPosition position;
+  position.until = request.until.value_or(now);
+  position.since = request.since.value_or(position.until - kAccessTime);
+  return position;
+}
+
+std::string access_cursor(const AccessPosition& position, const wire::AccessEntry& last) {
+  AccessPosition next;
+  next.since = position.since;
+  next.until = position.until;
+  next.user_id = last.user_id;
+  next.actor = last.actor;
+  next.resource = last.resource;
+  if (last.consent_id) next.consent = last.consent_id->str();
+  if (last.purpose) next.purpose = last.purpose->str();
+  next.outcome = last.outcome;
+  next.recorded_by = last.recorded_by.value_or("");
+  next.scopes = last.scopes;
+  return crypto::base64url(json::encode(next));
 }
 
 bool names(const Person& person, std::string_view subject, std::string_view payload) {

@@ -22,6 +22,8 @@ inline constexpr ErrorCode unconfirmed{ErrorKind::invalid, "privacy.unconfirmed"
                                        "confirm must repeat the userId: an erasure cannot be undone."};
 inline constexpr ErrorCode unknown_request{ErrorKind::not_found, "privacy.unknown_request",
                                            "There is no such request, or it is not yours."};
+inline constexpr ErrorCode not_open{ErrorKind::conflict, "privacy.not_open",
+                                    "The request was resolved already, or the platform is carrying it out."};
 inline constexpr ErrorCode unknown_person{ErrorKind::not_found, "privacy.unknown_person",
                                           "The tenant has no such person."};
 }  // namespace errors
@@ -31,6 +33,23 @@ Result<void> check_rights(const platform::Caller& caller, const UserId& user);
 
 /// One month for everything but opt-outs, which have 15 business days.
 Timestamp due_at(wire::RequestKind kind, Timestamp received_at);
+
+/// Where a page of uses begins: behind a group of uses that are alike, in the order of what they have in
+/// common. What is recorded meanwhile moves no group to another place. Without a person: before the first.
+struct AccessPosition {
+  Timestamp since, until;
+  UserId user_id;
+  std::string actor, resource, consent, purpose, outcome, recorded_by;  ///< empty: absent
+  std::vector<Scope> scopes;
+};
+BOOST_DESCRIBE_STRUCT(AccessPosition, (),
+                      (since, until, user_id, actor, resource, consent, purpose, outcome, recorded_by,
+                       scopes))
+
+/// Of the page that is asked for. Fails with `request.bad_value` for a cursor that was not given out.
+Result<AccessPosition> access_position(const wire::AccessRequest& request, Timestamp now);
+/// Of the page behind `last`.
+std::string access_cursor(const AccessPosition& position, const wire::AccessEntry& last);
 
 /// Whom an erasure looks for.
 struct Person {

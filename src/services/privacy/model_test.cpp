@@ -99,5 +99,38 @@ TEST(DueAt, a_month_and_for_opt_outs_fifteen_business_days) {
   EXPECT_EQ(due_at(opt_out, day(2026, 11, 28)), day(2026, 12, 18));  // a Saturday
 }
 
+TEST(AccessPosition, thirty_days_end_where_it_is_asked_for_or_now) {
+  const auto now = day(2026, 11, 23);
+  wire::AccessRequest request;
+  EXPECT_EQ(access_position(request, now)->until, now);
+  EXPECT_EQ(access_position(request, now)->since, now - std::chrono::days(30));
+  request.until = day(2026, 3, 2);
+  EXPECT_EQ(access_position(request, now)->since, day(2026, 1, 31));
+  request.since = day(2020, 1, 1);
+  EXPECT_EQ(access_position(request, now)->since, day(2020, 1, 1));
+}
+
+TEST(AccessPosition, a_cursor_names_the_last_group_and_keeps_the_times) {
+  const auto first = *access_position({}, day(2026, 11, 23));
+  wire::AccessEntry last;
+  last.user_id = UserId::trusted("alice");
+  last.actor = "mate:reader";
+  last.resource = "mate:store/shelf";
+  last.outcome = "allowed";
+  last.consent_id = ConsentId::trusted("c1");
+  last.scopes = {Scope::trusted("mail")};
+  wire::AccessRequest request;
+  request.cursor = access_cursor(first, last);
+  const auto next = access_position(request, day(2027, 5, 1));
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->since, first.since);
+  EXPECT_EQ(next->until, first.until);
+  EXPECT_EQ(next->user_id, last.user_id);
+  EXPECT_EQ(next->resource, last.resource);
+  EXPECT_EQ(next->consent, "c1");
+  EXPECT_EQ(next->purpose, "");
+  EXPECT_EQ(next->scopes, last.scopes);
+}
+
 }  // namespace
 }  // namespace intra365::services::privacy

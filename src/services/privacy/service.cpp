@@ -5,6 +5,7 @@
 #include "crypto/attestation.hpp"
 #include "crypto/encoding.hpp"
 #include "platform/vault.hpp"
+#include "services/privacy/deadlines.hpp"
 #include "services/privacy/erasure.hpp"
 #include "services/privacy/sealing.hpp"
 
@@ -55,6 +56,7 @@ class Privacy final : public platform::Service {
         attestor_(environment),
         erasure_(environment, store_, attestor_),
         sealing_(environment),
+        deadlines_(environment),
         services_(environment.nats, "privacy") {}
 
   std::vector<platform::BoundOperation> operations() override {
@@ -77,6 +79,7 @@ class Privacy final : public platform::Service {
     vault_.emplace(environment_.database, attestor_.envelope());
     store_.use(*vault_);
     CO_CHECK(environment_.tasks.spawn(sealing_.run(*vault_)));
+    CO_CHECK(environment_.tasks.spawn(deadlines_.watch()));
     co_return environment_.tasks.spawn(erasure_.run());
   }
 
@@ -283,8 +286,8 @@ class Privacy final : public platform::Service {
     }
     caller.note->user_id = user;
     wire::ListReply reply;
-    CO_TRY(reply.requests,
-           co_await store_.requests(caller.tenant, std::move(user), request.open, caller.deadline));
+    CO_TRY(reply.requests, co_await store_.requests(caller.tenant, user, request.open, caller.deadline));
+    CO_TRY(reply.overdue, co_await store_.overdue(caller.tenant, std::move(user), caller.deadline));
     co_return reply;
   }
 
@@ -295,7 +298,11 @@ class Privacy final : public platform::Service {
     if (request.state != wire::RequestState::done && request.state != wire::RequestState::refused)
       co_return fail(intra365::errors::bad_value, "state: done or refused");
     CO_TRY(auto resolved, co_await store_.resolve(caller.tenant, request, caller.deadline));
-    if (!resolved) co_return fail(errors::unknown_request);
+    if (!resolved) {
+      CO_TRY(const auto exists,
+             co_await store_.has_request(caller.tenant, request.request_id, caller.deadline));
+      co_return fail(exists ? errors::not_open : errors::unknown_request);
+    }
     caller.note->user_id = resolved->user_id;
     co_return *std::move(resolved);
   }
@@ -315,15 +322,21 @@ class Privacy final : public platform::Service {
   }
 
   Task<wire::AccessReply> access(const Caller& caller, const wire::AccessRequest& request) {
-    auto wanted = request;
+    auto user = request.user_id;
     if (!caller.is_privacy_officer()) {
-      if (caller.kind != PrincipalKind::user || (wanted.user_id && !caller.is_user(*wanted.user_id)))
+      if (caller.kind != PrincipalKind::user || (user && !caller.is_user(*user)))
         co_return fail(intra365::errors::not_yours);
-      CO_TRY(wanted.user_id, UserId::parse(caller.id));
+      CO_TRY(user, UserId::parse(caller.id));
     }
-    caller.note->user_id = wanted.user_id;
+    caller.note->user_id = user;
+    const int limit = request.limit.value_or(50);
+    if (limit < 1 || limit > 200) co_return fail(intra365::errors::bad_value, "limit: 1 to 200");
+    CO_TRY(const auto position, access_position(request, environment_.clock.now()));
     wire::AccessReply reply;
-    CO_TRY(reply.entries, co_await store_.accesses(caller.tenant, std::move(wanted), caller.deadline));
+    CO_TRY(reply.entries, co_await store_.accesses(caller.tenant, std::move(user), request.mate_id, position,
+                                                   limit, caller.deadline));
+    if (reply.entries.size() == static_cast<std::size_t>(limit))
+      reply.next_cursor = access_cursor(position, reply.entries.back());
     co_return reply;
   }
 
@@ -343,6 +356,7 @@ class Privacy final : public platform::Service {
   Erasure erasure_;
   std::optional<platform::Vault> vault_;
   Sealing sealing_;
+  Deadlines deadlines_;
   platform::ServiceClient services_;
 };
 

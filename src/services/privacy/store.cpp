@@ -35,6 +35,14 @@ constexpr Query list_query{"privacy_list",
                            " and ($2::text is null or user_id = $2)"
                            " and ($3::bool is null or $3 = (state in ('open', 'working')))"
                            " order by state in ('open', 'working') desc, due_at, request_id limit 500"};
+constexpr Query overdue_query{
+    "privacy_overdue",
+    "select count(*) as count from (select from intra365.privacy_requests where tenant_id = $1"
+    " and ($2::text is null or user_id = $2) and state in ('open', 'working') and due_at < now()"
+    " limit 100000) overdue"};
+constexpr Query has_request_query{
+    "privacy_has_request",
+    "select exists (select from intra365.privacy_requests where tenant_id = $1 and request_id = $2) as yes"};
 constexpr Query resolve_query{
     "privacy_resolve",
     "update intra365.privacy_requests set state = $3, resolution = $4, resolved_at = now()"
@@ -46,15 +54,25 @@ constexpr Query correct_query{
     " name_index = case when $3::text is null then name_index else $5::bytea end,"
     " country = case when $4::text is null then country else nullif($4, '') end"
     " where tenant_id = $1 and user_id = $2 returning user_id, display_name, country"};
-constexpr Query access_query{
-    "privacy_access",
-    "select user_id, actor, resource, consent_id, purpose, scopes, outcome, source as recorded_by,"
-    " intra365.clamped(sum(count)) as count, min(at) as first_at, max(at) as last_at from "
-    "intra365.data_access_logs where tenant_id = $1"
-    " and ($2::text is null or user_id = $2) and ($3::text is null or actor = 'mate:' || $3)"
-    " and ($4::timestamptz is null or at >= $4) and ($5::timestamptz is null or at < $5)"
-    " group by user_id, actor, resource, consent_id, purpose, scopes, outcome, source order by last_at "
-    "desc limit 1000"};
+// Groups come in the order of what they have in common, person by person as the index has them, so that a
+// page reads the uses of those people only whom it is about.
+#define ACCESS_KEY "user_id, actor, resource, consent, about, outcome, recorder, scopes"
+#define ACCESS_SELECT                                                                                    \
+  "select user_id, actor, resource, nullif(consent, '') as consent_id, nullif(about, '') as purpose,"    \
+  " scopes, outcome, nullif(recorder, '') as recorded_by, intra365.clamped(sum(count)) as count,"        \
+  " min(at) as first_at, max(at) as last_at from (select user_id, actor, resource, coalesce(consent_id," \
+  " '') as consent, coalesce(purpose, '') as about, outcome, coalesce(source, '') as recorder, scopes,"  \
+  " count, at from intra365.data_access_logs where tenant_id = $1 and at >= $2 and at < $3"              \
+  " and ($4::text is null or actor = 'mate:' || $4 or resource = 'mate:' || $4"                          \
+  " or starts_with(resource, 'mate:' || $4 || '/')) and "
+#define ACCESS_PAGE                                                                                  \
+  ") uses where (" ACCESS_KEY ") > ($5, $6, $7, $8, $9, $10, $11, $12::text[]) group by " ACCESS_KEY \
+  " order by " ACCESS_KEY " limit $13"
+constexpr Query access_query{"privacy_access", ACCESS_SELECT "user_id = $14" ACCESS_PAGE};
+constexpr Query access_of_all_query{"privacy_access_of_all", ACCESS_SELECT "user_id >= $5" ACCESS_PAGE};
+#undef ACCESS_PAGE
+#undef ACCESS_SELECT
+#undef ACCESS_KEY
 constexpr Query begin_query{"privacy_begin_erasure",
                             "select intra365.begin_erasure($1, $2, $3, $4, $5, $6) as yes"};
 constexpr Query working_query{
@@ -97,6 +115,11 @@ struct YesRow {
   bool yes = false;
 };
 BOOST_DESCRIBE_STRUCT(YesRow, (), (yes))
+
+struct CountRow {
+  std::int64_t count = 0;
+};
+BOOST_DESCRIBE_STRUCT(CountRow, (), (count))
 
 using Cells = std::vector<platform::Vault::Cell>;
 
@@ -221,6 +244,23 @@ Task<std::vector<wire::PersonRequest>> Store::requests(TenantId tenant, std::opt
   co_return listed;
 }
 
+Task<std::int64_t> Store::overdue(TenantId tenant, std::optional<UserId> user, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, user);
+  CO_TRY(const auto rows, co_await database_.query(scope, overdue_query, std::move(parameters), deadline));
+  CO_TRY(const auto counted, rows.as_optional<CountRow>());
+  co_return counted ? counted->count : 0;
+}
+
+Task<bool> Store::has_request(TenantId tenant, std::string request_id, SteadyTime deadline) {
+  postgres::Scope scope{tenant.str()};
+  auto parameters = postgres::bind(tenant, request_id);
+  CO_TRY(const auto rows,
+         co_await database_.query(scope, has_request_query, std::move(parameters), deadline));
+  CO_TRY(const auto answer, rows.as_optional<YesRow>());
+  co_return answer && answer->yes;
+}
+
 Task<std::optional<wire::PersonRequest>> Store::resolve(TenantId tenant, wire::ResolveRequest request,
                                                         SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
@@ -259,11 +299,16 @@ Task<std::optional<wire::CorrectReply>> Store::correct(TenantId tenant, wire::Co
   co_return corrected;
 }
 
-Task<std::vector<wire::AccessEntry>> Store::accesses(TenantId tenant, wire::AccessRequest request,
-                                                     SteadyTime deadline) {
+Task<std::vector<wire::AccessEntry>> Store::accesses(TenantId tenant, std::optional<UserId> user,
+                                                     std::optional<MateId> mate, AccessPosition after,
+                                                     int limit, SteadyTime deadline) {
   postgres::Scope scope{tenant.str()};
-  auto parameters = postgres::bind(tenant, request.user_id, request.mate_id, request.since, request.until);
-  CO_TRY(const auto rows, co_await database_.query(scope, access_query, std::move(parameters), deadline));
+  auto parameters =
+      postgres::bind(tenant, after.since, after.until, mate, after.user_id, after.actor, after.resource,
+                     after.consent, after.purpose, after.outcome, after.recorded_by, after.scopes, limit);
+  if (user) parameters.add_text(user->str());
+  CO_TRY(const auto rows, co_await database_.query(scope, user ? access_query : access_of_all_query,
+                                                   std::move(parameters), deadline));
   co_return rows.as<wire::AccessEntry>();
 }
 

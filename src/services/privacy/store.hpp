@@ -112,11 +112,17 @@ class Store {
   Task<wire::PersonRequest> add(TenantId tenant, wire::PersonRequest request, SteadyTime deadline);
   Task<std::vector<wire::PersonRequest>> requests(TenantId tenant, std::optional<UserId> user,
                                                   std::optional<bool> open, SteadyTime deadline);
+  /// How many requests of a person, or of all, are open past their deadline; counted to 100,000.
+  Task<std::int64_t> overdue(TenantId tenant, std::optional<UserId> user, SteadyTime deadline);
+  Task<bool> has_request(TenantId tenant, std::string request_id, SteadyTime deadline);
+  /// Nothing where no such request is open.
   Task<std::optional<wire::PersonRequest>> resolve(TenantId tenant, wire::ResolveRequest request,
                                                    SteadyTime deadline);
   Task<std::optional<wire::CorrectReply>> correct(TenantId tenant, wire::CorrectRequest request,
                                                   SteadyTime deadline);
-  Task<std::vector<wire::AccessEntry>> accesses(TenantId tenant, wire::AccessRequest request,
+  /// At most `limit` groups of uses behind `after`, of one person or of all, with one Mate or with any.
+  Task<std::vector<wire::AccessEntry>> accesses(TenantId tenant, std::optional<UserId> user,
+                                                std::optional<MateId> mate, AccessPosition after, int limit,
                                                 SteadyTime deadline);
 
   /// Durable when it returns; `claim` finds it. False: a legal hold forbids it.

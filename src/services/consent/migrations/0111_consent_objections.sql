@@ -75,6 +75,8 @@ $$;
 
 -- As append_consent_changes, for consents of a group; a household is held. Nothing is stored where `by_keeper` is given and is
 -- no keeper any more, nor where somebody objects and has no refusal of their own yet.
+-- zero-downtime: drop: a household's change that an instance of the version before writes fails until it is replaced, and
+-- changes nothing; writing it as before would not ask who objects
 drop function intra365.append_household_consents(text, text, text, jsonb, text);
 create function intra365.append_group_consents(for_tenant text, of_group text, by_keeper text, changes jsonb, in_trace text)
   returns setof intra365.consent_records language plpgsql as $$

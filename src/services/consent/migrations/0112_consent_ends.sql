@@ -35,8 +35,9 @@ begin
 end $$;
 
 drop index intra365.consent_records_to_expire;
-create index consent_records_to_end on intra365.consent_records (expires_at) where status in ('active', 'suspended') and not expiry_told;
+create index if not exists consent_records_to_end on intra365.consent_records (expires_at) where status in ('active', 'suspended') and not expiry_told;
 
+-- zero-downtime: drop: made again below, in the same transaction and under the same name
 drop trigger consent_renewal on intra365.consent_records;
 create trigger consent_renewal after update of expires_at on intra365.consent_records
   for each row when (old.expires_at is not null and new.status in ('active', 'suspended') and coalesce(new.expires_at, 'infinity') > old.expires_at)
