@@ -88,6 +88,21 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
   co_return tasks_.spawn(keep_recording());
 }
 
+bool EnforcementPoint::is_certain() const {
+  const auto now = BootClock::now();
+  return tokens_.alive(now) && policy_replica_->alive(now) && consent_replica_->alive(now);
+}
+
+asio::awaitable<void> EnforcementPoint::until_certain(const nats::MessageView& message) {
+  const auto begun = now();
+  const auto deadline =
+      std::min(begun + replica::kPatience, deadline_of(Claims(message.headers).deadline_ms, begun));
+  co_await tokens_.until_alive(deadline);
+  for (auto* copy : {&*policy_replica_, &*consent_replica_}) {
+    if (!copy->alive(BootClock::now())) co_await copy->until_alive(deadline);
+  }
+}
+
 Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::MessageView& message) {
   const Claims claims(message.headers);
   const Moment now{std::chrono::steady_clock::now(), BootClock::now(), system_clock().now()};
@@ -105,8 +120,7 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
 
 Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims& claims, const Moment& now,
                                       Call& call) {
-  if (!tokens_.alive(now.boot) || !policy_replica_->alive(now.boot) || !consent_replica_->alive(now.boot))
-    return fail(errors::lease_expired);
+  if (!is_certain()) return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(claims.authorization));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
   call.caller = identity->subject();

@@ -28,6 +28,11 @@ class EnforcementPoint {
   /// Fills the copies of keys, policies and this Mate's consents; they are kept fresh from then on.
   Task<> start(SteadyTime deadline);
 
+  /// Whether everything that it decides by is known to be up to date.
+  bool is_certain() const;
+  /// Waits until it is, at most for replica::kPatience and for as long as the message may take.
+  asio::awaitable<void> until_certain(const nats::MessageView& message);
+
   /// Lets a message through as a Call (without its payload), or says why not. Never waits.
   Result<Call> check(const GuardedAction& action, const nats::MessageView& message);
 

@@ -41,6 +41,21 @@ struct Mate::Impl {
   };
 
   nats::ServiceAnswer handle(const nats::MessageView& request, std::size_t endpoint) {
+    if (guard->is_certain()) return handle_now(request, endpoint);
+    return handle_later(nats::Message(request), endpoint);
+  }
+
+  /// Where the platform is just being asked for what has changed, for some milliseconds, the call waits for
+  /// it.
+  asio::awaitable<nats::ServiceReply> handle_later(nats::Message request, std::size_t endpoint) {
+    const auto view = request.view();
+    co_await guard->until_certain(view);
+    auto answer = handle_now(view, endpoint);
+    if (auto* reply = std::get_if<nats::ServiceReply>(&answer)) co_return std::move(*reply);
+    co_return co_await std::get<asio::awaitable<nats::ServiceReply>>(std::move(answer));
+  }
+
+  nats::ServiceAnswer handle_now(const nats::MessageView& request, std::size_t endpoint) {
     const auto& action = actions[endpoint / 2];  // each action has a long and a short subject
     auto call = guard->check(action.guarded, request);
     if (!call) return reply_of(fail(std::move(call).error()), {});

@@ -170,7 +170,12 @@ Result<bool> Pipeline::authenticate_now(const OperationSpec& spec, const nats::M
 }
 
 Task<> Pipeline::authenticate(const OperationSpec& spec, const nats::MessageView& message, Caller& caller) {
-  CO_TRY(const bool done, authenticate_now(spec, message, caller));
+  auto known = authenticate_now(spec, message, caller);
+  if (!known && known.error().is(errors::lease_expired)) {
+    co_await environment_.tokens.until_alive(caller.deadline);
+    known = authenticate_now(spec, message, caller);
+  }
+  CO_TRY(const bool done, std::move(known));
   if (done) co_return Result<void>{};
   auto tenant = co_await environment_.tenants.tenant_of(caller.account, caller.deadline);
   if (!tenant) co_return fail(std::move(tenant).error());

@@ -12,6 +12,9 @@ namespace intra365::replica {
 
 using guard::Push;
 
+/// How long a question waits for a copy that is being brought up to date, rather than being refused.
+inline constexpr std::chrono::milliseconds kPatience{500};
+
 /// Owned by one shard; not thread-safe. Outlives its task group's tasks.
 class Replica {
  public:

@@ -35,6 +35,11 @@ Result<const guard::Identity*> TokenReplica::verify_header_without_lease(std::st
   return verifier_.verify_header(authorization);
 }
 
+asio::awaitable<void> TokenReplica::until_alive(SteadyTime deadline) {
+  if (!alive(clock_.boot_now()))
+    co_await replica_.until_alive(std::min(deadline, std::chrono::steady_clock::now() + kPatience));
+}
+
 Task<guard::Identity> TokenReplica::verify(std::string token, SteadyTime deadline) {
   if (!alive(clock_.boot_now())) co_await replica_.until_alive(deadline);
   CO_TRY(const auto* identity, verify(std::string_view(token)));

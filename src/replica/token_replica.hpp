@@ -17,6 +17,8 @@ class TokenReplica {
   Task<> start(SteadyTime deadline) { return replica_.start(deadline); }
   Task<> refresh(SteadyTime deadline) { return replica_.refresh(deadline); }
   bool alive(BootTime now) const { return replica_.alive(now); }
+  /// Waits until the lease is there, at most until `deadline` and for kPatience.
+  asio::awaitable<void> until_alive(SteadyTime deadline);
 
   /// Who this is, as TokenVerifier says; `guard.lease_expired` for somebody who may have been revoked
   /// meanwhile. The pointer holds until the next call.

@@ -130,6 +130,16 @@ test("a receiver that was asleep during the revocation lets nothing through when
   assert.deepEqual((await Promise.all(before)).filter((allowed) => allowed), []);
 });
 
+test("what was sent to a receiver that was asleep is answered when it wakes and has asked what it missed", async () => {
+  await eventually("a grant", async () => (await grant()).granted);
+  await eventually("it is allowed", use);
+  analyzer.kill("SIGSTOP");
+  const before = Array.from({ length: 20 }, () => use()); // in its socket ahead of what it will ask
+  await pause(kBoundMs + 50);
+  analyzer.kill("SIGCONT");
+  assert.deepEqual((await Promise.all(before)).filter((allowed) => !allowed), []);
+});
+
 for (const [name, fault] of Object.entries(faults)) {
   test(name, async () => {
     const given = await eventually("a grant", async () => (await grant().catch(() => ({}))).consentId && grant(), 30_000);
