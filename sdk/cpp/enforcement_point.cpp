@@ -88,8 +88,7 @@ Task<> EnforcementPoint::start(SteadyTime deadline) {
   co_return tasks_.spawn(keep_recording());
 }
 
-bool EnforcementPoint::is_certain() const {
-  const auto now = BootClock::now();
+bool EnforcementPoint::is_certain(BootTime now) const {
   return tokens_.alive(now) && policy_replica_->alive(now) && consent_replica_->alive(now);
 }
 
@@ -120,7 +119,7 @@ Result<Call> EnforcementPoint::check(const GuardedAction& action, const nats::Me
 
 Result<void> EnforcementPoint::decide(const GuardedAction& action, const Claims& claims, const Moment& now,
                                       Call& call) {
-  if (!is_certain()) return fail(errors::lease_expired);
+  if (!is_certain(now.boot)) return fail(errors::lease_expired);
   TRY(const auto* identity, verifier_.verify_header(claims.authorization));
   if (identity->tenant != client_.tenant()) return fail(errors::wrong_tenant);
   call.caller = identity->subject();

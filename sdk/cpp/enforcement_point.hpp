@@ -29,7 +29,7 @@ class EnforcementPoint {
   Task<> start(SteadyTime deadline);
 
   /// Whether everything that it decides by is known to be up to date.
-  bool is_certain() const;
+  bool is_certain(BootTime now) const;
   /// Waits until it is, at most for replica::kPatience and for as long as the message may take.
   asio::awaitable<void> until_certain(const nats::MessageView& message);
 

@@ -41,7 +41,7 @@ struct Mate::Impl {
   };
 
   nats::ServiceAnswer handle(const nats::MessageView& request, std::size_t endpoint) {
-    if (guard->is_certain()) return handle_now(request, endpoint);
+    if (guard->is_certain(BootClock::now())) return handle_now(request, endpoint);
     return handle_later(nats::Message(request), endpoint);
   }
 

@@ -108,8 +108,7 @@ void EnforcementPoint::end(const Use& use, std::uint64_t parts, const Result<voi
 
 Result<bool> EnforcementPoint::recheck(Use::State& use) {
   const auto at = system_clock().instant();
-  bool certain =
-      tokens_.alive(at.boot) && policy_replica_->alive(at.boot) && consent_replica_->alive(at.boot);
+  bool certain = is_certain(at.boot);
   // What is known to be over is over, however old the news.
   if (verifier_.revocations().covers(use.caller)) return fail(errors::revoked_token);
   if (use.consented) {

@@ -86,6 +86,42 @@ class RunningFeed {
   Feed feed_;
 };
 
+/// What takes from the stream, run on the loop of its feed until it is gone, with all that it told.
+template <class Taker>
+class Running {
+ public:
+  template <class... Arguments>
+  Running(RunningFeed& feed, const std::string& nats_url, Arguments... arguments)
+      : loop_(feed.loop()),
+        connection_(loop_.connect(nats_url)),
+        jetstream_(*connection_, 2s),
+        taker_(jetstream_, std::move(arguments)..., [this](std::string_view event, std::string_view detail) {
+          told_.push_back(std::string(event) + " " + std::string(detail));
+        }) {
+    asio::co_spawn(
+        loop_.io, taker_.run(),
+        asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr, auto) { stopped_ = true; }));
+  }
+  ~Running() {
+    asio::post(loop_.io, [this] { stop_.emit(asio::cancellation_type::terminal); });
+    EXPECT_TRUE(loop_.until([this] { return stopped_; }));
+  }
+  bool until(const std::function<bool()>& holds) { return loop_.until(holds); }
+  Taker& operator*() { return taker_; }
+  const std::vector<std::string>& told() const { return told_; }
+
+ protected:
+  nats::testing::Loop& loop_;
+
+ private:
+  std::unique_ptr<nats::Connection> connection_;
+  nats::JetStream jetstream_;
+  std::vector<std::string> told_;
+  asio::cancellation_signal stop_;
+  bool stopped_ = false;
+  Taker taker_;
+};
+
 /// A transaction that has run `sql` and stays open until this goes.
 class OpenTransaction {
  public:

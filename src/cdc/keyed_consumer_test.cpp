@@ -59,39 +59,12 @@ KeyedOptions keyed_options() {
   return options;
 }
 
-/// On the loop of a feed.
-class RunningConsumer {
+class RunningConsumer : public Running<KeyedConsumer> {
  public:
   RunningConsumer(RunningFeed& feed, const std::string& nats_url, Seen& seen,
                   KeyedOptions options = keyed_options())
-      : loop_(feed.loop()),
-        connection_(loop_.connect(nats_url)),
-        jetstream_(*connection_, 2s),
-        consumer_(jetstream_, std::move(options), handler_of(seen),
-                  [this](std::string_view event, std::string_view detail) {
-                    told_.push_back(std::string(event) + " " + std::string(detail));
-                  }) {
-    asio::co_spawn(
-        loop_.io, consumer_.run(),
-        asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr, auto) { stopped_ = true; }));
-  }
-  ~RunningConsumer() {
-    asio::post(loop_.io, [this] { stop_.emit(asio::cancellation_type::terminal); });
-    EXPECT_TRUE(loop_.until([this] { return stopped_; }));
-  }
-  bool until(const std::function<bool()>& holds) { return loop_.until(holds); }
-  KeyedConsumer& operator*() { return consumer_; }
-  std::vector<Aside> aside() { return loop_.run(consumer_.aside()).value_or(std::vector<Aside>()); }
-  const std::vector<std::string>& told() const { return told_; }
-
- private:
-  nats::testing::Loop& loop_;
-  std::unique_ptr<nats::Connection> connection_;
-  nats::JetStream jetstream_;
-  std::vector<std::string> told_;
-  asio::cancellation_signal stop_;
-  bool stopped_ = false;
-  KeyedConsumer consumer_;
+      : Running(feed, nats_url, std::move(options), handler_of(seen)) {}
+  std::vector<Aside> aside() { return loop_.run((**this).aside()).value_or(std::vector<Aside>()); }
 };
 
 class KeyedConsumerTest : public FeedServers {

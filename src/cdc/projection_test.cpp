@@ -31,37 +31,11 @@ ProjectionOptions projection_options() {
   return options;
 }
 
-/// A projection on the loop of its feed, with all that it told.
-class RunningProjection {
+class RunningProjection : public Running<Projection> {
  public:
   RunningProjection(RunningFeed& feed, const std::string& nats_url)
-      : loop_(feed.loop()),
-        connection_(loop_.connect(nats_url)),
-        jetstream_(*connection_, 2s),
-        projection_(jetstream_, projection_options(),
-                    [this](std::string_view event, std::string_view detail) {
-                      told_.push_back(std::string(event) + " " + std::string(detail));
-                    }) {
-    asio::co_spawn(
-        loop_.io, projection_.run(),
-        asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr, auto) { stopped_ = true; }));
-  }
-  ~RunningProjection() {
-    asio::post(loop_.io, [this] { stop_.emit(asio::cancellation_type::terminal); });
-    EXPECT_TRUE(loop_.until([this] { return stopped_; }));
-  }
-  bool until(const std::function<bool()>& holds) { return loop_.until(holds); }
-  const ProjectionStatistics& statistics() const { return projection_.statistics(); }
-  const std::vector<std::string>& told() const { return told_; }
-
- private:
-  nats::testing::Loop& loop_;
-  std::unique_ptr<nats::Connection> connection_;
-  nats::JetStream jetstream_;
-  std::vector<std::string> told_;
-  asio::cancellation_signal stop_;
-  bool stopped_ = false;
-  Projection projection_;
+      : Running(feed, nats_url, projection_options()) {}
+  const ProjectionStatistics& statistics() { return (**this).statistics(); }
 };
 
 using Picture = std::map<std::string, std::string>;
